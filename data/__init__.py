@@ -1,0 +1,1 @@
+"""Music as facts: moods, notes, scores, tokens, MIDI and the corpus. Imports neither torch nor discord."""

@@ -1,0 +1,22 @@
+"""The root of every error that this project raises on purpose.
+
+    MusicLSTMError                 str(error) is one plain sentence for a person
+    ├── InvalidKey                 the text names no musical key
+    └── InvalidMidi                the bytes are not a MIDI file that can be used
+
+`engine.errors` draws the rest of the tree.
+"""
+
+from __future__ import annotations
+
+
+class MusicLSTMError(Exception):
+    """Something went wrong that a person can be told in one sentence: `str(error)` is that sentence."""
+
+
+class InvalidKey(MusicLSTMError):
+    """The text names no musical key."""
+
+
+class InvalidMidi(MusicLSTMError):
+    """The bytes are not a usable MIDI file: not MIDI at all, truncated, empty, or over a limit."""

@@ -1,0 +1,28 @@
+"""Music out of a request. Front ends use the names exported here and nothing else; it imports no Discord, no trainer."""
+
+from engine.errors import (
+    Busy,
+    CheckpointProblem,
+    EngineClosed,
+    InvalidRequest,
+    RenderFailed,
+    SetupProblem,
+    StorageProblem,
+)
+from engine.types import ComposeRequest, Composition, Engine, Progress, ProgressCallback, Stage
+
+__all__ = [
+    "Busy",
+    "CheckpointProblem",
+    "ComposeRequest",
+    "Composition",
+    "Engine",
+    "EngineClosed",
+    "InvalidRequest",
+    "Progress",
+    "ProgressCallback",
+    "RenderFailed",
+    "SetupProblem",
+    "Stage",
+    "StorageProblem",
+]

@@ -1,0 +1,172 @@
+"""What travels to and from an engine: frozen values without tensors, file handles or Discord objects."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from data.keys import Key
+from data.moods import MOODS, Mood
+from data.score import Score
+from engine.errors import InvalidRequest
+
+LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, LENGTH_NOTES_DEFAULT = 16, 2000, 200
+TEMPERATURE_MIN, TEMPERATURE_MAX, TEMPERATURE_DEFAULT = 0.1, 2.0, 0.9
+TEMPO_MIN_BPM, TEMPO_MAX_BPM = 40, 200  # slower than a large slow pulse or faster than presto is rarely meant
+TOP_P_DEFAULT = 0.95  # Holtzman et al. 2020: the tail below it is where samples go wrong
+SEED_MAX = 2**32 - 1  # exact in JSON, in SQLite and in Discord's integer options (2**53)
+
+_ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # nothing that is mistaken for something else when typed
+_ID_LENGTH = 8  # 30**8 = 6.6e11: a collision is likely only after about 900,000 pieces, and the database refuses it
+
+
+def new_id() -> str:
+    """A fresh piece id: eight characters that are easy to type and need no escaping anywhere."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+
+
+def new_seed() -> int:
+    """A fresh random seed, 0 to SEED_MAX."""
+    return secrets.randbelow(SEED_MAX + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeRequest:
+    """One wish for one piece. This constructor is the only validator: whatever exists is valid.
+
+    Two requests are equal when they ask for the same music; the id does not count.
+
+    Attributes:
+        mood: one of the eight moods.
+        length_notes: exactly how many notes the piece has, LENGTH_NOTES_MIN to LENGTH_NOTES_MAX.
+        temperature: softmax temperature, TEMPERATURE_MIN to TEMPERATURE_MAX.
+        top_p: nucleus mass in (0, 1] (Holtzman et al. 2020).
+        seed: 0 to SEED_MAX; fresh when not given, so that a request always names its randomness.
+        tempo_bpm: quarter notes a minute, or None: drawn from the mood's range with the seed.
+        key: tonic and mode, or None: drawn for the mood with the seed.
+        id: names the piece in files, history and buttons.
+
+    Raises:
+        InvalidRequest: a value is out of range; the sentence says what is allowed.
+    """
+
+    mood: Mood = Mood.DARK
+    length_notes: int = LENGTH_NOTES_DEFAULT
+    temperature: float = TEMPERATURE_DEFAULT
+    top_p: float = TOP_P_DEFAULT
+    seed: int = field(default_factory=new_seed)
+    tempo_bpm: int | None = None
+    key: Key | None = None
+    id: str = field(default_factory=new_id, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mood, Mood):
+            raise InvalidRequest("mood", f"mood is one of {', '.join(MOODS)}.")
+        _check_int("length", self.length_notes, LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, "notes")
+        _check_float("temp", self.temperature, TEMPERATURE_MIN, TEMPERATURE_MAX)
+        if not (_is_number(self.top_p) and 0.0 < self.top_p <= 1.0):
+            raise InvalidRequest("top_p", "top_p is above 0 and at most 1.")
+        _check_int("seed", self.seed, 0, SEED_MAX, "")
+        if self.tempo_bpm is not None:
+            _check_int("tempo", self.tempo_bpm, TEMPO_MIN_BPM, TEMPO_MAX_BPM, "beats a minute")
+        if self.key is not None and not isinstance(self.key, Key):
+            raise InvalidRequest("key", "key is a letter A to G, # or b, and m for minor, as in Am or F#.")
+        if not (isinstance(self.id, str) and 1 <= len(self.id) <= 32 and set(self.id) <= set(_ID_ALPHABET)):
+            raise InvalidRequest("id", "that is not the id of a piece.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_int(name: str, value: object, low: int, high: int, unit: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidRequest(name, f"{name} is a whole number from {low} to {high}{' ' + unit if unit else ''}.")
+
+
+def _check_float(name: str, value: object, low: float, high: float) -> None:
+    if not (isinstance(value, int | float) and _is_number(value) and low <= value <= high):
+        raise InvalidRequest(name, f"{name} is a number from {low} to {high}.")
+
+
+class Stage(StrEnum):
+    """What a piece is waiting for or going through, in this order."""
+
+    QUEUED = "queued"
+    SAMPLING = "sampling"
+    RENDERING = "rendering"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a piece is.
+
+    Attributes:
+        stage: QUEUED, SAMPLING or RENDERING.
+        done: QUEUED: pieces ahead of this one. SAMPLING: notes written. RENDERING: percent.
+        total: QUEUED: the same as `done`. SAMPLING: notes asked for. RENDERING: 100.
+    """
+
+    stage: Stage
+    done: int
+    total: int
+
+
+ProgressCallback = Callable[[Progress], None]  # called on the event loop's thread; must return at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """A finished piece.
+
+    Attributes:
+        request: what was asked.
+        score: the notes; `len(score.notes) == request.length_notes`.
+        key: the key it is in, asked for or drawn.
+        checkpoint_id: names the model, such as `v1-1a2b3c4d`: the same id, request and machine give the same notes.
+        midi: a Standard MIDI File.
+        wav: 44.1 kHz 16-bit stereo, in the folder that the engine was given; the caller owns it.
+        roll_png: a piano-roll picture.
+        duration_s: length of the sound in seconds, its tail included.
+        sampling_s: seconds spent writing notes.
+        rendering_s: seconds spent making MIDI, sound and picture.
+    """
+
+    request: ComposeRequest
+    score: Score
+    key: Key
+    checkpoint_id: str
+    midi: bytes
+    wav: Path
+    roll_png: bytes
+    duration_s: float
+    sampling_s: float
+    rendering_s: float
+
+
+class Engine(Protocol):
+    """Turns requests into pieces. Every implementation passes `tests/engine/contract.py`."""
+
+    async def compose(self, request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
+        """Make one piece. Cancelling the awaiting task stops the work at the next note.
+
+        Args:
+            request: what to make.
+            progress: called with each step of the way, or None.
+
+        Raises:
+            Busy: too many pieces are waiting.
+            EngineClosed: `aclose` was called.
+            RenderFailed: the sound could not be made.
+            SetupProblem: something is not installed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Cancel what is running and free every resource. Safe to call twice."""
+        ...

@@ -1,0 +1,1 @@
+"""A checkpoint out of a corpus. Runs as its own process: `./run train`."""
