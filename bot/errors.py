@@ -1,0 +1,43 @@
+"""Every error that the conversation raises on purpose, below the tree of `engine.errors`.
+
+MusicLSTMError (data.errors)      str(error) is one plain sentence for a person
+├── NotFound                      no such piece, preset …; the sentence names the nearest one
+├── NotAllowed                    somebody else may do this, not the one who asked
+├── Cancelled                     the piece was cancelled by a person while it waited or was being made
+├── Busy (engine.errors)
+│   └── LimitReached              a limit of this person or server; try again in `retry_after_s`
+└── SetupProblem (engine.errors)
+    ├── SettingsProblem           a setting has an impossible value
+    └── HistoryProblem            the database is newer than this program, damaged, or cannot be written
+"""
+
+from __future__ import annotations
+
+from data.errors import MusicLSTMError
+from engine.errors import Busy, SetupProblem
+
+__all__ = ["Cancelled", "HistoryProblem", "LimitReached", "NotAllowed", "NotFound", "SettingsProblem"]
+
+
+class NotFound(MusicLSTMError):
+    """Nothing goes by that name; where one is close, the sentence asks whether that was meant."""
+
+
+class NotAllowed(MusicLSTMError):
+    """The one who asks may not do this."""
+
+
+class Cancelled(MusicLSTMError):
+    """The piece was cancelled by a person before it was finished."""
+
+
+class LimitReached(Busy):
+    """This person or server has as many pieces as the limits allow. Being refused costs nothing."""
+
+
+class SettingsProblem(SetupProblem):
+    """A setting has a value that cannot be used."""
+
+
+class HistoryProblem(SetupProblem):
+    """The database cannot be used: newer than this program, damaged, or not writable."""
