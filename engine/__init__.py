@@ -1,4 +1,4 @@
-"""Music out of a request. Front ends use the names exported here and nothing else; it imports no Discord, no trainer."""
+"""Music out of a request. Front ends use the names exported here alone; no Discord and no trainer in it."""
 
 from engine.errors import (
     Busy,

@@ -1,0 +1,136 @@
+"""A checkpoint: a folder with `model.safetensors` (weights) and `model.json` (everything that is not a tensor).
+
+Nothing is unpickled. Both files are complete on disk before either takes its name, and the sidecar holds the weights'
+digest, so that a crash leaves the old checkpoint, the new one, or a pair that loading refuses: never one that plays
+wrongly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from data.tokens import FINGERPRINT
+from engine.errors import CheckpointProblem, StorageProblem
+from engine.model import ModelConfig, NoteLSTM
+
+WEIGHTS, SIDECAR = "model.safetensors", "model.json"
+BUILT_IN = Path(__file__).resolve().parent / "checkpoints"
+DEFAULT = BUILT_IN / "v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A loaded model.
+
+    Attributes:
+        id: `NAME-XXXXXXXX`: the sidecar's name and the start of the weights' sha256. It names the music it makes.
+        model: in evaluation mode, on the CPU.
+        sidecar: `model.json` as written: preset, config, vocabulary_fingerprint, corpus, metrics, limits, …
+    """
+
+    id: str
+    model: NoteLSTM
+    sidecar: dict[str, Any]
+
+    @property
+    def longest_pitch_run(self) -> int:
+        """The most notes of one pitch in a row that the training music is used to (see `trainer.dataset`)."""
+        return int(self.sidecar["limits"]["longest_pitch_run"])
+
+
+def save_checkpoint(folder: Path, model: NoteLSTM, sidecar: dict[str, Any]) -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        folder: made when missing.
+        model: its parameters are written as float32.
+        sidecar: JSON values; `config`, `vocabulary_fingerprint` and `weights_sha256` are filled in here.
+
+    Raises:
+        StorageProblem: the disk is full or read-only; an older checkpoint in `folder` is intact.
+    """
+    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    sidecar = sidecar | {
+        "config": model.config.as_dict(),
+        "vocabulary_fingerprint": FINGERPRINT,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode()
+        write_atomically({folder / WEIGHTS: weights, folder / SIDECAR: text})
+    except OSError as error:
+        raise StorageProblem(f"The checkpoint could not be written to {folder}: {error.strerror}.") from error
+
+
+def write_atomically(contents: dict[Path, bytes]) -> None:
+    """Replace files by their complete new contents, or leave them as they were.
+
+    Raises:
+        OSError: something could not be written; nothing is left beside the old files.
+    """
+    temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    try:
+        for path, temporary in temporaries.items():
+            with temporary.open("wb") as file:
+                file.write(contents[path])
+                file.flush()
+                os.fsync(file.fileno())
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
+    finally:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises:
+        CheckpointProblem: missing, damaged, weights that do not belong to the sidecar, or another vocabulary.
+    """
+    try:
+        sidecar = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
+        weights = (folder / WEIGHTS).read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointProblem(
+            f"There is no checkpoint in {folder}: name a folder with {WEIGHTS} and {SIDECAR}, "
+            "or train one with ./run train."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointProblem(f"The checkpoint in {folder} cannot be read; restore it or train it again.") from error
+    try:
+        fingerprint, digest = sidecar["vocabulary_fingerprint"], sidecar["weights_sha256"]
+        config = ModelConfig(**sidecar["config"])
+        name = str(sidecar["name"])
+        int(sidecar["limits"]["longest_pitch_run"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointProblem(f"{folder / SIDECAR} lacks what a checkpoint says about itself ({error!r}).") from error
+    if fingerprint != FINGERPRINT:
+        raise CheckpointProblem(
+            f"The checkpoint in {folder} was made for another note vocabulary ({fingerprint}, this is {FINGERPRINT}): "
+            "train it again with ./run train."
+        )
+    if hashlib.sha256(weights).hexdigest() != digest:
+        raise CheckpointProblem(
+            f"{folder / WEIGHTS} is damaged or belongs to another {SIDECAR}: restore both together."
+        )
+    model = NoteLSTM(config)
+    try:
+        model.load_state_dict(load(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointProblem(f"{folder / WEIGHTS} does not hold the model that {SIDECAR} describes.") from error
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    torch.set_flush_denormal(True)  # fading activations would otherwise slow a CPU several times
+    return Checkpoint(f"{name}-{digest[:8]}", model, sidecar)
