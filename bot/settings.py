@@ -1,0 +1,94 @@
+"""Settings: from the environment and from `.env`, read when asked for and never at import.
+
+Each field's description is the documentation: `.env.example` and the README's table are tested against `documented()`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.errors import SettingsProblem
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "MUSICLSTM_"
+
+
+class Settings(BaseSettings):
+    """Everything that an administrator can choose. Paths are relative to the working directory unless absolute."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    discord_token: SecretStr | None = Field(
+        default=None,
+        validation_alias="DISCORD_TOKEN",
+        description="The bot's token, from https://discord.com/developers/applications (Bot, Reset Token).",
+    )
+    database: Path = Field(default=ROOT / "var/history.db", description="The SQLite database; made when missing.")
+    pieces_dir: Path = Field(default=ROOT / "var/pieces", description="Where the files of pieces are kept.")
+    checkpoint: Path | None = Field(
+        default=None, description="Folder of the model to compose with; empty means the one in the repository."
+    )
+    soundfont: Path | None = Field(
+        default=None, description="SoundFont file (.sf2 or .sf3); empty means the one that set-up installed."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="How much is logged on standard error: debug, info, warning or error."
+    )
+    queue_limit: int = Field(
+        default=64, ge=1, le=10_000, description="Pieces that may wait at once; more are told to come back later."
+    )
+    user_waiting: int = Field(default=4, ge=1, description="Unfinished pieces that one person may have at once.")
+    guild_waiting: int = Field(default=40, ge=1, description="Unfinished pieces that one server may have at once.")
+    user_per_hour: int = Field(default=60, ge=1, description="Pieces that one person may ask for in an hour.")
+    guild_per_hour: int = Field(default=600, ge=1, description="Pieces that one server may ask for in an hour.")
+
+
+def load_settings(env_file: Path | None = ROOT / ".env") -> Settings:
+    """Read the environment, and `env_file` for what the environment does not say.
+
+    Raises:
+        SettingsProblem: a value cannot be used; the sentence names the variable and what it may be.
+    """
+    try:
+        return Settings(_env_file=env_file)  # type: ignore[call-arg]  # an argument of BaseSettings that mypy is not told
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = _variable(str(first["loc"][0]))
+        reason = str(first["msg"]).replace("Input should be", "it should be")
+        value = "" if name == "DISCORD_TOKEN" else f" cannot be '{first['input']}'"
+        raise SettingsProblem(f"{name}{value}: {reason}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsProblem(f"{env_file} cannot be read: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as documentation shows it: the variable's name, its default as text, what it does."""
+
+    variable: str
+    default: str
+    says: str
+
+
+def documented() -> list[Setting]:
+    """Every setting, in the order of the class, with defaults under the project folder written relative to it."""
+    listed = []
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, Path):
+            default = default.relative_to(ROOT)
+        alias = field.validation_alias
+        variable = alias if isinstance(alias, str) else _variable(name)
+        listed.append(Setting(variable, "" if default is None else str(default), field.description or ""))
+    return listed
+
+
+def _variable(field: str) -> str:
+    return field if field.isupper() else f"{PREFIX}{field.upper()}"
