@@ -17,6 +17,7 @@ from data.errors import InvalidMidi, MusicLSTMError
 
 __all__ = [
     "Busy",
+    "Cancelled",
     "CheckpointProblem",
     "EngineClosed",
     "InvalidMidi",
@@ -70,3 +71,7 @@ class CheckpointProblem(SetupProblem):
 
 class StorageProblem(SetupProblem):
     """A file could not be written: the disk is full, or the folder is read-only."""
+
+
+class Cancelled(Exception):
+    """The work was asked to stop and did."""

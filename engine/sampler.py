@@ -1,0 +1,216 @@
+"""Notes out of a checkpoint, one LSTM step a note.
+
+The input of the first layer is a sum of embeddings, so its product with the input weights is a sum of rows of one
+table, computed once (`_Fused`). The five attributes are then drawn one after the other with temperature and nucleus
+sampling (Holtzman et al. 2020), each from its own number of the request's counter-based generator: the same request
+gives the same notes on the same machine and checkpoint, whatever else runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.keys import transpose
+from data.score import Score, trim_overlaps
+from data.tokens import (
+    ATTRIBUTES,
+    CONDITIONS,
+    DELTA,
+    DURATION,
+    PART,
+    PITCH,
+    IntArray,
+    Position,
+    decode,
+    mode_index,
+    mood_index,
+    remaining_bin,
+    tempo_bin,
+)
+from engine.checkpoint import Checkpoint
+from engine.errors import Cancelled
+from engine.model import NoteLSTM
+from engine.plan import Plan, randomness
+from engine.types import ComposeRequest
+
+_NOTES_STREAM = 0
+
+
+class Sampler:
+    """Draws pieces from one checkpoint. Not for two threads at once: the caller takes turns.
+
+    Args:
+        checkpoint: the model; its weights are copied to `device` in the layout of the step.
+        device: "cuda" or "cpu"; None: CUDA where `torch.cuda.is_available()`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.longest_pitch_run = checkpoint.longest_pitch_run
+        self._weights = _Fused(checkpoint.model, self.device)
+
+    def sample(
+        self,
+        request: ComposeRequest,
+        plan: Plan,
+        *,
+        progress: Callable[[int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> IntArray:
+        """Draw a piece, in the model's key of C.
+
+        Args:
+            request: mood, length, temperature, top-p and seed.
+            plan: tempo and key of the request.
+            progress: called with the number of notes written, after each.
+            cancelled: asked before each note.
+
+        Returns:
+            [request.length_notes, 5] int64.
+
+        Raises:
+            Cancelled: `cancelled` said so.
+        """
+        length = request.length_notes
+        draws = randomness(request.seed, _NOTES_STREAM).random((length, len(ATTRIBUTES)))
+        fixed = [mood_index(request.mood), mode_index(plan.key.mode), tempo_bin(plan.tempo_bpm)]
+        tokens = np.zeros((length, len(ATTRIBUTES)), dtype=np.int64)
+        previous = [attribute.size for attribute in ATTRIBUTES]
+        position, run = Position(), 0
+        with torch.inference_mode():
+            state = self._weights.initial_state()
+            for t in range(length):
+                if cancelled is not None and cancelled():
+                    raise Cancelled
+                conditions = [*fixed, remaining_bin(length - t), position.bar_position, position.polyphony]
+                queries = self._weights.step(previous + conditions, state)
+                note: list[int] = []
+                for attribute in range(len(ATTRIBUTES)):
+                    logits = self._weights.logits(attribute, queries, note)
+                    if t == 0:
+                        if attribute == DELTA:
+                            logits[1:] = -torch.inf  # a piece begins with its first note
+                    else:
+                        _forbid(logits, attribute, note, previous, run >= self.longest_pitch_run)
+                    note.append(draw(logits, request.temperature, request.top_p, float(draws[t, attribute])))
+                run = run + 1 if note[PITCH] == previous[PITCH] else 1
+                tokens[t] = note
+                position.add(note[DELTA], note[DURATION])
+                previous = note
+                if progress is not None:
+                    progress(t + 1)
+        return tokens
+
+
+def _forbid(logits: Tensor, attribute: int, note: list[int], previous: list[int], run_is_full: bool) -> None:
+    """Rule out what no score in ascending order contains, and a pitch repeated as often as the training music does.
+
+    Args:
+        logits: [V] float32, changed in place.
+        attribute: the one about to be drawn.
+        note: attributes drawn so far.
+        previous: the note before.
+        run_is_full: the last pitch may not come again.
+    """
+    if attribute == DELTA:
+        top = previous[PITCH] == ATTRIBUTES[PITCH].size - 1
+        if note[PART] < previous[PART] or (note[PART] == previous[PART] and top):
+            logits[0] = -torch.inf
+    elif attribute == PITCH:
+        if note[DELTA] == 0 and note[PART] == previous[PART]:
+            logits[: previous[PITCH] + 1] = -torch.inf
+        elif run_is_full:
+            logits[previous[PITCH]] = -torch.inf
+
+
+def draw(logits: Tensor, temperature: float, top_p: float, uniform: float) -> int:
+    """Draw an index from the nucleus of softmax(logits / temperature).
+
+    The nucleus is the smallest set of most likely values whose mass reaches `top_p`; ties keep the lower index.
+
+    Args:
+        logits: [V] float32; -inf rules a value out.
+        temperature: > 0.
+        top_p: in (0, 1].
+        uniform: the random number, in [0, 1).
+    """
+    probabilities = torch.softmax(logits.double() / temperature, dim=-1)  # [V]
+    ordered, order = torch.sort(probabilities, descending=True, stable=True)  # [V], [V]
+    cumulative = torch.cumsum(ordered, dim=-1).cpu().numpy()  # [V]
+    size = int(np.searchsorted(cumulative, min(top_p, float(cumulative[-1])))) + 1
+    chosen = int(np.searchsorted(cumulative[:size], uniform * cumulative[size - 1], side="right"))
+    return int(order[min(chosen, size - 1)])
+
+
+class _Fused:
+    """The weights of a NoteLSTM laid out for one step of one piece."""
+
+    def __init__(self, model: NoteLSTM, device: torch.device) -> None:
+        config = model.config
+        self._hidden, self._layers = config.hidden, config.layers
+        self._device = device
+        weights = {name: tensor.detach().to(device) for name, tensor in model.state_dict().items()}
+        tables = [weights[f"note_embeddings.{i}.weight"] for i in range(len(ATTRIBUTES))]
+        tables += [weights[f"condition_embeddings.{i}.weight"] for i in range(len(CONDITIONS))]
+        self._offsets = torch.tensor([0, *np.cumsum([len(table) for table in tables])[:-1]], device=device)
+        # One row for each value of each attribute and condition, already multiplied by the first layer's input weights.
+        self._input_rows = torch.cat(tables) @ weights["lstm.weight_ih_l0"].T  # [sum V, 4H]
+        self._biases = [weights[f"lstm.bias_ih_l{n}"] + weights[f"lstm.bias_hh_l{n}"] for n in range(self._layers)]
+        self._recurrent = [weights["lstm.weight_hh_l0"]]  # [4H, H]
+        for n in range(1, self._layers):
+            # [4H, 2H]: input and recurrent weights side by side, one product a layer.
+            self._recurrent.append(torch.cat([weights[f"lstm.weight_ih_l{n}"], weights[f"lstm.weight_hh_l{n}"]], dim=1))
+        self._query = torch.cat([weights[f"queries.{i}.weight"] for i in range(len(ATTRIBUTES))])  # [5E, H]
+        self._query_bias = torch.cat([weights[f"queries.{i}.bias"] for i in range(len(ATTRIBUTES))])  # [5E]
+        self._chosen = [weights[f"chosen.{k}.weight"] for k in range(len(model.chosen))]
+        self._output = [weights[f"outputs.{i}.weight"] for i in range(len(ATTRIBUTES))]  # [V_i, E]
+        self._output_bias = [weights[f"outputs.{i}.bias"] for i in range(len(ATTRIBUTES))]
+
+    def initial_state(self) -> list[tuple[Tensor, Tensor]]:
+        """Zeros: (h, c) of each layer, each [H] float32."""
+        zero = torch.zeros(self._hidden, device=self._device)
+        return [(zero, zero) for _ in range(self._layers)]
+
+    def step(self, indices: list[int], state: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """One LSTM step; `state` is replaced in place.
+
+        Args:
+            indices: the five attributes of the previous note and the six conditions.
+            state: (h, c) of each layer.
+
+        Returns:
+            [5, E] float32, what the hidden state tells each attribute.
+        """
+        rows = torch.tensor(indices, device=self._device) + self._offsets  # [11]
+        gates = self._input_rows.index_select(0, rows).sum(0) + self._biases[0]  # [4H]
+        hidden = state[0][0]
+        gates = torch.addmv(gates, self._recurrent[0], hidden)
+        for layer in range(self._layers):
+            if layer:
+                both = torch.cat([hidden, state[layer][0]])  # [2H]
+                gates = torch.addmv(self._biases[layer], self._recurrent[layer], both)  # [4H]
+            write, forget, candidate, read = gates.view(4, self._hidden)
+            cell = torch.sigmoid(forget) * state[layer][1] + torch.sigmoid(write) * torch.tanh(candidate)
+            hidden = torch.sigmoid(read) * torch.tanh(cell)
+            state[layer] = hidden, cell
+        return torch.addmv(self._query_bias, self._query, hidden).view(len(ATTRIBUTES), -1)
+
+    def logits(self, attribute: int, queries: Tensor, note: list[int]) -> Tensor:
+        """[V] float32: unnormalised log-probabilities of one attribute, given those of the same note in `note`."""
+        query = queries[attribute]
+        first = attribute * (attribute - 1) // 2
+        for j in range(attribute):
+            query = query + self._chosen[first + j][note[j]]
+        return torch.addmv(self._output_bias[attribute], self._output[attribute], torch.tanh(query))
+
+
+def to_score(tokens: IntArray, plan: Plan) -> Score:
+    """The score of sampled tokens: moved from C to the plan's key by the shortest way, overlaps trimmed."""
+    score = decode(tokens, plan.tempo_bpm)
+    shift = (plan.key.tonic + 6) % 12 - 6  # -6 to 5 semitones
+    moved = transpose(score, shift)
+    return Score(trim_overlaps(moved.notes), moved.tempo_bpm)

@@ -1,0 +1,104 @@
+"""`./run train`: make a checkpoint out of a corpus."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from data.errors import MusicLSTMError
+from engine.errors import SetupProblem
+from trainer.config import PRESETS, TrainConfig
+from trainer.loop import Run, has_fast_bf16
+from trainer.pipeline import Corpora, finish, prepare
+from trainer.progress import BarProgress, JsonProgress
+
+DEFAULT_CORPUS = Path("var/corpus")
+DEFAULT_FOLDER = Path("var/checkpoints")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(prog="./run train", description="Train a MusicLSTM checkpoint on a corpus.")
+    result.add_argument("--preset", choices=sorted(PRESETS), default="v1", help="model and schedule (default: v1)")
+    result.add_argument(
+        "--corpus", type=Path, default=DEFAULT_CORPUS, help=f"folder made by ./run data (default: {DEFAULT_CORPUS})"
+    )
+    result.add_argument("--out", type=Path, help=f"checkpoint folder (default: {DEFAULT_FOLDER}/PRESET)")
+    result.add_argument("--epochs", type=int, help="instead of the preset's number")
+    result.add_argument("--seed", type=int, help="instead of the preset's seed")
+    result.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    result.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    result.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    result.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of the LSTM (default: auto)"
+    )
+    result.add_argument(
+        "--progress", choices=("bar", "jsonl"), default="bar", help="a bar for people, or a JSON object a line"
+    )
+    return result
+
+
+def configuration(arguments: argparse.Namespace) -> TrainConfig:
+    """The preset with what the command line changes."""
+    changes = {name: value for name in ("epochs", "seed") if (value := getattr(arguments, name)) is not None}
+    if changes.get("epochs", 1) < 1:
+        raise SetupProblem("--epochs is at least 1.")
+    return dataclasses.replace(PRESETS[arguments.preset], **changes)
+
+
+def run(arguments: argparse.Namespace) -> Path:
+    """Train as told; the folder of the finished checkpoint.
+
+    Raises:
+        MusicLSTMError: the corpus is missing or too small, the disk is full, the loss diverged.
+    """
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    config = configuration(arguments)
+    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    bf16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and has_fast_bf16(device))
+    out: Path = arguments.out or DEFAULT_FOLDER / config.name
+    reporter = JsonProgress(sys.stdout) if arguments.progress == "jsonl" else BarProgress()
+    corpora: Corpora = prepare(arguments.corpus)
+    unfinished = Run(config, out, device, bf16=bf16)
+    if arguments.resume and unfinished.resumable:
+        unfinished.resume()
+    elif unfinished.resumable:
+        raise SetupProblem(f"{out} holds an interrupted run: add --resume to go on with it, or choose another --out.")
+    started = time.monotonic()
+    with reporter:
+        trained = unfinished.train(corpora.train, corpora.valid, reporter)
+    finish(out, config, corpora, trained, device=device, bf16=bf16, seconds=time.monotonic() - started)
+    unfinished.finish()
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    arguments = parser().parse_args(argv)
+    try:
+        out = run(arguments)
+    except MusicLSTMError as error:
+        logging.getLogger("trainer").error("%s", error)  # noqa: TRY400  # one sentence; the traceback helps nobody here
+        return 78 if isinstance(error, SetupProblem) else 1
+    except KeyboardInterrupt:
+        logging.getLogger("trainer").warning("Interrupted; go on with: ./run train … --resume")
+        return 130
+    if arguments.progress == "jsonl":
+        sys.stdout.write(json.dumps({"event": "finished", "checkpoint": str(out.resolve())}) + "\n")
+    else:
+        sys.stdout.write(f"The checkpoint is in {out}.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Pieces -> examples -> batches for stateful truncated back-propagation through time.
+
+A batch has B lanes. A lane plays one segment of a piece after the other, `sequence_notes` at a time, and the LSTM's
+state travels with it; where a segment begins, the state is reset (Williams & Peng 1990, truncated BPTT).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.corpus import Piece
+from data.keys import estimate_key, transpose
+from data.tokens import ATTRIBUTES, PITCH, IntArray, conditions, encode
+
+NO_NOTE = np.array([attribute.size for attribute in ATTRIBUTES])  # the "previous note" of the first
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One piece as the model sees it.
+
+    Attributes:
+        tokens: [T, 5] int64.
+        conditions: [T, 6] int64.
+    """
+
+    tokens: IntArray
+    conditions: IntArray
+
+
+def to_example(piece: Piece) -> Example:
+    """Tokens and conditions of a piece, moved so that its estimated tonic is C.
+
+    One key for all spares a small model from learning each figure twelve times (Boulanger-Lewandowski et al. 2012 did
+    the same with C major and C minor); the sampler moves a finished piece to the key that was asked for.
+    """
+    key, _ = estimate_key(piece.score.notes)
+    score = transpose(piece.score, shift_to_tonic(-key.tonic))
+    tokens = encode(score)
+    return Example(tokens, conditions(tokens, mood=piece.mood, mode=key.mode, tempo_bpm=score.tempo_bpm))
+
+
+def shift_to_tonic(semitones: int) -> int:
+    """The same shift modulo 12 by the shortest way: -6 to 5."""
+    return (semitones + 6) % 12 - 6
+
+
+def longest_pitch_run(tokens: IntArray) -> int:
+    """The most notes of one pitch in a row, in score order, over all parts."""
+    longest = run = 0
+    previous = -1
+    for pitch in tokens[:, PITCH].tolist():
+        run = run + 1 if pitch == previous else 1
+        previous = pitch
+        longest = max(longest, run)
+    return longest
+
+
+def usual_pitch_run(examples: Sequence[Example]) -> int:
+    """The longest run that 95 of 100 pieces stay within: the bound on what the sampler may repeat."""
+    return int(np.percentile([longest_pitch_run(example.tokens) for example in examples], 95))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step of training.
+
+    Attributes:
+        previous: [B, T, 5] int64, the note before each target.
+        conditions: [B, T, 6] int64.
+        target: [B, T, 5] int64.
+        mask: [B, T] bool, False beyond the end of a segment.
+        starts: [B] bool, True where a segment begins and the state is reset.
+    """
+
+    previous: Tensor
+    conditions: Tensor
+    target: Tensor
+    mask: Tensor
+    starts: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    example: Example
+    start: int
+    end: int
+
+
+def segments(examples: Sequence[Example], segment_notes: int, rng: np.random.Generator | None) -> list[_Segment]:
+    """Cut pieces into stretches of at most `segment_notes`; with `rng`, in random order and from a random first cut."""
+    result: list[_Segment] = []
+    for example in examples:
+        length = len(example.tokens)
+        first = min(length, segment_notes)
+        if rng is not None and length > segment_notes:
+            first = int(rng.integers(segment_notes // 2, segment_notes + 1))
+        cuts = [0, *range(first, length, segment_notes), length]
+        result.extend(_Segment(example, a, b) for a, b in itertools.pairwise(cuts))
+    if rng is not None:
+        result = [result[i] for i in rng.permutation(len(result))]
+    return result
+
+
+def batches(
+    examples: Sequence[Example], *, batch: int, sequence_notes: int, segment_notes: int, rng: np.random.Generator | None
+) -> Iterator[Batch]:
+    """One epoch: every note of every piece once.
+
+    Args:
+        examples: the pieces.
+        batch: B, lanes.
+        sequence_notes: T, notes a step.
+        segment_notes: pieces are cut here.
+        rng: order and cuts of this epoch, or None for the given order (validation).
+    """
+    queue = deque(segments(examples, segment_notes, rng))
+    lanes: list[_Segment | None] = [None] * batch
+    while True:
+        previous = np.zeros((batch, sequence_notes, len(ATTRIBUTES)), dtype=np.int64)
+        target = np.zeros_like(previous)
+        condition = np.zeros((batch, sequence_notes, examples[0].conditions.shape[1]), dtype=np.int64)
+        mask = np.zeros((batch, sequence_notes), dtype=bool)
+        starts = np.zeros(batch, dtype=bool)
+        for lane in range(batch):
+            segment = lanes[lane]
+            if segment is None:
+                if not queue:
+                    continue
+                segment = queue.popleft()
+                starts[lane] = True
+            tokens, begin = segment.example.tokens, segment.start
+            stop = min(begin + sequence_notes, segment.end)
+            size = stop - begin
+            target[lane, :size] = tokens[begin:stop]
+            previous[lane, 1:size] = tokens[begin : stop - 1]
+            previous[lane, 0] = tokens[begin - 1] if begin else NO_NOTE
+            condition[lane, :size] = segment.example.conditions[begin:stop]
+            mask[lane, :size] = True
+            lanes[lane] = _Segment(segment.example, stop, segment.end) if stop < segment.end else None
+        if not mask.any():
+            return
+        yield Batch(*(torch.from_numpy(array) for array in (previous, condition, target, mask, starts)))

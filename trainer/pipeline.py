@@ -1,0 +1,139 @@
+"""From a corpus folder to examples, and from a finished run to a checkpoint that has been heard."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.corpus import Piece, corpus_hash, load_corpus, split_by_composer
+from data.moods import MOODS
+from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.errors import SetupProblem
+from engine.plan import plan
+from engine.sampler import Sampler, to_score
+from engine.types import ComposeRequest
+from trainer.baselines import NGram
+from trainer.config import TrainConfig
+from trainer.dataset import Example, to_example, usual_pitch_run
+from trainer.loop import Trained, evaluate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpora:
+    """The three sides of a corpus and what the checkpoint will say about it."""
+
+    train: list[Example]
+    valid: list[Example]
+    test: list[Example]
+    description: dict[str, Any]
+
+
+def prepare(folder: Path) -> Corpora:
+    """Load a corpus, split it by composer, and turn each side into examples.
+
+    Raises:
+        SetupProblem: the folder holds no corpus, or too few composers for three sides.
+    """
+    pieces = load_corpus(folder)
+    split = split_by_composer(pieces)
+    if not (split.train and split.valid and split.test):
+        raise SetupProblem(
+            f"The corpus in {folder} has {len(pieces)} pieces, too few composers to train on some and test on others: "
+            "add more with ./run data add."
+        )
+    train, valid, test = ([to_example(piece) for piece in side] for side in (split.train, split.valid, split.test))
+    return Corpora(train, valid, test, _describe(pieces, train, valid, test))
+
+
+def _describe(pieces: list[Piece], train: list[Example], valid: list[Example], test: list[Example]) -> dict[str, Any]:
+    sources = Counter((piece.source, piece.licence) for piece in pieces)
+    return {
+        "hash": corpus_hash(pieces),
+        "pieces": len(pieces),
+        "sources": [{"source": s, "licence": licence, "pieces": n} for (s, licence), n in sorted(sources.items())],
+        "moods": {mood.value: sum(piece.mood == mood for piece in pieces) for mood in MOODS},
+        "split": {
+            name: {"pieces": len(side), "notes": sum(len(example.tokens) for example in side)}
+            for name, side in (("train", train), ("valid", valid), ("test", test))
+        },
+        "split_by": "composer",
+    }
+
+
+def finish(
+    out: Path,
+    config: TrainConfig,
+    corpora: Corpora,
+    trained: Trained,
+    *,
+    device: torch.device,
+    bf16: bool,
+    seconds: float,
+) -> None:
+    """Measure the trained model beside its baselines, write the checkpoint, load it again and compose with it.
+
+    Raises:
+        SetupProblem: the checkpoint cannot be written, or does not compose.
+    """
+    train, valid, test = ([example.tokens for example in side] for side in (corpora.train, corpora.valid, corpora.test))
+    log.info("Scoring the baselines on the same split and tokens.")
+    baselines = {name: NGram(order).fit(train) for name, order in (("unigram", 1), ("5-gram", 5))}
+    sidecar: dict[str, Any] = {
+        "name": config.name,
+        "preset": config.name,
+        "corpus": corpora.description,
+        "metrics": {
+            "valid_nats_per_note": trained.valid_nats,
+            "valid_nats_by_attribute": trained.valid_nats_by_attribute,
+            "train_nats_per_note": trained.train_nats,
+            "test_nats_per_note": sum(evaluate(trained.model, corpora.test, config, device)),
+            "baselines": {name: model.nats_per_note(valid) for name, model in baselines.items()},
+            "baselines_test": {name: model.nats_per_note(test) for name, model in baselines.items()},
+        },
+        "limits": {"longest_pitch_run": usual_pitch_run(corpora.train)},
+        "training": {
+            **config.as_dict(),
+            "best_epoch": trained.best_epoch,
+            "seconds": round(seconds),
+            "device": device.type,
+            "lstm_precision": "bfloat16" if bf16 else "float32",
+            "torch": torch.__version__,
+        },
+        "revision": _revision(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    save_checkpoint(out, trained.model, sidecar)
+    _smoke_test(out)
+
+
+def _smoke_test(folder: Path) -> None:
+    """Compose one short piece for each mood with the checkpoint as it lies on the disk."""
+    sampler = Sampler(load_checkpoint(folder), device="cpu")
+    for mood in MOODS:
+        request = ComposeRequest(mood=mood, length_notes=64, seed=1)
+        decided = plan(request)
+        score = to_score(sampler.sample(request, decided), decided)
+        if len(score.notes) != request.length_notes:
+            raise SetupProblem(f"The new checkpoint wrote {len(score.notes)} notes where 64 were asked for ({mood}).")
+        log.info("%s: %d notes, %.0f s", mood, len(score.notes), score.duration_s)
+
+
+def _revision() -> str | None:
+    """The commit that trained the checkpoint, or None outside a repository."""
+    result = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or None
