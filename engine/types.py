@@ -126,6 +126,7 @@ class Composition:
 
     Attributes:
         request: what was asked.
+        title: two or three words, the same for the same request.
         score: the notes; `len(score.notes) == request.length_notes`.
         key: the key it is in, asked for or drawn.
         checkpoint_id: names the model, such as `v1-1a2b3c4d`: the same id, request and machine give the same notes.
@@ -138,6 +139,7 @@ class Composition:
     """
 
     request: ComposeRequest
+    title: str
     score: Score
     key: Key
     checkpoint_id: str
