@@ -1,21 +1,53 @@
-"""The database. Implementation follows in the next commit; the signatures are the contract."""
+"""The database: requests in SQLite through aiosqlite, one connection, WAL, foreign keys on.
+
+Every write is one transaction that is on disk (in the write-ahead log) before the method returns: a kill -9 at any
+moment loses nothing that was promised. `synchronous` is NORMAL: only a power cut can take back the last moments, and
+it leaves the database whole (SQLite documentation, "PRAGMA synchronous").
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
+
+from bot.errors import HistoryProblem
+from bot.history.migrate import migrate
 from bot.history.records import MessageRef, Origin, Record, Requester, Result, State
+from bot.history.rows import record_of, request_columns, result_columns, to_text
+from bot.history.session import Session
+from bot.surely import surely
 from data.moods import Mood
 from engine.types import ComposeRequest
 
+_UNFINISHED = "state IN ('queued', 'running')"
+_SELECT = "SELECT * FROM requests LEFT JOIN results ON results.request_id = requests.id"
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
 
 class History:
-    """Requests in SQLite: WAL, foreign keys on, numbered migrations. Use as `async with History(path) as history:`."""
+    """Requests in SQLite. Use as `async with History(path) as history:`.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the database; made, or brought up to date, when it is opened.
+        clock: tells the time; tests move it.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.path = path
+        self.clock = clock
+        self._writing = asyncio.Lock()  # one connection has one transaction: writers take turns
+        self._open = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> History:
         """Open the database, migrating it when it is older than this program.
@@ -23,36 +55,108 @@ class History:
         Raises:
             HistoryProblem: it is newer than this program, damaged, or cannot be written.
         """
-        raise NotImplementedError
+        await asyncio.to_thread(migrate, self.path)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                self._session = Session(self.path.with_name(self.path.name + "-sessions"))
+            except OSError as error:
+                raise HistoryProblem(f"The history {self.path} cannot be opened: {error}.") from error
+            stack.callback(self._session.close)
+            self._db = await stack.enter_async_context(aiosqlite.connect(self.path, timeout=10, isolation_level=None))
+            self._db.row_factory = sqlite3.Row
+            await self._db.execute("PRAGMA foreign_keys = ON")
+            await self._db.execute("PRAGMA synchronous = NORMAL")
+            self._open = stack.pop_all()
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        raise NotImplementedError
+        await self._open.aclose()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """All of it or nothing: commits at the end of the block, rolls back when it raises or is cancelled.
+
+        Raises:
+            HistoryProblem: the database cannot be written.
+        """
+        async with self._writing:
+            try:
+                await self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                await self._db.execute("COMMIT")
+            except BaseException as error:
+                await surely(self._rollback())
+                if isinstance(error, sqlite3.Error):
+                    raise HistoryProblem(f"The history {self.path} cannot be written: {error}.") from error
+                raise
+
+    async def _rollback(self) -> None:
+        # A cancelled call still runs: once this one has, all before it have, and `in_transaction` tells the truth.
+        await self._db.execute("SELECT 1")
+        if self._db.in_transaction:
+            await self._db.execute("ROLLBACK")
+
+    async def rows(self, sql: str, values: Mapping[str, Any]) -> list[sqlite3.Row]:
+        """Run one reading statement.
+
+        Raises:
+            HistoryProblem: the database cannot be read.
+        """
+        try:
+            return list(await self._db.execute_fetchall(sql, dict(values)))
+        except sqlite3.Error as error:
+            raise HistoryProblem(f"The history {self.path} cannot be read: {error}.") from error
 
     async def add(
         self, request: ComposeRequest, requester: Requester, *, private: bool = False, origin: Origin | None = None
     ) -> Record:
         """Write a new request as QUEUED."""
-        raise NotImplementedError
+        columns = {
+            **request_columns(request),
+            "front_end": requester.front_end,
+            "person": requester.person,
+            "user_id": requester.user_id,
+            "user_name": requester.user_name,
+            "guild_id": requester.guild_id,
+            "channel_id": requester.channel_id,
+            "private": int(private),
+            "parent_id": origin.parent_id if origin else None,
+            "relation": origin.relation if origin else None,
+            "state": State.QUEUED,
+            "session_id": self._session.id,
+            "created_at": self._now(),
+        }
+        await self._insert("requests", columns)
+        return await self._existing(request.id)
 
     async def start(self, piece_id: str) -> Record:
         """QUEUED -> RUNNING."""
-        raise NotImplementedError
+        sql = "UPDATE requests SET state = 'running', started_at = :now WHERE id = :id AND state = 'queued'"
+        return await self._update(piece_id, sql, {"now": self._now()})
 
     async def made(self, piece_id: str, result: Result) -> Record:
         """Keep the facts of the finished piece; it stays RUNNING until it is delivered."""
-        raise NotImplementedError
+        columns = {"request_id": piece_id, **result_columns(result)}
+        async with self.transaction() as db:
+            await db.execute("DELETE FROM results WHERE request_id = ?", (piece_id,))
+            await db.execute(_insert_sql("results", columns), columns)
+            await db.execute("UPDATE requests SET made_at = ? WHERE id = ?", (self._now(), piece_id))
+        return await self._existing(piece_id)
 
     async def finish(self, piece_id: str, state: State, *, error: str = "") -> Record:
         """Reach a final state. A request that already reached one keeps it."""
-        raise NotImplementedError
+        sql = f"UPDATE requests SET state = :state, error = :error, finished_at = :now WHERE id = :id AND {_UNFINISHED}"  # noqa: S608 - a constant
+        return await self._update(piece_id, sql, {"state": state, "error": error, "now": self._now()})
 
     async def set_message(self, piece_id: str, message: MessageRef) -> Record:
         """Remember which message announces the piece, so that it can be edited after a restart."""
-        raise NotImplementedError
+        sql = "UPDATE requests SET message_channel_id = :channel, message_id = :message WHERE id = :id"
+        return await self._update(piece_id, sql, {"channel": message.channel_id, "message": message.message_id})
 
     async def get(self, piece_id: str) -> Record | None:
         """The request of that id, or None."""
-        raise NotImplementedError
+        rows = await self.rows(f"{_SELECT} WHERE id = :id", {"id": piece_id})
+        return record_of(rows[0]) if rows else None
 
     async def newest(
         self,
@@ -61,7 +165,7 @@ class History:
         guild_id: str | None = None,
         states: Sequence[State] = tuple(State),
         mood: Mood | None = None,
-        hide_private: bool = False,
+        hide_private_from: str | None = None,
         before: str | None = None,
         since: datetime | None = None,
         limit: int = 10,
@@ -69,13 +173,90 @@ class History:
         """Requests that match every given filter, newest first.
 
         Args:
-            person: `Requester.person`.
+            person: asked by them (`Requester.person`).
             guild_id: asked in that server.
             states: any of these.
             mood: of that mood.
-            hide_private: leave private pieces out.
+            hide_private_from: leave out private pieces of everybody but this person.
             before: only requests asked before this piece (for the next page).
             since: only requests asked at or after this time.
             limit: at most this many.
         """
-        raise NotImplementedError
+        where, values = _where(
+            person=person,
+            guild_id=guild_id,
+            states=states,
+            mood=mood,
+            hide_private_from=hide_private_from,
+            before=before,
+            since=since,
+        )
+        sql = f"{_SELECT} WHERE {where} ORDER BY number DESC LIMIT :limit"
+        return [record_of(row) for row in await self.rows(sql, {**values, "limit": limit})]
+
+    async def count(
+        self,
+        *,
+        person: str | None = None,
+        guild_id: str | None = None,
+        states: Sequence[State] = tuple(State),
+        since: datetime | None = None,
+    ) -> int:
+        """How many requests match every given filter (as in `newest`)."""
+        where, values = _where(person=person, guild_id=guild_id, states=states, since=since)
+        return int((await self.rows(f"SELECT count(*) FROM requests WHERE {where}", values))[0][0])  # noqa: S608 - constants
+
+    async def abandoned(self) -> list[Record]:
+        """Unfinished requests of processes that are gone, oldest first."""
+        sql = f"{_SELECT} WHERE {_UNFINISHED} ORDER BY number"
+        rows = await self.rows(sql, {})
+        alive = {name: self._session.alive(name) for name in {row["session_id"] for row in rows}}
+        return [record_of(row) for row in rows if not alive[row["session_id"]]]
+
+    async def adopt(self, piece_id: str) -> Record:
+        """Take over an abandoned request: QUEUED again, and this process works on it."""
+        sql = f"UPDATE requests SET state = 'queued', session_id = :session WHERE id = :id AND {_UNFINISHED}"  # noqa: S608 - a constant
+        return await self._update(piece_id, sql, {"session": self._session.id})
+
+    async def _existing(self, piece_id: str) -> Record:
+        record = await self.get(piece_id)
+        if record is None:
+            raise HistoryProblem(f"The history {self.path} has lost the piece {piece_id}.")
+        return record
+
+    async def _update(self, piece_id: str, sql: str, values: Mapping[str, Any]) -> Record:
+        async with self.transaction() as db:
+            await db.execute(sql, {**values, "id": piece_id})
+        return await self._existing(piece_id)
+
+    async def _insert(self, table: str, columns: Mapping[str, Any]) -> None:
+        async with self.transaction() as db:
+            await db.execute(_insert_sql(table, columns), columns)
+
+    def _now(self) -> str:
+        return to_text(self.clock())
+
+
+def _where(**given: Any) -> tuple[str, dict[str, Any]]:
+    """The condition for the filters of `History.newest`, and its values."""
+    conditions = {
+        "person": "person = :person",
+        "guild_id": "guild_id = :guild_id",
+        "states": "state IN (SELECT value FROM json_each(:states))",
+        "mood": "mood = :mood",
+        "hide_private_from": "(private = 0 OR person = :hide_private_from)",
+        "before": "number < (SELECT number FROM requests AS earlier WHERE earlier.id = :before)",
+        "since": "created_at >= :since",
+    }
+    values = {name: value for name, value in given.items() if value is not None}
+    if "states" in values:
+        values["states"] = "[" + ", ".join(f'"{state}"' for state in values["states"]) + "]"
+    if "since" in values:
+        values["since"] = to_text(values["since"])
+    return " AND ".join(conditions[name] for name in values) or "1", values
+
+
+def _insert_sql(table: str, columns: Mapping[str, Any]) -> str:
+    names = ", ".join(columns)
+    marks = ", ".join(f":{name}" for name in columns)
+    return f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names come from this module alone

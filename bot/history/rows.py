@@ -1,0 +1,101 @@
+"""Between frozen values and the columns of the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.history.records import MessageRef, Origin, Record, Relation, Requester, Result, State
+from data.keys import Key
+from data.moods import Mood
+from engine.types import ComposeRequest
+
+
+def to_text(time: datetime) -> str:
+    """A time as the database keeps it: UTC, ISO 8601, milliseconds; sorts as text."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def to_time(text: str | None) -> datetime | None:
+    """What `to_text` wrote."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def request_columns(request: ComposeRequest) -> dict[str, Any]:
+    """One column for each field of a request."""
+    return {
+        "id": request.id,
+        "mood": request.mood,
+        "length_notes": request.length_notes,
+        "temperature": float(request.temperature),
+        "top_p": float(request.top_p),
+        "seed": request.seed,
+        "tempo_bpm": request.tempo_bpm,
+        "key": None if request.key is None else str(request.key),
+    }
+
+
+def result_columns(result: Result) -> dict[str, Any]:
+    """One column for each field of a result."""
+    return {
+        "checkpoint_id": result.checkpoint_id,
+        "piece_key": str(result.key),
+        "piece_tempo_bpm": float(result.tempo_bpm),
+        "notes": result.notes,
+        "duration_s": float(result.duration_s),
+        "sampling_s": float(result.sampling_s),
+        "rendering_s": float(result.rendering_s),
+        "notes_sha256": result.notes_sha256,
+        "midi_sha256": result.midi_sha256,
+        "wav_sha256": result.wav_sha256,
+    }
+
+
+def record_of(row: sqlite3.Row) -> Record:
+    """The record of one row of `requests` joined with `results`."""
+    result = None
+    if row["checkpoint_id"] is not None:
+        result = Result(
+            checkpoint_id=row["checkpoint_id"],
+            key=Key.parse(row["piece_key"]),
+            tempo_bpm=row["piece_tempo_bpm"],
+            notes=row["notes"],
+            duration_s=row["duration_s"],
+            sampling_s=row["sampling_s"],
+            rendering_s=row["rendering_s"],
+            notes_sha256=row["notes_sha256"],
+            midi_sha256=row["midi_sha256"],
+            wav_sha256=row["wav_sha256"],
+        )
+    created_at = to_time(row["created_at"])
+    assert created_at is not None  # noqa: S101 - the column is NOT NULL
+    return Record(
+        request=ComposeRequest(
+            id=row["id"],
+            mood=Mood(row["mood"]),
+            length_notes=row["length_notes"],
+            temperature=row["temperature"],
+            top_p=row["top_p"],
+            seed=row["seed"],
+            tempo_bpm=row["tempo_bpm"],
+            key=None if row["key"] is None else Key.parse(row["key"]),
+        ),
+        requester=Requester(
+            front_end=row["front_end"],
+            user_id=row["user_id"],
+            user_name=row["user_name"],
+            guild_id=row["guild_id"],
+            channel_id=row["channel_id"],
+        ),
+        state=State(row["state"]),
+        created_at=created_at,
+        started_at=to_time(row["started_at"]),
+        made_at=to_time(row["made_at"]),
+        finished_at=to_time(row["finished_at"]),
+        result=result,
+        error=row["error"],
+        private=bool(row["private"]),
+        origin=Origin(row["parent_id"], Relation(row["relation"])) if row["parent_id"] else None,
+        message=MessageRef(row["message_channel_id"], row["message_id"]) if row["message_id"] else None,
+    )
