@@ -1,0 +1,10 @@
+r"""A score becomes files: MIDI, sound and a picture.
+
+score --write_midi--> MIDI bytes --FluidSynth--> samples --master--> WAV --fit--> what is posted
+   \--draw_roll--> PNG
+"""
+
+from engine.render.formats import Attachment, fit
+from engine.render.renderer import Rendered, Renderer
+
+__all__ = ["Attachment", "Rendered", "Renderer", "fit"]

@@ -1,0 +1,146 @@
+"""The renderer: one call from a score to its files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data.midi import write_midi
+from data.moods import Mood
+from data.score import STEPS_PER_BEAT, Part, Score
+from engine.errors import RenderFailed
+from engine.render import stems
+from engine.render.audio_file import WavWriter, atomic
+from engine.render.fluidsynth import SAMPLE_RATE_HZ, FluidSynth
+from engine.render.formats import wav_info
+from engine.render.master import finish
+from engine.render.roll import draw_roll
+from engine.render.soundfont import find_soundfont
+
+MAX_DURATION_S = 3600.0  # 635 MB of WAV; 2,000 notes at the slowest tempo can be that long
+MAX_NOTES = 100_000
+_TAIL_S = 6.0  # time for the last notes and the reverberation to die away
+_SYNTHESIS_PERCENT = 80
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rendered:
+    """The files of a piece.
+
+    Attributes:
+        midi: a Standard MIDI File.
+        wav: 44.1 kHz 16-bit stereo; the caller owns it.
+        roll_png: a piano-roll picture.
+        duration_s: of the WAV, its tail included.
+    """
+
+    midi: bytes
+    wav: Path
+    roll_png: bytes
+    duration_s: float
+
+
+class Renderer:
+    """Turns scores into files. Synchronous: call it in an executor or a worker process.
+
+    Args:
+        soundfont: a General MIDI font, or None: the best one in the usual places.
+    """
+
+    def __init__(self, *, soundfont: Path | None = None) -> None:
+        self._soundfont = soundfont
+
+    def check(self) -> None:
+        """Find out, before any work, whether rendering is possible here; takes under a millisecond.
+
+        Raises:
+            SetupProblem: FluidSynth or the soundfont is missing or damaged; the sentence names the package.
+        """
+        self._synth().check()
+
+    def render(
+        self,
+        score: Score,
+        *,
+        title: str,
+        recipe: Sequence[str],
+        folder: Path,
+        name: str,
+        mood: Mood,
+        progress: Callable[[int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Rendered:
+        """Make the files of one piece. The same arguments always give the same bytes.
+
+        Args:
+            score: at least one note.
+            title: shown in the picture and embedded in every file.
+            recipe: lines that say how to make the piece again, embedded in every file.
+            folder: where the WAV goes; it exists.
+            name: of the WAV, without suffix.
+            mood: chooses colours.
+            progress: called with a percentage that grows from 0 to 100.
+            cancelled: polled at least every 50 ms of waiting for the synthesiser.
+
+        Raises:
+            RenderFailed: the piece cannot be turned into sound: too long, too many notes, silent, …
+            SetupProblem: FluidSynth or the soundfont is missing or damaged.
+            StorageProblem: the disk is full or the folder cannot be written.
+            concurrent.futures.CancelledError: `cancelled()` was true. Nothing is left behind by any error.
+        """
+        synth = self._synth()
+        synth.check()
+        _check_score(score)
+        report = _Report(progress)
+        midi = write_midi(score, title=title, texts=recipe)
+        frames = round((score.duration_s + _TAIL_S) * SAMPLE_RATE_HZ)
+        end_tick = round(
+            (score.end_step + _TAIL_S * score.end_step / score.duration_s) * stems.ticks_per_beat(midi) / STEPS_PER_BEAT
+        )
+        sound = np.empty((frames, 2), np.float32)
+        done = 0
+        for block in synth.blocks(stems.split(midi, [tuple(Part)], end_tick), frames, cancelled=cancelled):
+            sound[done : done + block.shape[1]] = block[0]
+            done += block.shape[1]
+            report(_SYNTHESIS_PERCENT * done // frames)
+        finish(sound, SAMPLE_RATE_HZ)
+        report(90)
+        wav = folder / f"{name}.wav"
+        with atomic(wav) as file:
+            writer = WavWriter(file, SAMPLE_RATE_HZ, wav_info(title, recipe))
+            writer.write(sound)
+            writer.finish()
+        roll_png = draw_roll(score, title, mood)
+        report(100)
+        return Rendered(midi, wav, roll_png, frames / SAMPLE_RATE_HZ)
+
+    def _synth(self) -> FluidSynth:
+        return FluidSynth([self._soundfont or find_soundfont()])
+
+
+class _Report:
+    """Calls `progress` only when the percentage grew."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
+        self._progress = progress
+        self._last = -1
+
+    def __call__(self, percent: int) -> None:
+        if self._progress is not None and percent > self._last:
+            self._last = percent
+            self._progress(percent)
+
+
+def _check_score(score: Score) -> None:
+    if not score.notes:
+        raise RenderFailed("This piece has no notes: try another seed.")
+    if len(score.notes) > MAX_NOTES:
+        raise RenderFailed(f"This piece has {len(score.notes):,} notes: at most {MAX_NOTES:,} can be played.")
+    if score.duration_s > MAX_DURATION_S:
+        raise RenderFailed(
+            f"This piece would last {score.duration_s / 60:,.0f} minutes: at most {MAX_DURATION_S / 60:.0f} can be "
+            "played. Ask for fewer notes or a faster tempo."
+        )

@@ -1,0 +1,94 @@
+"""What a listener gets, measured with other people's meters."""
+
+import hashlib
+import io
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pyloudnorm
+import pytest
+import soundfile
+from PIL import Image
+from scipy.signal import resample_poly
+
+from data.moods import Mood
+from data.score import Note, Part, Score
+from engine.errors import RenderFailed
+from engine.render import Rendered, Renderer
+
+RATE_HZ = 44_100
+
+
+def _render(folder: Path, score: Score, **others) -> Rendered:
+    arguments = {"title": "Void Harbour", "recipe": ("seed:7",), "folder": folder, "name": "piece", "mood": Mood.DARK}
+    return Renderer().render(score, **(arguments | others))
+
+
+def test_wav_is_as_long_as_the_notes_and_their_tail(rendered, score):
+    info = soundfile.info(rendered.wav)
+    assert (info.samplerate, info.channels, info.subtype) == (RATE_HZ, 2, "PCM_16")
+    assert info.duration == pytest.approx(rendered.duration_s, abs=0.001)
+    assert score.duration_s < info.duration < score.duration_s + 20
+
+
+def test_loudness_is_minus_16_lufs(sound):
+    assert pyloudnorm.Meter(RATE_HZ).integrated_loudness(sound) == pytest.approx(-16, abs=0.5)
+
+
+def test_true_peak_stays_below_minus_1_dbtp(sound):
+    assert 20 * np.log10(np.abs(resample_poly(sound, 4, 1, axis=0)).max()) <= -0.95
+
+
+def test_ends_without_a_click(sound):
+    assert np.abs(sound[:3]).max() < 0.01
+    assert np.abs(sound[-30:]).max() < 0.001
+
+
+def test_midi_has_the_notes(rendered, score):
+    parsed = pretty_midi.PrettyMIDI(io.BytesIO(rendered.midi))
+    assert sum(len(instrument.notes) for instrument in parsed.instruments) == len(score.notes)
+
+
+def test_roll_is_a_picture(rendered):
+    image = Image.open(io.BytesIO(rendered.roll_png))
+    assert image.format == "PNG"
+    assert image.size == (1100, 520)
+
+
+def test_same_piece_gives_same_bytes(rendered, score, tmp_path):
+    again = _render(
+        tmp_path,
+        score,
+        recipe=("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000"),
+    )
+    assert again.midi == rendered.midi
+    assert again.roll_png == rendered.roll_png
+    assert hashlib.sha256(again.wav.read_bytes()).digest() == hashlib.sha256(rendered.wav.read_bytes()).digest()
+
+
+def test_progress_grows_to_100(score, tmp_path):
+    seen: list[int] = []
+    _render(tmp_path, score, progress=seen.append)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 100
+
+
+def test_cancelling_leaves_nothing(score, tmp_path):
+    with pytest.raises(CancelledError):
+        _render(tmp_path, score, cancelled=lambda: True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_part_is_heard(tmp_path):
+    for part in Part:
+        rendered = _render(tmp_path, Score((Note(0, part, 55, 24, 90),), 120.0), name=part.name)
+        samples, _ = soundfile.read(rendered.wav)
+        assert np.abs(samples).max() > 0.05, part
+
+
+def test_a_piece_of_a_hundred_million_seconds_is_refused(tmp_path):
+    with pytest.raises(RenderFailed, match="minutes"):
+        _render(tmp_path, Score((Note(0, Part.PAD, 60, 2_400_000_000, 64),), 120.0))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,59 @@
+"""A soundfont that FluidSynth would silently replace is refused before."""
+
+import pytest
+
+from engine.errors import SetupProblem
+from engine.render import Renderer
+from engine.render.soundfont import ENVIRONMENT_VARIABLE, check_soundfont, find_soundfont
+
+
+@pytest.fixture
+def whole():
+    return find_soundfont().read_bytes()[:4096]
+
+
+def test_the_installed_one_is_whole():
+    check_soundfont(find_soundfont())
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is not a soundfont"),
+        (b"junk" * 100, "is not a soundfont"),
+        (b"RIFF\x00\x00\x00\x00WAVE" + bytes(100), "is not a soundfont"),
+        (b"RIFF\x5c\x00\x00\x00sfbk" + bytes(88), "is damaged"),
+        (b"RIFF\x04\x00\x00\x00sfbk", "is damaged"),
+    ],
+)
+def test_junk_is_told_in_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / "junk.sf2"
+    path.write_bytes(content)
+    with pytest.raises(SetupProblem, match=sentence):
+        Renderer(soundfont=path).check()
+
+
+def test_truncated(tmp_path, whole):
+    path = tmp_path / "-truncated.sf2"
+    path.write_bytes(whole)
+    with pytest.raises(SetupProblem, match="is truncated"):
+        Renderer(soundfont=path).check()
+
+
+def test_missing_and_folder(tmp_path):
+    with pytest.raises(SetupProblem, match="does not exist"):
+        Renderer(soundfont=tmp_path / "none.sf2").check()
+    with pytest.raises(SetupProblem, match="is a folder"):
+        Renderer(soundfont=tmp_path).check()
+
+
+def test_environment_variable_wins(tmp_path, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "mine.sf2"))
+    with pytest.raises(SetupProblem, match=r"mine\.sf2 does not exist"):
+        Renderer().check()
+
+
+def test_missing_fluidsynth_names_the_package(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupProblem, match=r"FluidSynth is not installed.*fluidsynth"):
+        Renderer().check()
