@@ -1,0 +1,63 @@
+"""What of a piece is posted, and in which format, so that Discord takes it."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import discord
+
+from bot.discord import embeds, limits
+from bot.discord.texts import say
+from bot.studio import Piece
+from engine.errors import RenderFailed
+from engine.render.formats import Attachment, fit
+from engine.titles import title
+
+log = logging.getLogger(__name__)
+
+_FORM_BYTES = 64 * 1024  # of a multipart request beside its files: the message itself and the part headers
+
+
+def sound_bytes_max(piece: Piece, file_bytes_max: int) -> int:
+    """What the sound may weigh beside the other files in one request, where one file may weigh `file_bytes_max`."""
+    others = piece.midi.stat().st_size + piece.png.stat().st_size + _FORM_BYTES
+    # Where Discord allows a file larger than its usual request, it allows the request that carries it.
+    request_bytes_max = max(limits.REQUEST_BYTES_MAX, file_bytes_max)
+    return min(file_bytes_max, request_bytes_max - others)
+
+
+def choose_sound(piece: Piece, bytes_max: int) -> Attachment | None:
+    """The best format of at most `bytes_max` bytes, or None when none fits. Blocks: run it in a thread."""
+    try:
+        return fit(piece.wav, bytes_max, title=title(piece.record.request), recipe=[embeds.repeat_text(piece.record)])
+    except RenderFailed as error:
+        log.info("%s: %s", piece.record.id, error)
+        return None
+
+
+def sound_note(sound: Attachment | None, locale: discord.Locale | None) -> str:
+    """The sentence that explains any format but the full WAV; "" for that."""
+    if sound is None:
+        return say(locale, "The sound is too large for this place in any format; the MIDI file has every note.")
+    if sound.kind == "wav":
+        return ""
+    formats = {"wav32": "WAV (32 kHz)", "flac": "FLAC", "ogg": "OGG Vorbis", "ogg-low": "OGG Vorbis"}
+    return say(
+        locale,
+        "The full WAV is larger than this place allows, so the sound comes as {format}.",
+        format=formats[sound.kind],
+    )
+
+
+def files(piece: Piece, sound: Attachment | None, locale: discord.Locale | None) -> list[discord.File]:
+    """The attachments, opened anew: discord.py closes files once it has sent them."""
+    stem = embeds.file_stem(piece.record)
+    listed = [discord.File(piece.midi, f"{stem}.mid")]
+    if sound is not None:
+        source = io.BytesIO(sound.data) if sound.data is not None else sound.path or piece.wav
+        listed.append(discord.File(source, stem + Path(sound.filename).suffix))
+    description = embeds.roll_description(piece.record, locale)[: limits.ATTACHMENT_DESCRIPTION_CHARACTERS_MAX]
+    listed.append(discord.File(piece.png, f"{stem}.png", description=description))
+    return listed

@@ -1,0 +1,183 @@
+"""The bot on Discord's gateway.
+
+It asks for no privileged intent: servers and channels are all that it is told about. Commands, buttons and modals
+arrive as interactions, which need no intent at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import discord
+import yarl
+from discord import app_commands
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bot.discord.commands import add_commands
+from bot.discord.composing import Composer
+from bot.discord.errors import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION, sentence_for, tell
+from bot.discord.posts import ChannelPost
+from bot.discord.sync import sync_when_changed
+from bot.discord.texts import Translator
+from bot.history import Record
+from bot.studio import Studio
+from engine.errors import SetupProblem
+
+log = logging.getLogger(__name__)
+
+OpenStudio = Callable[[], AbstractAsyncContextManager[Studio]]
+
+GOODBYE_WITHIN_S = 8.0  # systemd and Docker wait 10 s and more before they kill
+
+
+class MusicLSTMClient(discord.AutoShardedClient):
+    """One per process. `setup_hook` opens the studio, `close` closes it.
+
+    Args:
+        open_studio: opens engine and history; the client owns what it yields.
+        commands_memory: the file that remembers which commands Discord has.
+        api_base: another address of Discord's HTTP API, for a simulation; None is Discord itself.
+        shard_count: None asks Discord, which also tells the gateway's address.
+    """
+
+    def __init__(
+        self,
+        open_studio: OpenStudio,
+        *,
+        commands_memory: Path,
+        api_base: str | None = None,
+        shard_count: int | None = None,
+    ) -> None:
+        intents = discord.Intents.none()
+        intents.guilds = True
+        super().__init__(
+            intents=intents,
+            shard_count=shard_count,
+            allowed_mentions=discord.AllowedMentions.none(),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,  # nothing reads the message cache
+        )
+        self._open_studio = open_studio
+        self._commands_memory = commands_memory
+        self._api_base = api_base
+        self._closing = AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.tree = _Tree(self)
+        add_commands(self.tree)
+        self.studio: Studio
+        self.composer: Composer
+
+    async def setup_hook(self) -> None:
+        """Before the gateway is connected: engine, history, commands. What was left unfinished goes on when ready."""
+        self.studio = await self._closing.enter_async_context(self._open_studio())
+        self.composer = Composer(self.studio, piece_buttons=lambda _: None, cancel_button=lambda _: None)
+        await self.tree.set_translator(Translator())
+        if self._api_base is not None:
+            # What discord.py connects to when it cannot resume, instead of Discord's own address.
+            _, gateway, _ = await self.http.get_bot_gateway()
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+        await sync_when_changed(self.tree, self._commands_memory)
+        for record in await self.studio.recover("discord"):
+            self.spawn(self._resume(record))
+
+    async def on_ready(self) -> None:
+        """Once at each new session; nothing is done here but saying so."""
+        log.info("connected as %s to %d servers", self.user, len(self.guilds))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something of the client's own; `close` waits for it a little."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _resume(self, record: Record) -> None:
+        await self.wait_until_ready()  # the channels, and with them what a server lets us post, are known from now on
+        requester, message = record.requester, record.message
+        post = ChannelPost(
+            self,
+            user_id=int(requester.user_id),
+            # Nobody but Discord can edit a message that only one person sees; it comes as a direct message instead.
+            channel_id=None if record.private or requester.channel_id is None else int(requester.channel_id),
+            message_id=None if message is None else int(message.message_id),
+            nonce=record.id,
+        )
+        await self.composer.resume(post, record)
+
+    async def close(self) -> None:
+        """Leave unfinished requests to the next start, say so to their people, and disconnect. Safe to call twice."""
+        if hasattr(self, "studio"):
+            await self.studio.aclose()
+            await self.composer.goodbyes(GOODBYE_WITHIN_S)
+        await super().close()
+        await self._closing.aclose()
+
+
+class _Tree(app_commands.CommandTree[MusicLSTMClient]):
+    """Tells people what discord.py itself finds wrong with an interaction, such as a command of an older version."""
+
+    async def on_error(
+        self, interaction: discord.Interaction[MusicLSTMClient], error: app_commands.AppCommandError, /
+    ) -> None:
+        cause: BaseException = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        if isinstance(cause, discord.HTTPException) and cause.code in {UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED}:
+            log.warning("too late to answer %s: %s", interaction.id, cause)
+            return
+        await tell(interaction, sentence_for(cause, interaction.locale, doing=f"interaction {interaction.id}"))
+
+
+async def run(client: MusicLSTMClient, token: str) -> None:
+    """Connect and stay connected until SIGINT or SIGTERM.
+
+    Args:
+        client: new.
+        token: the bot's.
+
+    Raises:
+        SetupProblem: the token is refused, or Discord cannot be reached; one plain sentence.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if task is not None and not stopping.is_set():
+            stopping.set()
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in its event loop
+            loop.add_signal_handler(number, stop)
+    try:
+        await client.start(token)
+    except asyncio.CancelledError:
+        if not stopping.is_set():
+            raise
+        log.info("stopping")
+    except discord.LoginFailure as error:
+        raise SetupProblem(
+            "Discord refused the token: copy it anew from https://discord.com/developers/applications "
+            "(Bot, Reset Token) into DISCORD_TOKEN."
+        ) from error
+    except (discord.HTTPException, discord.GatewayNotFound, aiohttp.ClientError, OSError) as error:
+        raise SetupProblem(f"Discord cannot be reached: {error}. Check the network and try again.") from error
+    finally:
+        await client.close()
+
+
+def use_api_base(api_base: str | None) -> None:
+    """Send every HTTP request to another address, such as `http://127.0.0.1:8080/api/v10`; None changes nothing.
+
+    discord.py keeps the address in one class attribute for the whole process.
+    """
+    if api_base is not None:
+        Route.BASE = api_base.rstrip("/")

@@ -1,0 +1,228 @@
+"""One request of Discord, from its acknowledgement to the reply that Discord accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import discord
+
+from bot.discord import attachments, embeds, errors
+from bot.discord.posts import Parcel, Post, TooLarge, Undeliverable
+from bot.discord.texts import say
+from bot.errors import Cancelled
+from bot.history import MessageRef, Origin, Record, Requester
+from bot.studio import Piece, Studio, Update, UpdateCallback
+from engine.errors import EngineClosed
+from engine.types import ComposeRequest
+
+log = logging.getLogger(__name__)
+
+EDIT_INTERVAL_S = 3.0  # Discord allows about five edits in five seconds in a channel; many pieces share one channel
+FIRST_EDIT_AFTER_S = 1.0  # a piece that is ready by then never shows progress, which would only flicker
+LAST_EDIT_WITHIN_S = 10.0  # how long an edit of progress may hold up the finished piece
+
+Buttons = Callable[[Record], discord.ui.View | None]
+
+
+class Notice:
+    """Says how far a piece is by editing its message: at most every EDIT_INTERVAL_S, and only when the words change.
+
+    Use as `async with Notice(...) as update:` around the work; `update` is the callback for it.
+
+    Args:
+        post: acknowledged.
+        cancel_button: makes the button below the words.
+        remember: is told the piece's id and message once the request is in history, or None.
+    """
+
+    def __init__(
+        self,
+        post: Post,
+        cancel_button: Buttons,
+        remember: Callable[[str, MessageRef], Awaitable[None]] | None = None,
+    ) -> None:
+        self._post = post
+        self._cancel_button = cancel_button
+        self._remember = remember
+        self._latest: Update | None = None
+        self._news = asyncio.Event()
+        self._sending = asyncio.Lock()  # held while something is on its way to Discord or to history
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> UpdateCallback:
+        self._task = asyncio.create_task(self._run(), name="notice")
+        return self._update
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop. An edit that is under way may finish first, or it could overtake the piece and overwrite it."""
+        task = self._task
+        if task is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_EDIT_WITHIN_S), self._sending:
+                task.cancel()
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            log.error("a notice failed", exc_info=outcome)
+
+    def _update(self, update: Update) -> None:
+        self._latest = update
+        self._news.set()
+
+    async def _run(self) -> None:
+        await self._news.wait()
+        if self._remember is not None and self._latest is not None and self._post.ref is not None:
+            async with self._sending:
+                await self._remember(self._latest.record.id, self._post.ref)
+        await asyncio.sleep(FIRST_EDIT_AFTER_S)
+        shown = ""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            update = self._latest
+            if update is None or (text := embeds.progress_text(update, self._post.locale)) == shown:
+                continue
+            async with self._sending:
+                try:
+                    await self._post.show(text, self._cancel_button(update.record))
+                except (discord.HTTPException, *errors.TRANSIENT) as error:
+                    log.info("progress of %s not shown: %s", update.record.id, error)  # the piece itself matters
+            shown = text
+            await asyncio.sleep(EDIT_INTERVAL_S)
+
+
+class Composer:
+    """Makes pieces and posts them.
+
+    Args:
+        studio: makes and remembers.
+        piece_buttons: the buttons below a finished piece.
+        cancel_button: the button below a notice.
+    """
+
+    def __init__(self, studio: Studio, *, piece_buttons: Buttons, cancel_button: Buttons) -> None:
+        self._studio = studio
+        self._piece_buttons = piece_buttons
+        self._cancel_button = cancel_button
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def goodbyes(self, timeout_s: float) -> None:
+        """After the studio is closed: wait until everybody who was waiting has been told."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=timeout_s)
+
+    async def compose(
+        self,
+        post: Post,
+        request: ComposeRequest,
+        requester: Requester,
+        *,
+        private: bool = False,
+        origin: Origin | None = None,
+    ) -> None:
+        """Make a piece and post it, or tell the one who asked why there is none. Never raises on purpose.
+
+        Args:
+            post: acknowledged.
+            request: what to make.
+            requester: who asks, and where.
+            private: for the requester's eyes only.
+            origin: the piece that this one comes out of.
+        """
+        await self._finish(
+            post,
+            request.id,
+            lambda update: self._studio.compose(request, requester, update, private=private, origin=origin),
+        )
+
+    async def resume(self, post: Post, record: Record) -> None:
+        """Go on with a request that a process before this one left unfinished."""
+        await self._finish(post, record.id, lambda update: self._studio.resume(record, update))
+
+    async def _finish(self, post: Post, piece_id: str, work: Callable[[UpdateCallback], Awaitable[Piece]]) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- a coroutine runs in a task
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            async with Notice(post, self._cancel_button, self._studio.set_message) as update:
+                piece = await work(update)
+        except EngineClosed:
+            await self._say_goodbye(post, piece_id)
+            return
+        except Cancelled:
+            await self._refuse(post, piece_id, say(post.locale, "Cancelled."))
+            return
+        except Exception as error:  # whatever it is, the person is told; the log has the rest
+            await self._refuse(post, piece_id, errors.sentence_for(error, post.locale, doing=f"composing {piece_id}"))
+            return
+        try:
+            message = await self.post_piece(post, piece)
+        except Exception as error:  # as above; the piece exists, so it can be shown again later
+            sentence = errors.sentence_for(error, post.locale, doing=f"delivering {piece_id}")
+            await self._studio.mark_failed(piece_id, sentence)
+            if not isinstance(error, Undeliverable):
+                await self._refuse(post, piece_id, sentence)
+            return
+        await self._studio.mark_delivered(piece_id, message)
+
+    async def show(self, post: Post, piece_id: str, viewer: Requester) -> None:
+        """Make a finished piece again, prove it by its digests, and post it, or tell why not."""
+        try:
+            async with Notice(post, lambda _: None) as update:
+                remade = await self._studio.remake(piece_id, viewer, update)
+            await self.post_piece(post, remade.piece, note=embeds.proof_text(remade, post.locale))
+        except Exception as error:  # whatever it is, the person is told; the log has the rest
+            await self._refuse(post, piece_id, errors.sentence_for(error, post.locale, doing=f"showing {piece_id}"))
+
+    async def post_piece(self, post: Post, piece: Piece, *, note: str = "") -> MessageRef:
+        """Post a finished piece in the best format that the place takes.
+
+        Args:
+            post: acknowledged, or a message that is to carry the piece from now on.
+            piece: with its files.
+            note: one more sentence below the title.
+
+        Raises:
+            Undeliverable: there is no way to the person.
+            discord.HTTPException: Discord refused it for good.
+        """
+        bytes_max = attachments.sound_bytes_max(piece, post.file_bytes_max)
+        while True:
+            sound = await asyncio.to_thread(attachments.choose_sound, piece, bytes_max)
+            notes = [text for text in (note, attachments.sound_note(sound, post.locale)) if text]
+            embed = embeds.piece_embed(
+                piece.record,
+                locale=post.locale,
+                note="\n-# ".join(notes),
+                picture=f"{embeds.file_stem(piece.record)}.png",
+            )
+            parcel = Parcel(
+                embed,
+                lambda sound=sound: attachments.files(piece, sound, post.locale),  # type: ignore[misc]
+                self._piece_buttons(piece.record),
+            )
+            try:
+                return await post.deliver(parcel)
+            except TooLarge:
+                if sound is None:
+                    raise
+                log.warning("Discord takes less than the %d bytes it announced for %s", bytes_max, piece.record.id)
+                bytes_max = min(bytes_max, sound.size_bytes()) // 2
+
+    async def _refuse(self, post: Post, piece_id: str, sentence: str) -> None:
+        try:
+            await post.refuse(sentence)
+        except (discord.HTTPException, *errors.TRANSIENT) as error:
+            log.warning("could not say about %s: %r: %s", piece_id, sentence, error)
+
+    async def _say_goodbye(self, post: Post, piece_id: str) -> None:
+        """The bot is going down: the request stays in history and is taken up again at the next start."""
+        with contextlib.suppress(discord.HTTPException, *errors.TRANSIENT):
+            await post.show("⏳ " + say(post.locale, "I am restarting; this piece goes on in a moment."), None)
+        log.info("%s goes on at the next start", piece_id)

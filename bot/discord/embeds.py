@@ -1,0 +1,212 @@
+"""What people are shown: a piece with every parameter, the pages of history, the proof of a remake, help.
+
+Text only: nothing here talks to Discord or to the studio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import discord
+
+from bot.discord.texts import plain, say
+from bot.grammar import OPTIONS, format_request
+from bot.history import Record, Relation, Result, State
+from bot.studio import Remade, Update
+from data.moods import PROFILES
+from engine.titles import title
+from engine.types import Stage
+
+Locale = discord.Locale | None
+
+BAR_CELLS = 16  # of a progress bar: fits a phone in one line beside its numbers
+_STATE_SIGNS = {
+    State.QUEUED: "⏳",
+    State.RUNNING: "🎼",
+    State.DELIVERED: "🎵",
+    State.FAILED: "⚠️",
+    State.CANCELLED: "✖️",
+}
+_RELATIONS = {
+    Relation.AGAIN: "Again, from {parent}",
+    Relation.VARIED: "Varied from {parent}",
+    Relation.CONTINUED: "Continued from {parent}",
+    Relation.LONGER: "Longer version of {parent}",
+    Relation.MOOD: "Another mood of {parent}",
+}
+
+
+def clock(duration_s: float) -> str:
+    """Seconds as people write a length: `3:42`, `1:02:05`."""
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def repeat_text(record: Record) -> str:
+    """The command that asks for exactly this piece again."""
+    return f"/compose {format_request(record.request)}"
+
+
+def file_stem(record: Record) -> str:
+    """The name of a piece's files without their endings: `dark-k3j9x2ab`."""
+    return f"{record.request.mood}-{record.id}"
+
+
+def roll_description(record: Record, locale: Locale) -> str:
+    """What the picture shows, for people who cannot see it."""
+    result = _result(record)
+    return say(
+        locale,
+        "Piano roll of a {mood} piece: {notes} notes in {key} at {tempo} beats a minute, {duration} long.",
+        mood=say(locale, record.request.mood),
+        notes=result.notes,
+        key=result.key,
+        tempo=f"{result.tempo_bpm:g}",
+        duration=clock(result.duration_s),
+    )
+
+
+def piece_embed(record: Record, *, locale: Locale = None, note: str = "", picture: str | None = None) -> discord.Embed:
+    """A finished piece with every parameter, asked for or drawn, and what it takes to have it again.
+
+    Args:
+        record: `record.result` is not None.
+        locale: the reader's.
+        note: one more sentence, such as why the sound is not a WAV.
+        picture: file name of the attached piano roll, or None.
+    """
+    request, result = record.request, _result(record)
+    profile = PROFILES[request.mood]
+    embed = discord.Embed(
+        title=f"{title(request)} · {clock(result.duration_s)}",
+        description=say(locale, profile.says).capitalize() + ".",
+        colour=profile.colour,
+    )
+    for name, value in _parameters(record, result, locale):
+        embed.add_field(name=name, value=value)
+    embed.add_field(name=say(locale, "The same again"), value=f"```\n{repeat_text(record)}\n```", inline=False)
+    lines = (
+        [say(locale, _RELATIONS[record.origin.relation], parent=f"`{record.origin.parent_id}`")]
+        if record.origin
+        else []
+    )
+    if note:
+        lines.append(note)
+    if lines:
+        embed.description = f"{embed.description}\n-# " + "\n-# ".join(lines)
+    made_in = f"{result.sampling_s:.1f} s + {result.rendering_s:.1f} s"
+    embed.set_footer(text=f"{record.id} · {say(locale, 'notes and sound made in {time}', time=made_in)}")
+    if picture is not None:
+        embed.set_image(url=f"attachment://{picture}")
+    return embed
+
+
+def _parameters(record: Record, result: Result, locale: Locale) -> Iterable[tuple[str, str]]:
+    """Every option of the grammar with what became of it, then what can only be measured."""
+    made = {
+        "tempo": f"{result.tempo_bpm:g} bpm",
+        "key": str(result.key),
+        "length": say(locale, "{n} notes", n=result.notes),
+    }
+    for option in OPTIONS:
+        given = getattr(record.request, option.field)
+        value = made.get(option.name) or ("-" if given is None else str(given))
+        yield say(locale, option.name), f"`{value}`"
+    yield say(locale, "duration"), f"`{clock(result.duration_s)}`"
+    yield say(locale, "checkpoint"), f"`{result.checkpoint_id}`"
+    yield say(locale, "top-p"), f"`{record.request.top_p:g}`"
+
+
+def _result(record: Record) -> Result:
+    if record.result is None:
+        raise ValueError(f"piece {record.id} is not finished")
+    return record.result
+
+
+def progress_text(update: Update, locale: Locale) -> str:
+    """How far a piece is, in one or two lines."""
+    about = ""
+    if update.remaining_s is not None:
+        about = " · " + say(locale, "about {time} left", time=clock(max(1.0, update.remaining_s)))
+    if update.stage is Stage.QUEUED:
+        if update.done == 0:
+            return "⏳ " + say(locale, "Next in the queue") + about
+        return "⏳ " + say(locale, "In the queue, {n} ahead", n=update.done) + about
+    share = update.done / update.total if update.total else 0.0
+    bar = "▰" * int(share * BAR_CELLS) + "▱" * (BAR_CELLS - int(share * BAR_CELLS))
+    if update.stage is Stage.SAMPLING:
+        doing = say(locale, "Writing note {n} of {total}", n=update.done, total=update.total)
+    else:
+        doing = say(locale, "Making the sound: {n} %", n=update.done)
+    return f"🎼 {doing}{about}\n`{bar}`"
+
+
+def history_embed(records: Sequence[Record], heading: str, locale: Locale) -> discord.Embed:
+    """One page of history, newest first."""
+    embed = discord.Embed(title=heading, colour=0x4B3F72)
+    lines = [_history_line(record, locale) for record in records]
+    embed.description = "\n".join(lines) or say(locale, "Nothing here yet: try /compose.")
+    embed.set_footer(text=say(locale, "/show and an id makes a piece again and proves it"))
+    return embed
+
+
+def _history_line(record: Record, locale: Locale) -> str:
+    request, when = record.request, discord.utils.format_dt(record.created_at, "R")
+    what = f"{say(locale, request.mood)}, {say(locale, '{n} notes', n=request.length_notes)}"
+    if record.result is not None:
+        what += f", {clock(record.result.duration_s)}"
+    else:
+        what += f", {say(locale, record.state)}"
+    link = ""
+    if record.state is State.DELIVERED and record.message is not None:
+        place = record.requester.guild_id or "@me"
+        link = f" · [{say(locale, 'open')}](https://discord.com/channels/{place}/{record.message.channel_id}/{record.message.message_id})"
+    return f"{_STATE_SIGNS[record.state]} `{record.id}` {what} · {plain(record.requester.user_name)} · {when}{link}"
+
+
+def request_embed(record: Record, locale: Locale) -> discord.Embed:
+    """A request that has no piece (yet): waiting, failed or cancelled."""
+    embed = discord.Embed(
+        title=f"{_STATE_SIGNS[record.state]} {say(locale, record.state).capitalize()}",
+        description=plain(record.error) or None,
+        colour=PROFILES[record.request.mood].colour,
+    )
+    embed.add_field(name=say(locale, "The same again"), value=f"```\n{repeat_text(record)}\n```", inline=False)
+    embed.set_footer(text=record.id)
+    return embed
+
+
+def proof_text(remade: Remade, locale: Locale) -> str:
+    """Whether the piece made again is the piece, as shown by the digests in history."""
+    if remade.same_notes and remade.same_sound:
+        return "✅ " + say(locale, "Made again and proved: the same notes and the same sound, bit for bit.")
+    if remade.same_notes:
+        return "☑️ " + say(
+            locale, "Made again: the same notes; the sound differs, so the synthesiser or its sounds have changed."
+        )
+    if remade.other_checkpoint:
+        return "🔁 " + say(
+            locale,
+            "The model is {now} today and was {then} when this was written, so the notes differ.",
+            now=f"`{remade.checkpoint_id}`",
+            then=f"`{_result(remade.piece.record).checkpoint_id}`",
+        )
+    return "⚠️ " + say(locale, "The notes differ although the model is the same: another machine or other software.")
+
+
+def help_embed(locale: Locale) -> discord.Embed:
+    """How to ask, from the same table that reads requests."""
+    embed = discord.Embed(
+        title=say(locale, "Ambient, dark sci-fi music by a neural network"),
+        description=say(locale, "Ask for a piece; a MIDI file and its sound come back.")
+        + "\n```\n/compose mood:dark length:200 temp:0.9\n```",
+        colour=0x4B3F72,
+    )
+    for option in OPTIONS:
+        says = say(locale, option.says)
+        if option.choices:
+            says += "\n" + ", ".join(f"`{choice}`" for choice in option.choices)
+        default = say(locale, "left out: {default}", default=say(locale, option.default))
+        embed.add_field(name=option.name, value=f"{says}\n-# {default}", inline=not option.choices)
+    return embed

@@ -1,0 +1,333 @@
+"""The one message of a piece: first it says how far the piece is, then it carries it.
+
+An interaction's message is edited through the interaction for the 15 minutes that its token lives, afterwards through
+the channel, like any message. Editing is what makes delivery safe to repeat: the same edit twice is one reply. Where a
+new message is unavoidable it carries the piece's id as its nonce, which Discord enforces.
+
+The ways to deliver, each tried when the one before is closed: edit the message; a new message where it was deleted; a
+direct message where the channel is closed to us. What remains is `Undeliverable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import discord
+
+from bot.discord import errors, limits
+from bot.discord.texts import say
+from bot.history import MessageRef
+from data.errors import MusicLSTMError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+RETRY_AFTER_MAX_S = 60.0  # longer rate limits are for the next restart, not for a waiting person
+_TOKEN_MARGIN = timedelta(seconds=20)  # an upload that begins later may end after the token has died
+
+_GONE = (errors.UNKNOWN_WEBHOOK, errors.UNKNOWN_INTERACTION, errors.INVALID_WEBHOOK_TOKEN)
+_CLOSED = (errors.UNKNOWN_CHANNEL, errors.MISSING_ACCESS, errors.MISSING_PERMISSIONS)
+
+
+class Undeliverable(MusicLSTMError):
+    """Every way to the person is closed; the sentence is for history, nobody can be told."""
+
+
+class TooLarge(MusicLSTMError):
+    """Discord takes less than it said; smaller files may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A finished piece as Discord takes it.
+
+    Attributes:
+        embed: shows it.
+        files: makes the attachments, anew for every attempt because discord.py closes them.
+        view: its buttons, or None.
+    """
+
+    embed: discord.Embed
+    files: Callable[[], list[discord.File]]
+    view: discord.ui.View | None = None
+
+
+async def persist(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat what Discord refuses for the moment: rate limits, its own failures, a lost connection.
+
+    discord.py itself repeats most 429 and 5xx answers. This is for what it raises all the same, such as a 429 that did
+    not pass through Discord's proxy, and for a connection that drops during an upload.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return await call()
+        except discord.HTTPException as error:
+            if error.status == 413 or error.code == errors.REQUEST_TOO_LARGE:
+                raise TooLarge("Discord did not take files of that size.") from error
+            pause_s = _pause_s(error, attempt)
+            if pause_s is None or attempt == ATTEMPTS:
+                raise
+            log.warning("Discord answered %s; attempt %d follows in %.1f s", error.status, attempt + 1, pause_s)
+        except errors.TRANSIENT as error:
+            if attempt == ATTEMPTS:
+                raise
+            pause_s = float(2 ** (attempt - 1))
+            log.warning("%s; attempt %d follows in %.1f s", error, attempt + 1, pause_s)
+        await asyncio.sleep(pause_s)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _pause_s(error: discord.HTTPException, attempt: int) -> float | None:
+    """Seconds until the same call may succeed, or None when it never will."""
+    if error.status == 429:
+        # https://discord.com/developers/docs/topics/rate-limits#exceeding-a-rate-limit-rate-limit-response-structure
+        try:
+            wait_s = float(error.response.headers.get("Retry-After", 2 ** (attempt - 1)))
+        except ValueError:
+            wait_s = 1.0
+        return wait_s if wait_s <= RETRY_AFTER_MAX_S else None
+    return float(2 ** (attempt - 1)) if error.status >= 500 else None
+
+
+class Post(ABC):
+    """One message of the bot.
+
+    Attributes:
+        locale: the reader's language.
+        file_bytes_max: what one attachment may weigh here.
+        ref: the message, as soon as it exists.
+    """
+
+    locale: discord.Locale | None = None
+    file_bytes_max: int = limits.FILE_BYTES_DEFAULT
+    ref: MessageRef | None = None
+
+    @abstractmethod
+    async def show(self, content: str, view: discord.ui.View | None) -> None:
+        """Make the message say this, without files. Fails as discord.py does."""
+
+    @abstractmethod
+    async def deliver(self, parcel: Parcel) -> MessageRef:
+        """Make the message carry the piece.
+
+        Returns:
+            the message that carries it, which is another one when the first was deleted.
+
+        Raises:
+            TooLarge: try again with smaller files.
+            Undeliverable: there is no way to the person.
+        """
+
+    @abstractmethod
+    async def refuse(self, sentence: str) -> None:
+        """Tell the one who asked why there is no piece, as quietly as the place allows."""
+
+
+class InteractionPost(Post):
+    """The reply to a slash command, a button or a modal. Call `acknowledge` before anything slow."""
+
+    def __init__(self, interaction: discord.Interaction[Any], *, private: bool = False) -> None:
+        self._interaction = interaction
+        self._private = private
+        self.locale = interaction.locale
+        self.file_bytes_max = interaction.filesize_limit
+
+    async def acknowledge(self) -> None:
+        """Answer within Discord's three seconds: the client shows that the bot is thinking."""
+        response = await self._interaction.response.defer(thinking=True, ephemeral=self._private)
+        channel_id = self._interaction.channel_id
+        if response is not None and response.message_id is not None and channel_id is not None and not self._private:
+            self.ref = MessageRef(str(channel_id), str(response.message_id))
+
+    @property
+    def _token_lives(self) -> bool:
+        expires_at = self._interaction.created_at + timedelta(seconds=limits.INTERACTION_TOKEN_LIFE_S)
+        return discord.utils.utcnow() < expires_at - _TOKEN_MARGIN
+
+    async def show(self, content: str, view: discord.ui.View | None) -> None:
+        """See `Post.show`."""
+        if self._token_lives:
+            await self._interaction.edit_original_response(content=content, view=view)
+        elif self.ref is not None:
+            await self._through_channel().show(content, view)
+
+    async def deliver(self, parcel: Parcel) -> MessageRef:
+        """See `Post.deliver`."""
+        if not self._token_lives:
+            return await self._through_channel().deliver(parcel)
+        try:
+            message: discord.Message = await persist(
+                lambda: self._interaction.edit_original_response(
+                    content=None, embed=parcel.embed, attachments=parcel.files(), view=parcel.view
+                )
+            )
+        except discord.HTTPException as error:
+            if error.code == errors.UNKNOWN_MESSAGE:
+                message = await self._follow_up(parcel)
+            elif error.status == 401 or error.code in (*_GONE, *_CLOSED):
+                return await self._through_channel().deliver(parcel)
+            else:
+                raise
+        return MessageRef(str(message.channel.id), str(message.id))
+
+    async def _follow_up(self, parcel: Parcel) -> discord.Message:
+        """The reply was deleted while the piece was being made: a new one, for whoever still wants it."""
+        view: Any = parcel.view or discord.utils.MISSING
+        return await persist(
+            lambda: self._interaction.followup.send(
+                embed=parcel.embed, files=parcel.files(), view=view, ephemeral=self._private, wait=True
+            )
+        )
+
+    async def refuse(self, sentence: str) -> None:
+        """See `Post.refuse`."""
+        text = sentence[: limits.CONTENT_CHARACTERS_MAX]
+        if not self._token_lives:
+            await self._through_channel().refuse(text)
+            return
+        # While the reply is still "thinking", Discord takes the first follow-up for an edit of it, as public as it is
+        # (https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages). So: say it
+        # there, say it to the person alone, and then take the public one away.
+        await persist(
+            lambda: self._interaction.edit_original_response(content=text, embeds=[], attachments=[], view=None)
+        )
+        if not self._private:
+            await persist(lambda: self._interaction.followup.send(text, ephemeral=True))
+            await self._interaction.delete_original_response()
+
+    def _through_channel(self) -> ChannelPost:
+        interaction = self._interaction
+        return ChannelPost(
+            interaction.client,
+            user_id=interaction.user.id,
+            channel_id=None if self._private else interaction.channel_id,
+            message_id=None if self.ref is None else int(self.ref.message_id),
+            locale=self.locale,
+            nonce=str(interaction.id),
+        )
+
+
+class ChannelPost(Post):
+    """A message that the bot posts by itself: after a restart, or as the answer to somebody's message.
+
+    Args:
+        client: connected.
+        user_id: who is to have the piece, in a direct message where the channel does not take it.
+        channel_id: where; None for a direct message from the start.
+        message_id: the message that is already there, or None: `deliver` posts one.
+        locale: the reader's language.
+        nonce: the same for every attempt at this piece, so that Discord keeps only one
+            (https://discord.com/developers/docs/resources/message#create-message, `enforce_nonce`).
+        reply_to: the message that asked, or None.
+    """
+
+    def __init__(
+        self,
+        client: discord.Client,
+        *,
+        user_id: int,
+        channel_id: int | None,
+        message_id: int | None = None,
+        locale: discord.Locale | None = None,
+        nonce: str = "",
+        reply_to: discord.MessageReference | None = None,
+    ) -> None:
+        self._client = client
+        self._user_id = user_id
+        self._channel_id = channel_id
+        self._nonce = nonce[: limits.NONCE_CHARACTERS_MAX]
+        self._reply_to = reply_to
+        self.locale = locale
+        channel = client.get_channel(channel_id) if channel_id is not None else None
+        guild = getattr(channel, "guild", None)
+        self.file_bytes_max = guild.filesize_limit if guild is not None else limits.FILE_BYTES_DEFAULT
+        if channel_id is not None and message_id is not None:
+            self.ref = MessageRef(str(channel_id), str(message_id))
+
+    async def acknowledge(self, content: str) -> None:
+        """Post the message, saying this."""
+        channel = await self._channel()
+        message = await persist(lambda: channel.send(content, **self._as_one()))
+        self._remember(message)
+
+    def _as_one(self) -> dict[str, Any]:
+        """What makes every attempt at sending one message, and an answer to whoever asked."""
+        identity: dict[str, Any] = {}
+        if self._nonce:
+            identity["nonce"] = self._nonce
+        if self._reply_to is not None:
+            identity["reference"] = self._reply_to
+        return identity
+
+    def _remember(self, message: discord.Message) -> MessageRef:
+        self.ref = MessageRef(str(message.channel.id), str(message.id))
+        self._nonce = ""  # the next message of this post, if any, is another one
+        return self.ref
+
+    async def _channel(self) -> discord.abc.Messageable:
+        if self._channel_id is None:
+            return await self._client.create_dm(discord.Object(self._user_id))
+        return self._client.get_partial_messageable(self._channel_id)
+
+    def _message(self, ref: MessageRef) -> discord.PartialMessage:
+        return self._client.get_partial_messageable(int(ref.channel_id)).get_partial_message(int(ref.message_id))
+
+    async def show(self, content: str, view: discord.ui.View | None) -> None:
+        """See `Post.show`."""
+        if self.ref is not None:
+            await self._message(self.ref).edit(content=content, view=view)
+
+    async def deliver(self, parcel: Parcel) -> MessageRef:
+        """See `Post.deliver`."""
+        try:
+            if self.ref is not None:
+                message = self._message(self.ref)
+                try:
+                    await persist(
+                        lambda: message.edit(
+                            content=None, embed=parcel.embed, attachments=parcel.files(), view=parcel.view
+                        )
+                    )
+                except discord.NotFound as error:
+                    if error.code != errors.UNKNOWN_MESSAGE:
+                        raise
+                else:
+                    return self.ref
+            return await self._send(await self._channel(), parcel)
+        except discord.HTTPException as error:
+            if error.code not in _CLOSED:
+                raise
+            if self._channel_id is None:
+                raise Undeliverable("You take no direct messages from me.") from error
+            log.info("channel %s is closed (%s): a direct message to %s", self._channel_id, error, self._user_id)
+        try:
+            return await self._send(await self._client.create_dm(discord.Object(self._user_id)), parcel)
+        except discord.HTTPException as error:
+            raise Undeliverable("The channel was closed to me, and you take no direct messages from me.") from error
+
+    async def _send(self, channel: discord.abc.Messageable, parcel: Parcel) -> MessageRef:
+        view: Any = parcel.view
+        content = None if self._channel_id is None else say(self.locale, "For {who}:", who=f"<@{self._user_id}>")
+        return self._remember(
+            await persist(
+                lambda: channel.send(content, embed=parcel.embed, files=parcel.files(), view=view, **self._as_one())
+            )
+        )
+
+    async def refuse(self, sentence: str) -> None:
+        """See `Post.refuse`."""
+        text = sentence[: limits.CONTENT_CHARACTERS_MAX]
+        if self.ref is not None:
+            message = self._message(self.ref)
+            await persist(lambda: message.edit(content=text, embed=None, attachments=[], view=None))
+        else:
+            channel = await self._channel()
+            await persist(lambda: channel.send(text, **self._as_one()))

@@ -1,0 +1,63 @@
+"""What people read in Discord, in their language.
+
+English is the source: the English sentence itself is the key, so that the code reads like what it says. A language is a
+TOML file beside this module (`locales/de.toml`: English sentence = translation); what it lacks is shown in English, and
+a test fails for it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import discord
+from discord import app_commands
+
+LANGUAGES = ("de", "es", "fr", "ja")  # besides English
+
+_FOLDER = Path(__file__).parent / "locales"
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """English sentence -> translation, for one of LANGUAGES."""
+    with (_FOLDER / f"{language}.toml").open("rb") as file:
+        texts: dict[str, str] = tomllib.load(file)
+    return texts
+
+
+def language_of(locale: discord.Locale | str | None) -> str:
+    """`de` for any German, `es` for Spanish of Spain and of Latin America; `en` for a language that we do not speak."""
+    language = str(locale or "en").partition("-")[0]
+    return language if language in LANGUAGES else "en"
+
+
+def say(locale: discord.Locale | str | None, text: str, **values: object) -> str:
+    """A sentence in the reader's language, its `{placeholders}` filled in.
+
+    Args:
+        locale: the reader's, as Discord tells it with each interaction; None is English.
+        text: the English sentence, word for word as in the catalogues.
+        values: for the placeholders; the same names in every language.
+    """
+    language = language_of(locale)
+    translated = text if language == "en" else catalogue(language).get(text, text)
+    return translated.format(**values) if values else translated
+
+
+class Translator(app_commands.Translator):
+    """Gives Discord the names and descriptions of commands, options and choices in every language of ours."""
+
+    async def translate(
+        self, string: app_commands.locale_str, locale: discord.Locale, context: app_commands.TranslationContextTypes
+    ) -> str | None:
+        """The text in that language, or None where we have none (Discord then shows the English one)."""
+        del context  # one sentence, one translation, wherever it stands
+        language = language_of(locale)
+        return None if language == "en" else catalogue(language).get(string.message)
+
+
+def plain(text: str) -> str:
+    """Text of a person as itself: no markdown, no mention, no link text."""
+    return discord.utils.escape_mentions(discord.utils.escape_markdown(text))

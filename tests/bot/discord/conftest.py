@@ -1,0 +1,188 @@
+"""The real bot in simcord's Discord, over the real studio and a real database.
+
+Only the engine is small, where speed or a fault is wanted: its pieces are random walks, played by sine waves.
+"""
+
+import asyncio
+import io
+import math
+import random
+import shutil
+import wave
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bot.discord.client import MusicLSTMClient
+from bot.history import History
+from bot.studio import Limits, Studio
+from data.keys import Key
+from data.midi import write_midi
+from data.score import Note, Part, Score
+from engine.errors import EngineClosed
+from engine.titles import title
+from engine.types import ComposeRequest, Composition, Progress, ProgressCallback, Stage
+
+
+class SmallEngine:
+    """Real notes, MIDI, WAV and PNG in milliseconds.
+
+    Args:
+        folder: where the WAV files go.
+        seconds: how long the sound lasts, whatever the notes say.
+        gate: every piece waits for it after its first notes; open at first.
+    """
+
+    checkpoint_id = "small-00000000"
+
+    def __init__(self, folder: Path, *, seconds: float = 1.0) -> None:
+        self.folder = folder
+        self.seconds = seconds
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fails: list[Exception] = []  # raised one after the other instead of pieces
+        self.closed = False
+        self.made = 0
+
+    async def compose(self, request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
+        if self.closed:
+            raise EngineClosed("The engine is shutting down.")
+        if progress is not None:
+            progress(Progress(Stage.SAMPLING, request.length_notes // 2, request.length_notes))
+        await self.gate.wait()
+        if self.closed:
+            raise EngineClosed("The engine is shutting down.")
+        if self.fails:
+            raise self.fails.pop(0)
+        self.made += 1
+        return self._piece(request)
+
+    def _piece(self, request: ComposeRequest) -> Composition:
+        rng = random.Random(f"{request.mood}{request.seed}")
+        pitches = (40 + rng.randrange(40) for _ in range(request.length_notes))
+        notes = tuple(Note(6 * i, Part.PAD, pitch, 6, 80) for i, pitch in enumerate(pitches))
+        score = Score(notes, float(request.tempo_bpm or 60))
+        wav = self.folder / f"{request.id}-{rng.randrange(10**9)}.wav"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write_wav(wav, notes[0].pitch, self.seconds)
+        picture = io.BytesIO()
+        Image.new("RGB", (32, 16), (notes[0].pitch, 40, 90)).save(picture, "PNG")
+        return Composition(
+            request=request,
+            title=title(request),
+            score=score,
+            key=request.key or Key(9, "minor"),
+            checkpoint_id=self.checkpoint_id,
+            midi=write_midi(score, title="A small piece"),
+            wav=wav,
+            roll_png=picture.getvalue(),
+            duration_s=self.seconds,
+            sampling_s=0.1,
+            rendering_s=0.2,
+        )
+
+    async def aclose(self) -> None:
+        self.closed = True
+        self.gate.set()
+
+
+def _write_wav(path: Path, pitch: int, seconds: float) -> None:
+    rate_hz = 44_100
+    hz = 440 * 2 ** ((pitch - 69) / 12)
+    cycle = (np.sin(2 * math.pi * hz * np.arange(rate_hz) / rate_hz) * 12_000).astype("<i2")
+    mono = np.resize(cycle, int(rate_hz * seconds))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.repeat(mono, 2).tobytes())
+
+
+@dataclass
+class House:
+    """What a test may look into and turn: the engine of the next client, the limits, the files on disk."""
+
+    folder: Path
+    limits: Limits = field(default_factory=Limits)
+    engine: SmallEngine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = SmallEngine(self.folder / "engine")
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "history.db"
+
+    @asynccontextmanager
+    async def open_studio(self) -> AsyncIterator[Studio]:
+        async with History(self.database) as history:
+            studio = Studio(self.engine, history, pieces_dir=self.folder / "pieces", limits=self.limits)
+            try:
+                yield studio
+            finally:
+                await studio.aclose()
+
+    def client(self) -> MusicLSTMClient:
+        return MusicLSTMClient(self.open_studio, commands_memory=self.folder / "commands.json", shard_count=1)
+
+    def client_after_kill(self) -> MusicLSTMClient:
+        """A new process over what a kill -9 would have left on disk at this moment, with an engine of its own."""
+        killed = self.folder / "killed"
+        killed.mkdir()
+        for path in self.folder.glob("history.db*"):
+            with suppress(FileNotFoundError):
+                shutil.copy(path, killed / path.name)
+        shutil.copytree(self.folder / "pieces", killed / "pieces", dirs_exist_ok=True)
+        shutil.copy(self.folder / "commands.json", killed)
+        self.folder = killed
+        self.engine = SmallEngine(killed / "engine")
+        return self.client()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@pytest.fixture
+def simcord_bot(house: House) -> MusicLSTMClient:
+    return house.client()
+
+
+@pytest.fixture
+async def closing(simcord_env) -> AsyncIterator[Callable[[MusicLSTMClient], None]]:
+    """Closes the clients that are handed to it, and the first one."""
+    clients = [simcord_env.bot]
+    yield clients.append
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+def guild(simcord_env):
+    return simcord_env.create_guild("Station")
+
+
+@pytest.fixture
+def channel(guild):
+    return guild.create_text_channel("music")
+
+
+@pytest.fixture
+def ada(simcord_env, guild):
+    return guild.add_member(simcord_env.create_user("ada"))
+
+
+@pytest.fixture
+def ben(simcord_env, guild):
+    return guild.add_member(simcord_env.create_user("ben"))
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.discord.composing.FIRST_EDIT_AFTER_S", 0.01)
