@@ -2,7 +2,8 @@
 
     MusicLSTMError                 str(error) is one plain sentence for a person
     ├── InvalidKey                 the text names no musical key
-    └── InvalidMidi                the bytes are not a MIDI file that can be used
+    ├── InvalidMidi                the bytes are not a MIDI file that can be used
+    └── CorpusProblem              the training music is missing, damaged, unlicensed, or cannot be fetched or stored
 
 `engine.errors` draws the rest of the tree.
 """
@@ -20,3 +21,7 @@ class InvalidKey(MusicLSTMError):
 
 class InvalidMidi(MusicLSTMError):
     """The bytes are not a usable MIDI file: not MIDI at all, truncated, empty, or over a limit."""
+
+
+class CorpusProblem(MusicLSTMError):
+    """The training music is missing or damaged, comes without a licence, or cannot be fetched or stored."""

@@ -1,0 +1,161 @@
+"""`./run data`: fill the corpus, look at it, and say what a piece's mood is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from data.catalogue import parse_mood
+from data.corpus import DEFAULT_FOLDER
+from data.errors import MusicLSTMError
+from data.importer import Added, add, offers_from_catalogue, offers_from_folder
+from data.report import CorpusReport, report, set_mood, write_plots
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0, or 1 after one sentence on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        command = {"add": _add, "report": _report, "mood": _mood}[options.command]
+        command(options)
+    except MusicLSTMError as error:
+        print(error, file=sys.stderr)  # noqa: T201 -- a command line speaks
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./run data", description="The training music.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    adding = commands.add_parser("add", help="add MIDI files with their licence")
+    adding.add_argument("folder", type=Path, help="searched for .mid and .midi files")
+    adding.add_argument("--licence", default="", help="SPDX identifier, such as CC0-1.0: no licence, no import")
+    adding.add_argument("--credit", default="", help="the line that thanks the author")
+    adding.add_argument("--source", default="", help="where the files are from (default: the folder's name)")
+    adding.add_argument("--composer", default="", help="who wrote all of them")
+    adding.add_argument("--mood", type=_mood_option, help="the mood of all of them (default: estimated for each)")
+    adding.add_argument("--catalogue", type=Path, help="a table with file, title, composer, licence, sha256, mood …")
+    adding.add_argument("--half-time", action="store_true", help="bring dense pieces into the ambient range")
+    reporting = commands.add_parser("report", help="show pieces, notes, hours, moods, licences and composers")
+    reporting.add_argument("--plots", type=Path, metavar="FOLDER", help="also write pictures")
+    moods = commands.add_parser("mood", help="say what a piece's mood is")
+    moods.add_argument("piece", help="the first digits of its sha256, its title or its file name")
+    moods.add_argument("mood", help="one of the eight moods, or auto for the estimate")
+    for command in (adding, reporting, moods):
+        command.add_argument("--corpus", type=Path, default=DEFAULT_FOLDER, help=f"default: {DEFAULT_FOLDER}")
+    for command in (adding, reporting):
+        command.add_argument("--json", action="store_true", help="print one JSON object instead")
+    return parser
+
+
+def _mood_option(text: str) -> object:
+    try:
+        return parse_mood(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _add(options: argparse.Namespace) -> None:
+    if options.catalogue:
+        offers = list(
+            offers_from_catalogue(
+                options.folder,
+                options.catalogue,
+                licence=options.licence,
+                credit=options.credit,
+                half_time=options.half_time,
+            )
+        )
+    else:
+        offers = offers_from_folder(
+            options.folder,
+            licence=options.licence,
+            credit=options.credit,
+            source=options.source,
+            composer=options.composer,
+            mood=options.mood,
+            half_time=options.half_time,
+        )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=options.json) as bar:
+        task = bar.add_task("Reading MIDI", total=len(offers))
+        added = add(options.corpus, offers, progress=lambda: bar.advance(task))
+    if options.json:
+        _print_json(
+            {
+                "accepted": len(added.accepted),
+                "known": len(added.known),
+                "quarantined": [asdict(refusal) for refusal in added.refused],
+            }
+        )
+    else:
+        _show_added(added, options.corpus)
+
+
+def _show_added(added: Added, folder: Path) -> None:
+    console = Console()
+    table = Table("source", "accepted", "known", "quarantined", "notes", title="Imported")
+    counts = [Counter(item.source for item in items) for items in (added.accepted, added.known, added.refused)]
+    notes: Counter[str] = Counter()
+    for entry in added.accepted:
+        notes[entry.source] += entry.notes
+    for source in sorted(set().union(*counts)):
+        table.add_row(source, *(str(count[source]) for count in counts), f"{notes[source]:,}")
+    console.print(table)
+    if added.refused:
+        reasons = Table("file", "why not", title="Quarantined")
+        for refusal in added.refused:
+            reasons.add_row(refusal.file, refusal.reason)
+        console.print(reasons)
+    console.print(f"The corpus is in {folder}; ./run data report shows it.")
+
+
+def _report(options: argparse.Namespace) -> None:
+    found = report(options.corpus)
+    pictures = write_plots(options.corpus, options.plots) if options.plots else []
+    if options.json:
+        _print_json(asdict(found) | {"plots": [str(path) for path in pictures]})
+        return
+    _show_report(found)
+    for path in pictures:
+        Console().print(f"Picture: {path}")
+
+
+def _show_report(found: CorpusReport) -> None:
+    console = Console()
+    console.print(
+        f"{found.pieces:,} pieces, {found.notes:,} notes, {found.hours:.1f} hours, {found.composers} composers, "
+        f"{found.quarantined} files in quarantine."
+    )
+    for title, shares in (
+        ("Moods", found.moods),
+        ("Sources", found.sources),
+        ("Licences", found.licences),
+        ("Composers with most notes", found.top_composers),
+    ):
+        table = Table(title.split()[0].lower().rstrip("s"), "pieces", "notes", "hours", title=title)
+        for share in shares:
+            table.add_row(share.name, f"{share.pieces:,}", f"{share.notes:,}", f"{share.hours:.1f}")
+        console.print(table)
+
+
+def _mood(options: argparse.Namespace) -> None:
+    entry = set_mood(options.corpus, options.piece, options.mood)
+    Console().print(f"{entry.title} is {entry.effective_mood} now.")
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False))  # noqa: T201 -- standard output is the interface
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""Take MIDI files into a corpus: each is accepted, or quarantined with the reason."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data.catalogue import (
+    Entry,
+    Refusal,
+    midi_path,
+    parse_mood,
+    read_catalogue,
+    read_refusals,
+    read_table,
+    write_atomically,
+    write_catalogue,
+    write_refusals,
+)
+from data.corpus import read_score
+from data.errors import CorpusProblem, InvalidMidi
+from data.licences import parse_licence
+from data.midi import MAX_BYTES, MidiFile, read_midi
+from data.mood_estimate import estimate_mood
+from data.moods import Mood
+from data.score import Score
+from data.similarity import NEAR_DUPLICATE_SHARE, SimilarityIndex, fingerprint
+from data.thin import half_time
+
+MIN_NOTES = 32  # fewer are a jingle, from which no form can be learnt
+MIN_DURATION_S = 5.0
+MAX_DURATION_S = 3600.0
+MAX_FILES = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A file that somebody would like to add.
+
+    Attributes:
+        path: where it is.
+        source: where it is from, such as `freedoom`.
+        licence: SPDX identifier or an everyday name; checked by `add`.
+        title: "" takes the MIDI file's own title, else its name.
+        composer: "" for nobody known.
+        credit: the line that the licence asks for; "" makes one from title, composer and source.
+        sha256: what the file should hash to, or "".
+        mood: what the source says, or None to estimate it.
+        half_time: bring the piece into the ambient range (see `data.thin`).
+    """
+
+    path: Path
+    source: str
+    licence: str
+    title: str = ""
+    composer: str = ""
+    credit: str = ""
+    sha256: str = ""
+    mood: Mood | None = None
+    half_time: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of the offers.
+
+    Attributes:
+        accepted: new in the corpus.
+        known: files that were there already; their words were brought up to date, a person's mood was kept.
+        refused: with reasons.
+    """
+
+    accepted: list[Entry]
+    known: list[Entry]
+    refused: list[Refusal]
+
+
+def offers_from_folder(
+    folder: Path,
+    *,
+    licence: str,
+    credit: str,
+    source: str = "",
+    composer: str = "",
+    mood: Mood | None = None,
+    half_time: bool = False,
+) -> list[Offer]:
+    """All `.mid` and `.midi` files under a folder, in the order of their names.
+
+    Raises:
+        CorpusProblem: the folder does not exist, or the licence or the credit is missing.
+    """
+    licence = parse_licence(licence)
+    if not credit.strip():
+        raise CorpusProblem("Say whom to thank: --credit 'Music by …'.")
+    return [
+        Offer(
+            path=path,
+            source=source or folder.resolve().name,
+            licence=licence,
+            credit=credit.strip(),
+            composer=composer,
+            mood=mood,
+            half_time=half_time,
+        )
+        for path in _midi_files(folder)
+    ]
+
+
+def offers_from_catalogue(
+    folder: Path, table: Path, *, licence: str = "", credit: str = "", half_time: bool = False
+) -> Iterator[Offer]:
+    """The files that a table names, with what it says about each.
+
+    The table is tab-separated with a header; `file` is needed, and `source title composer licence credit sha256 mood`
+    are used where present. A file lies at `folder/source/file` or at `folder/file`. Files that the table does not name
+    are not offered, since nothing says under which licence they are.
+
+    Raises:
+        CorpusProblem: there is no such folder or table, or it has no `file` column.
+    """
+    if not folder.is_dir():
+        raise CorpusProblem(f"There is no folder {folder}.")
+    rows = read_table(table)
+    if rows and "file" not in rows[0]:
+        raise CorpusProblem(f"{table} needs a column named file.")
+    for row in rows:
+        source = row.get("source") or folder.resolve().name
+        path = folder / source / row["file"]
+        if not _inside(path, folder) or not path.is_file():
+            path = folder / row["file"]
+        yield Offer(
+            path=path if _inside(path, folder) else folder / "outside-this-folder",
+            source=source,
+            licence=row.get("licence") or licence,
+            title=row.get("title") or "",
+            composer=row.get("composer") or "",
+            credit=row.get("credit") or credit,
+            sha256=row.get("sha256") or "",
+            mood=parse_mood(row["mood"]) if row.get("mood") else None,
+            half_time=half_time,
+        )
+
+
+def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] = lambda: None) -> Added:
+    """Add files to the corpus in `folder`. Doing it twice changes nothing.
+
+    Args:
+        folder: the corpus; made if it does not exist.
+        offers: in the order in which near-duplicates are decided: the first one stays.
+        progress: called once for each offer.
+
+    Raises:
+        CorpusProblem: the corpus is damaged or cannot be written. What was accepted until then is kept.
+    """
+    entries = {entry.sha256: entry for entry in read_catalogue(folder)}
+    refusals = {(refusal.source, refusal.file): refusal for refusal in read_refusals(folder)}
+    index: SimilarityIndex | None = None
+    result = Added([], [], [])
+    try:
+        for offer in offers:
+            progress()
+            refusals.pop((offer.source, offer.path.name), None)
+            data, sha256 = b"", ""
+            try:
+                data = _read(offer.path)
+                sha256 = hashlib.sha256(data).hexdigest()
+                licence = _checked(offer, sha256)
+                if sha256 in entries:
+                    entries[sha256] = _refreshed(entries[sha256], offer, licence)
+                    result.known.append(entries[sha256])
+                    continue
+                index = index or _index(folder, entries.values())
+                file = _readable(data)
+                runs = fingerprint(file.score)
+                _check_new(runs, index)
+                entry = _entry(offer, file, sha256, licence)
+            except (_Refused, InvalidMidi, CorpusProblem) as error:
+                refusal = Refusal(offer.path.name, offer.source, sha256, str(error))
+                refusals[offer.source, offer.path.name] = refusal
+                result.refused.append(refusal)
+                continue
+            write_atomically(midi_path(folder, sha256), data)
+            entries[sha256] = entry
+            index.add(f"{offer.source}/{offer.path.name}", runs)
+            result.accepted.append(entry)
+    finally:
+        write_catalogue(folder, entries.values())
+        write_refusals(folder, refusals.values())
+    return result
+
+
+class _Refused(Exception):
+    """Why one file is not taken; the text is shown to people."""
+
+
+def _midi_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise CorpusProblem(f"There is no folder {folder}.")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".mid", ".midi"})
+    if not found:
+        raise CorpusProblem(f"There are no MIDI files (.mid, .midi) in {folder}.")
+    if len(found) > MAX_FILES:
+        raise CorpusProblem(f"{folder} has {len(found):,} MIDI files: add at most {MAX_FILES:,} at a time.")
+    return found
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _Refused(f"larger than {MAX_BYTES // 2**20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise _Refused("the file is missing or cannot be read") from error
+
+
+def _checked(offer: Offer, sha256: str) -> str:
+    """The licence as an SPDX identifier, after the checksum was compared."""
+    if offer.sha256 and offer.sha256.lower() != sha256:
+        raise _Refused("checksum mismatch: this is not the file that the catalogue describes")
+    return parse_licence(offer.licence)
+
+
+def _readable(data: bytes) -> MidiFile:
+    file = read_midi(data)
+    score = file.score
+    if len(score.notes) < MIN_NOTES:
+        raise _Refused(f"too few notes: {len(score.notes)}, at least {MIN_NOTES} are needed")
+    if not MIN_DURATION_S <= score.duration_s <= MAX_DURATION_S:
+        raise _Refused(
+            f"absurd duration: {score.duration_s:,.0f} s, it should be {MIN_DURATION_S:.0f} to {MAX_DURATION_S:,.0f}"
+        )
+    return file
+
+
+def _check_new(runs: frozenset[int], index: SimilarityIndex) -> None:
+    twin, share = index.nearest(runs)
+    if share >= NEAR_DUPLICATE_SHARE:
+        raise _Refused(f"near-duplicate of {twin} ({share:.0%} of its phrases)")
+
+
+def _entry(offer: Offer, file: MidiFile, sha256: str, licence: str) -> Entry:
+    title = offer.title or file.title or offer.path.stem
+    score = half_time(file.score) if offer.half_time else file.score
+    mood, confidence = _mood(offer, score)
+    return Entry(
+        sha256=sha256,
+        source=offer.source,
+        title=title,
+        composer=offer.composer,
+        licence=licence,
+        credit=offer.credit or _credit_line(title, offer),
+        mood=mood,
+        confidence=confidence,
+        half_time=offer.half_time,
+        notes=len(score.notes),
+        duration_s=score.duration_s,
+        file=offer.path.name,
+    )
+
+
+def _mood(offer: Offer, score: Score) -> tuple[Mood, float]:
+    if offer.mood is not None:
+        return offer.mood, 1.0
+    estimate = estimate_mood(score)
+    return estimate.mood, estimate.confidence
+
+
+def _refreshed(entry: Entry, offer: Offer, licence: str) -> Entry:
+    """The entry with what the newer offer says in words; the music and its mood stay as they are."""
+    title = offer.title or entry.title
+    return replace(
+        entry,
+        source=offer.source,
+        title=title,
+        composer=offer.composer or entry.composer,
+        licence=licence,
+        credit=offer.credit or _credit_line(title, offer),
+        file=offer.path.name,
+    )
+
+
+def _credit_line(title: str, offer: Offer) -> str:
+    return f"“{title}” by {offer.composer or 'an unknown composer'} ({offer.source})"
+
+
+def _index(folder: Path, entries: Iterable[Entry]) -> SimilarityIndex:
+    index = SimilarityIndex()
+    for entry in entries:
+        index.add(f"{entry.source}/{entry.file}", fingerprint(read_score(folder, entry)))
+    return index
