@@ -1,0 +1,143 @@
+"""The four moods of positive valence: ambient, ethereal, hopeful, epic. Sources: see `data.composer.style`."""
+
+from __future__ import annotations
+
+from data.composer.style import MoodStyle, Role
+from data.score import Part
+
+AMBIENT = MoodStyle(  # low arousal, mildly pleasant: soft, slow, open, hardly any direction
+    modes={"ionian": 1.5, "lydian": 1.5, "mixolydian": 2, "dorian": 1.2, "major pentatonic": 2, "minor pentatonic": 0.6},
+    meters={"4/4": 8, "3/4": 0.8, "5/4": 0.6},
+    idioms={"static": 2, "shuttle": 2, "pedal": 1.5, "drift": 1.5},
+    shapes={"add9": 2, "sus2": 2.5, "sus4": 1.5, "quintal": 2, "sixth": 1.2, "fifth": 1, "ninth": 1, "quartal": 0.8},
+    forms={"drift": 4, "arch": 1, "ebb": 1, "accumulation": 0.7, "two_panel": 0.7},
+    contours={"hover": 2, "wave": 1.5, "dip": 1, "arch": 1},
+    strain=(-0.9, -0.5),
+    dynamics=(30, 60),
+    register_shift=(-2, 2),
+    liveliness=(0.15, 0.4),
+    ticks={12: 3, 6: 1, 18: 0.5, 24: 1},
+    chord_bars={2: 2, 4: 3, 1: 0.3},
+    duration_s=(160, 320),
+    sparse=0.75,
+    contrary=0.5,
+    shifts={0: 4, 5: 1, 7: 1, 2: 0.5},
+    singers={Part.KEYS: 2, Part.PAD: 1, Part.PLUCK: 1, Part.LEAD: 1, Part.BELL: 0.6},
+    answers=0.4,
+    followers=0.15,
+    counterlines=0.2,
+    roles=(
+        Role(0.75, 0.0, {("drone", Part.DRONE): 2, ("bass", Part.SUB): 1}),
+        Role(1.0, 0.0, {("pad", Part.PAD): 4, ("pad", Part.STRINGS): 1}),
+        Role(1.0, 0.1, {
+            ("loops", Part.KEYS): 3, ("loops", Part.PLUCK): 1.5, ("loops", Part.BELL): 1, ("loops", Part.PAD): 0.8,
+            ("arpeggio", Part.KEYS): 0.8,
+        }),
+        Role(0.6, 0.3, {("loops", Part.PLUCK): 1, ("loops", Part.BELL): 1, ("loops", Part.CHOIR): 1}),
+        Role(0.5, 0.4, {("pad", Part.CHOIR): 1, ("pad", Part.STRINGS): 1, ("shimmer", Part.TEXTURE): 1}),
+    ),
+)  # fmt: skip
+
+ETHEREAL = MoodStyle(  # high and consonant, weightless: transcendence and wonder
+    modes={"lydian": 4, "ionian": 1.5, "major pentatonic": 1.2, "mixolydian": 0.5, "lydian dominant": 0.5},
+    meters={"4/4": 4, "3/4": 2.5, "12/8": 1.5, "6/8": 1.5},
+    idioms={"shuttle": 2, "mediants": 1.2, "drift": 2, "turn": 1, "pedal": 1},
+    shapes={"add9": 2.5, "triad": 1.5, "ninth": 1.5, "quintal": 1, "sixth": 1, "sus2": 1.2},
+    forms={"waves": 2, "arch": 1.5, "drift": 1.2, "two_panel": 1, "rondo": 0.8, "ebb": 0.8},
+    contours={"arch": 2, "rise": 1.5, "wave": 1.5, "dip": 1},
+    strain=(-0.85, -0.45),
+    dynamics=(34, 76),
+    register_shift=(8, 12),
+    liveliness=(0.35, 0.6),
+    ticks={6: 2.5, 4: 1.5, 12: 1, 3: 0.3},
+    chord_bars={1: 1.5, 2: 3, 4: 0.6},
+    duration_s=(100, 220),
+    sparse=0.35,
+    contrary=0.05,
+    shifts={0: 2, 4: 1, 9: 1, 3: 0.6, 2: 0.6, 7: 0.8},
+    singers={Part.CHOIR: 2.5, Part.LEAD: 2, Part.BELL: 1.2, Part.STRINGS: 1.2, Part.PLUCK: 0.6},
+    answers=0.5,
+    followers=0.4,
+    counterlines=0.25,
+    roles=(
+        Role(1.0, 0.0, {("pad", Part.CHOIR): 2.5, ("chorale", Part.CHOIR): 2, ("pad", Part.PAD): 1}),
+        Role(0.5, 0.3, {("pad", Part.STRINGS): 2, ("pad", Part.PAD): 1, ("shimmer", Part.STRINGS): 1}),
+        Role(0.95, 0.15, {
+            ("arpeggio", Part.PLUCK): 3, ("arpeggio", Part.BELL): 2, ("loops", Part.BELL): 0.8, ("arpeggio", Part.KEYS): 0.6,
+        }),
+        Role(0.8, 0.2, {("bells", Part.BELL): 3, ("shimmer", Part.TEXTURE): 1.2, ("bells", Part.PLUCK): 0.8}),
+        Role(0.35, 0.5, {("chorale", Part.STRINGS): 1, ("loops", Part.BELL): 0.7, ("bass", Part.DRONE): 1}),
+    ),
+)  # fmt: skip
+
+HOPEFUL = MoodStyle(  # major, rising, moving: high valence, some arousal
+    modes={"ionian": 5, "mixolydian": 1.5, "lydian": 1.2, "major pentatonic": 0.6},
+    meters={"4/4": 6, "3/4": 1.5, "6/8": 1.2, "12/8": 0.5},
+    idioms={"turn": 4, "rise": 2.5, "drift": 0.8, "pedal": 0.5},
+    shapes={"triad": 4, "add9": 2, "sus2": 1, "sus4": 1, "sixth": 0.4},
+    forms={"accumulation": 2.5, "arch": 1, "rondo": 1.5, "waves": 1, "two_panel": 0.8, "rupture": 0.6},
+    contours={"rise": 4, "arch": 2, "wave": 1},
+    strain=(-0.85, -0.65),
+    dynamics=(44, 96),
+    register_shift=(1, 5),
+    liveliness=(0.5, 0.8),
+    ticks={6: 5, 3: 0.5, 4: 0.8, 12: 0.5},
+    chord_bars={1: 4, 2: 1.5, 0.5: 0.6},
+    duration_s=(70, 150),
+    sparse=0.1,
+    contrary=0.0,
+    shifts={0: 2, 2: 1.2, 5: 1, 7: 0.8, 9: 0.8, 3: 0.4},
+    singers={Part.STRINGS: 2, Part.LEAD: 2, Part.KEYS: 2.5, Part.CHOIR: 0.4},
+    answers=0.45,
+    followers=0.5,
+    counterlines=0.4,
+    roles=(
+        Role(0.9, 0.2, {("bass", Part.SUB): 1}),
+        Role(0.9, 0.1, {("pad", Part.PAD): 2, ("pad", Part.STRINGS): 1.5, ("chorale", Part.STRINGS): 1.5}),
+        Role(1.0, 0.1, {
+            ("arpeggio", Part.KEYS): 4, ("arpeggio", Part.PLUCK): 3, ("chords", Part.KEYS): 1, ("ostinato", Part.KEYS): 0.7,
+        }),
+        Role(0.5, 0.55, {
+            ("arpeggio", Part.STRINGS): 1, ("arpeggio", Part.BELL): 1, ("ostinato", Part.STRINGS): 1, ("chords", Part.PLUCK): 0.6,
+        }),
+        Role(0.5, 0.6, {("chorale", Part.CHOIR): 1, ("chorale", Part.STRINGS): 1.5, ("pad", Part.CHOIR): 0.8}),
+        Role(0.45, 0.25, {("bells", Part.BELL): 1}),
+        Role(0.4, 0.7, {("drums", Part.PULSE): 1}),
+    ),
+)  # fmt: skip
+
+EPIC = MoodStyle(  # power: loud, broad, driven, minor more often than major
+    modes={"aeolian": 4, "dorian": 1.5, "phrygian": 0.8, "harmonic minor": 1, "ionian": 0.7, "mixolydian": 0.8,
+           "lydian": 0.3},
+    meters={"4/4": 7, "6/8": 1.2, "3/4": 1, "12/8": 0.8, "5/4": 0.4},
+    idioms={"turn": 4, "mediants": 1.5, "rise": 1, "lament": 0.8, "pedal": 0.8, "shuttle": 0.6},
+    shapes={"triad": 4, "fifth": 2, "sus4": 1, "sus2": 0.8, "add9": 0.6},
+    forms={"accumulation": 2, "rupture": 2, "arch": 1, "rondo": 1, "waves": 1.2, "passacaglia": 0.6},
+    contours={"rise": 2, "arch": 2.5, "wave": 1, "dip": 0.7},
+    strain=(-0.95, -0.55),
+    dynamics=(54, 118),
+    register_shift=(-2, 2),
+    liveliness=(0.4, 0.7),
+    ticks={6: 5, 3: 1.2, 4: 1},
+    chord_bars={1: 3, 2: 3, 0.5: 0.4},
+    duration_s=(65, 130),
+    sparse=0.1,
+    contrary=0.0,
+    shifts={0: 2, 3: 1.5, 2: 1, 5: 0.6, 8: 0.8},
+    singers={Part.LEAD: 3, Part.STRINGS: 2.5, Part.CHOIR: 1.5},
+    answers=0.45,
+    followers=0.7,
+    counterlines=0.35,
+    roles=(
+        Role(0.5, 0.0, {("drone", Part.DRONE): 1}),
+        Role(0.95, 0.15, {("bass", Part.SUB): 1}),
+        Role(1.0, 0.1, {
+            ("ostinato", Part.STRINGS): 3, ("arpeggio", Part.STRINGS): 2.5, ("arpeggio", Part.PLUCK): 0.7,
+            ("ostinato", Part.KEYS): 0.6,
+        }),
+        Role(0.95, 0.25, {("chorale", Part.CHOIR): 2.5, ("pad", Part.CHOIR): 1, ("pad", Part.PAD): 1}),
+        Role(0.7, 0.6, {("chorale", Part.STRINGS): 1.5, ("stabs", Part.STRINGS): 1, ("stabs", Part.LEAD): 1}),
+        Role(1.0, 0.3, {("drums", Part.PULSE): 1}),
+        Role(0.3, 0.4, {("bells", Part.BELL): 1, ("shimmer", Part.TEXTURE): 1}),
+    ),
+)  # fmt: skip
