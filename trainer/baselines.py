@@ -1,8 +1,8 @@
 """What a model has to beat: the same tokens under a unigram and a 5-gram, in nats per note.
 
 Both predict the five attributes of a note one after the other, as the model does. A context is a list of facts, the
-most telling first; each further fact refines the estimate by Witten-Bell interpolation (Witten & Bell 1991, method
-C), so that a context never seen falls back smoothly to a shorter one.
+most telling first; each further fact refines the estimate by interpolation (Witten & Bell 1991, method C, with a
+heavier weight on the shorter context), so that a context never seen falls back smoothly to one that was.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from data.tokens import ATTRIBUTES, IntArray
+from data.tokens import ATTRIBUTES, PART, IntArray
 
 Context = tuple[int, ...]
+
+# How much the shorter context counts, in units of Witten and Bell's own weight (1). Chosen in the baseline's favour on
+# validation pieces: with composers that training has not seen, the 5-gram loses 8.6 nats per note at 1, 7.4 at 6, 7.3
+# at 12.
+_SHORTER_WEIGHT = 12.0
 
 
 class NGram:
@@ -32,7 +37,7 @@ class NGram:
     def _contexts(self, rows: list[list[int]], t: int, attribute: int) -> list[Context]:
         if self.order == 1:
             return [()]
-        facts = [rows[t][j] for j in range(attribute)]
+        facts = [rows[t][PART]] if attribute != PART else []
         facts += [rows[t - k][attribute] if t >= k else -1 for k in range(1, self.order)]
         return [tuple(facts[:n]) for n in range(len(facts) + 1)]
 
@@ -63,6 +68,6 @@ class NGram:
             seen = self._counts[attribute].get(context)
             if seen is None:
                 break
-            total, kinds = seen.total(), len(seen)
-            probability = (seen[value] + kinds * probability) / (total + kinds)
+            weight = _SHORTER_WEIGHT * len(seen)
+            probability = (seen[value] + weight * probability) / (seen.total() + weight)
         return probability

@@ -79,7 +79,7 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 there: CUDA from Ampere on, and CPUs with AVX-512 BF16 (1.6x for v1)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001  # torch has no public name for it
+    return bool(torch.cpu._is_avx512_bf16_supported())  # torch has no public name for it
 
 
 def evaluate(model: NoteLSTM, examples: Sequence[Example], config: TrainConfig, device: torch.device) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import logging
 import subprocess
 from collections import Counter
@@ -109,7 +109,7 @@ def finish(
             "torch": torch.__version__,
         },
         "revision": _revision(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
     }
     save_checkpoint(out, trained.model, sidecar)
     _smoke_test(out)
