@@ -174,7 +174,10 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusProblem(f"{path} cannot be read: is it a tab-separated table in UTF-8?") from error
     reader = csv.DictReader(io.StringIO(text), delimiter="\t")
-    return [(reader.line_num, row) for row in reader]
+    try:
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise CorpusProblem(f"Line {reader.line_num} of {path} cannot be read: {error}.") from error
 
 
 def _write_table(path: Path, columns: list[str], rows: Iterable[Mapping[str, object]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Added:
 
     Attributes:
         accepted: new in the corpus.
-        known: files that were there already; their words were brought up to date, a person's mood was kept.
+        known: files that were there already; what is said about them was brought up to date, a person's mood was kept.
         refused: with reasons.
     """
 
@@ -139,7 +139,7 @@ def offers_from_catalogue(
             composer=row.get("composer") or "",
             credit=row.get("credit") or credit,
             sha256=row.get("sha256") or "",
-            mood=parse_mood(row["mood"]) if row.get("mood") else None,
+            mood=_mood_in(row, table),
             half_time=half_time,
         )
 
@@ -169,7 +169,7 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
                 sha256 = hashlib.sha256(data).hexdigest()
                 licence = _checked(offer, sha256)
                 if sha256 in entries:
-                    entries[sha256] = _refreshed(entries[sha256], offer, licence)
+                    entries[sha256] = _refreshed(entries[sha256], offer, read_midi(data), licence)
                     result.known.append(entries[sha256])
                     continue
                 index = index or _index(folder, entries.values())
@@ -205,6 +205,13 @@ def _midi_files(folder: Path) -> list[Path]:
     if len(found) > MAX_FILES:
         raise CorpusProblem(f"{folder} has {len(found):,} MIDI files: add at most {MAX_FILES:,} at a time.")
     return found
+
+
+def _mood_in(row: Mapping[str, str], table: Path) -> Mood | None:
+    try:
+        return parse_mood(row["mood"]) if row.get("mood") else None
+    except ValueError as error:
+        raise CorpusProblem(f"{table} gives {row['file']} an unknown mood: {error}.") from error
 
 
 def _inside(path: Path, folder: Path) -> bool:
@@ -257,10 +264,10 @@ def _entry(offer: Offer, file: MidiFile, sha256: str, licence: str) -> Entry:
         licence=licence,
         credit=offer.credit or _credit_line(title, offer),
         mood=mood,
-        confidence=confidence,
+        confidence=round(confidence, 3),
         half_time=offer.half_time,
         notes=len(score.notes),
-        duration_s=score.duration_s,
+        duration_s=round(score.duration_s, 1),
         file=offer.path.name,
     )
 
@@ -272,18 +279,10 @@ def _mood(offer: Offer, score: Score) -> tuple[Mood, float]:
     return estimate.mood, estimate.confidence
 
 
-def _refreshed(entry: Entry, offer: Offer, licence: str) -> Entry:
-    """The entry with what the newer offer says in words; the music and its mood stay as they are."""
-    title = offer.title or entry.title
-    return replace(
-        entry,
-        source=offer.source,
-        title=title,
-        composer=offer.composer or entry.composer,
-        licence=licence,
-        credit=offer.credit or _credit_line(title, offer),
-        file=offer.path.name,
-    )
+def _refreshed(entry: Entry, offer: Offer, file: MidiFile, licence: str) -> Entry:
+    """The entry as the newer offer would make it; words that it lacks and a person's mood are kept."""
+    newer = replace(offer, title=offer.title or entry.title, composer=offer.composer or entry.composer)
+    return replace(_entry(newer, file, entry.sha256, licence), mood_override=entry.mood_override)
 
 
 def _credit_line(title: str, offer: Offer) -> str:

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.__main__ import main
+from data.midi import write_midi
+from data.score import Note, Part, Score
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for seed in range(2):
+        random_ = random.Random(seed)
+        notes = tuple(Note(6 * index, Part.BELL, random_.randrange(48, 80), 6, 70) for index in range(60))
+        (folder / f"song{seed}.mid").write_bytes(write_midi(Score(notes, 72), title=f"Song {seed}"))
+    (folder / "broken.mid").write_bytes(b"MThd")
+    return folder
+
+
+def test_add_report_and_mood(tmp_path: Path, music: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = ["--corpus", str(tmp_path / "corpus")]
+    words = ["--licence", "CC0-1.0", "--credit", "Music by nobody"]
+    assert main(["add", str(music), *words, *corpus]) == 0
+    said = capsys.readouterr().out
+    assert "truncated" in said
+    assert "120" in said
+    assert main(["mood", "Song 1", "epic", *corpus]) == 0
+    assert "Song 1 is epic now." in capsys.readouterr().out
+    assert main(["report", "--json", "--plots", str(tmp_path / "plots"), *corpus]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["pieces"], found["notes"], found["quarantined"]) == (2, 120, 1)
+    assert all(Path(path).is_file() for path in found["plots"])
+    assert main(["report", *corpus]) == 0
+    assert "2 pieces, 120 notes" in capsys.readouterr().out
+    assert main(["add", str(music), *words, "--json", *corpus]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["accepted"], again["known"], len(again["quarantined"])) == (0, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["add", "{music}"], "No licence, no import"),
+        (["add", "{music}", "--licence", "CC0-1.0"], "whom to thank"),
+        (["add", "{music}/nowhere", "--licence", "CC0-1.0", "--credit", "x"], "There is no folder"),
+        (["add", "{music}", "--catalogue", "{music}/none.tsv"], "There is no table"),
+        (["report"], "There is no music"),
+        (["mood", "x", "dark"], "There is no music"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    arguments: list[str], says: str, tmp_path: Path, music: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled = [argument.format(music=music) for argument in arguments]
+    assert main([*filled, "--corpus", str(tmp_path / "corpus")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_the_package_imports_neither_torch_nor_discord() -> None:
+    modules = "data.__main__, data.corpus, data.midi, data.mood_estimate, data.importer"
+    code = (
+        f"import sys, {modules}; sys.exit(bool({{'torch', 'discord', 'engine', 'bot', 'trainer'}} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
