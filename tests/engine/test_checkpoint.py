@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.tokens import FINGERPRINT
+from engine.checkpoint import DEFAULT, SIDECAR, WEIGHTS, load_checkpoint, save_checkpoint
+from engine.errors import CheckpointProblem, StorageProblem
+from engine.model import ModelConfig, NoteLSTM
+
+TINY = ModelConfig(embedding=8, hidden=8, layers=1)
+ABOUT = {"name": "tiny", "limits": {"longest_pitch_run": 3}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "tiny", NoteLSTM(TINY), dict(ABOUT))
+    return tmp_path / "tiny"
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(folder: Path) -> None:
+    loaded = load_checkpoint(folder)
+    torch.manual_seed(0)
+    expected = NoteLSTM(TINY).state_dict()
+    assert loaded.model.config == TINY
+    assert loaded.longest_pitch_run == 3
+    assert loaded.id.startswith("tiny-")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.model.state_dict().items())
+    assert sorted(path.name for path in folder.iterdir()) == [SIDECAR, WEIGHTS]
+
+
+def test_a_damaged_checkpoint_is_refused_in_one_sentence(folder: Path) -> None:
+    weights = folder / WEIGHTS
+    good = weights.read_bytes()
+    for bad in (b"", good[:-1], good[:100] + b"\xff" + good[101:], b"junk" * 1000):
+        weights.write_bytes(bad)
+        with pytest.raises(CheckpointProblem) as caught:
+            load_checkpoint(folder)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [
+        "",
+        "[]",
+        "{}",
+        "{",
+        '{"name": 1}',
+        '{"config": {"hidden": "x"}, "vocabulary_fingerprint": 1, "weights_sha256": 2}',
+    ],
+)
+def test_a_damaged_sidecar_is_refused(folder: Path, sidecar: str) -> None:
+    (folder / SIDECAR).write_text(sidecar)
+    with pytest.raises(CheckpointProblem):
+        load_checkpoint(folder)
+
+
+def test_another_vocabulary_is_refused(folder: Path) -> None:
+    sidecar = json.loads((folder / SIDECAR).read_text())
+    (folder / SIDECAR).write_text(json.dumps(sidecar | {"vocabulary_fingerprint": "0" * 16}))
+    with pytest.raises(CheckpointProblem, match="another note vocabulary"):
+        load_checkpoint(folder)
+
+
+def test_a_missing_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointProblem, match=r"\./run train"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(folder: Path) -> None:
+    before = load_checkpoint(folder).id
+    blocked = folder / WEIGHTS / "below-a-file"
+    with pytest.raises(StorageProblem):
+        save_checkpoint(blocked, NoteLSTM(TINY), dict(ABOUT))
+    assert load_checkpoint(folder).id == before
+
+
+def test_the_shipped_checkpoint_is_the_model_of_the_card() -> None:
+    checkpoint = load_checkpoint(DEFAULT)
+    assert checkpoint.model.config == ModelConfig(embedding=100, hidden=256, layers=2, dropout=0.3)
+    lstm = checkpoint.model.lstm
+    assert (lstm.input_size, lstm.hidden_size, lstm.num_layers) == (100, 256, 2)
+    sidecar = checkpoint.sidecar
+    assert sidecar["vocabulary_fingerprint"] == FINGERPRINT
+    assert sidecar["corpus"]["split_by"] == "composer"
+    metrics = sidecar["metrics"]
+    assert metrics["valid_nats_per_note"] < min(metrics["baselines"].values())
+    assert set(metrics["baselines"]) == {"unigram", "5-gram"}
+
+
+def test_nothing_in_the_shipped_checkpoints_is_pickled() -> None:
+    files = [path for path in DEFAULT.parent.rglob("*") if path.is_file()]
+    assert files
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".md"}

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.corpus import Piece
+from data.keys import Key
+from data.moods import Mood
+from data.score import Note, Part, Score
+from data.tokens import ATTRIBUTES, PITCH, conditions, encode
+from tests.strategies import grid_scores
+from trainer.dataset import Example, batches, longest_pitch_run, to_example, usual_pitch_run
+
+
+def example_of(score: Score) -> Example:
+    tokens = encode(score)
+    return Example(tokens, conditions(tokens, mood=None, mode=None, tempo_bpm=60))
+
+
+def melody(*pitches: int) -> Score:
+    return Score(tuple(Note(12 * i, Part.KEYS, pitch, 12, 64) for i, pitch in enumerate(pitches)), 60)
+
+
+@given(scores=st.lists(grid_scores(), min_size=1, max_size=6), seed=st.one_of(st.none(), st.integers(0, 99)))
+@settings(max_examples=25, deadline=None)
+def test_an_epoch_shows_every_note_once_and_each_after_the_note_before_it(
+    scores: list[Score], seed: int | None
+) -> None:
+    examples = [example_of(score) for score in scores]
+    rng = None if seed is None else np.random.default_rng(seed)
+    seen: list[tuple[int, ...]] = []
+    lanes: dict[int, tuple[int, ...]] = {}
+    for batch in batches(examples, batch=3, sequence_notes=4, segment_notes=7, rng=rng):
+        for lane in range(3):
+            for t in range(4):
+                if not batch.mask[lane, t]:
+                    continue
+                target, previous = tuple(batch.target[lane, t].tolist()), tuple(batch.previous[lane, t].tolist())
+                if not (t == 0 and batch.starts[lane]):
+                    assert previous == lanes[lane]
+                lanes[lane] = target
+                seen.append(target)
+    assert sorted(seen) == sorted(tuple(row) for example in examples for row in example.tokens.tolist())
+
+
+def test_the_first_note_of_a_piece_follows_no_note() -> None:
+    batch = next(batches([example_of(melody(60, 62))], batch=1, sequence_notes=4, segment_notes=9, rng=None))
+    assert batch.previous[0, 0].tolist() == [attribute.size for attribute in ATTRIBUTES]
+    assert batch.mask[0].tolist() == [True, True, False, False]
+
+
+def test_every_piece_is_learnt_in_c() -> None:
+    scale = [0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0]
+    wanted = encode(melody(*(60 + step for step in scale)))[:, PITCH] % 12
+    for tonic in range(12):
+        score = melody(*(60 + tonic + step for step in scale))
+        piece = Piece(
+            sha256="", title="", composer="", source="", licence="CC0-1.0", credit="", mood=Mood.HOPEFUL,
+            score=score,
+        )  # fmt: skip
+        assert (to_example(piece).tokens[:, PITCH] % 12).tolist() == wanted.tolist(), str(Key(tonic, "major"))
+
+
+def test_the_longest_run_of_one_pitch_is_counted_across_parts() -> None:
+    assert longest_pitch_run(encode(melody(60, 60, 62, 62, 62, 60))) == 3
+    assert usual_pitch_run([example_of(melody(*[60] * n)) for n in (2,) * 99 + (50,)]) == 2

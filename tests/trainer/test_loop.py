@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.tokens import ATTRIBUTES, conditions
+from engine.errors import StorageProblem
+from engine.model import ModelConfig
+from trainer.config import PRESETS, TrainConfig
+from trainer.dataset import Example
+from trainer.loop import Report, Run, TrainingDiverged, evaluate
+
+CPU = torch.device("cpu")
+SMALL = TrainConfig(
+    name="small", model=ModelConfig(embedding=12, hidden=24, layers=2), epochs=4, batch=4, sequence_notes=10
+)
+
+
+def pieces(count: int, seed: int) -> list[Example]:
+    rng = np.random.default_rng(seed)
+    result = []
+    for _ in range(count):
+        phrase = np.stack([rng.integers(0, min(6, attribute.size), 9) for attribute in ATTRIBUTES], axis=1)
+        tokens = np.concatenate([phrase] * 5)
+        result.append(Example(tokens, conditions(tokens, mood=None, mode=None, tempo_bpm=60)))
+    return result
+
+
+TRAIN, VALID = pieces(8, 1), pieces(3, 2)
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_training_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+    reports: list[Report] = []
+    trained = Run(SMALL, tmp_path, CPU).train(TRAIN, VALID, reports.append)
+    valid = [report.valid_nats for report in reports if report.valid_nats is not None]
+    assert len(valid) == 4
+    assert valid[-1] < valid[0]
+    assert trained.valid_nats == min(valid)
+    assert sum(evaluate(trained.model, VALID, SMALL, CPU)) == pytest.approx(min(valid), abs=1e-6)
+    assert sum(trained.valid_nats_by_attribute.values()) == pytest.approx(trained.valid_nats, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_checkpoint(tmp_path: Path) -> None:
+    first, second = (Run(SMALL, tmp_path / str(i), CPU).train(TRAIN, VALID, lambda _: None) for i in range(2))
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("steps", [1, 7, 12, 30])
+def test_a_killed_run_goes_on_to_the_same_result(tmp_path: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.loop.SAVE_EVERY_S", 0.0)  # after each batch
+    whole = Run(SMALL, tmp_path / "whole", CPU).train(TRAIN, VALID, lambda _: None)
+    done = 0
+
+    def killed(self: Run) -> None:
+        nonlocal done
+        save(self)
+        done += 1
+        if done == steps:
+            raise Killed
+
+    save = Run.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", killed)
+        with pytest.raises(Killed):
+            Run(SMALL, tmp_path / "cut", CPU).train(TRAIN, VALID, lambda _: None)
+    torch.manual_seed(999)  # a new process has another global state
+    resumed = Run(SMALL, tmp_path / "cut", CPU)
+    assert resumed.resumable
+    resumed.resume()
+    result = resumed.train(TRAIN, VALID, lambda _: None)
+    assert (result.best_epoch, result.valid_nats) == (whole.best_epoch, whole.valid_nats)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, result.model.state_dict()[name]), name
+
+
+def test_a_loss_that_is_no_number_stops_with_one_sentence(tmp_path: Path) -> None:
+    run = Run(dataclasses.replace(SMALL, learning_rate=float("inf")), tmp_path, CPU)
+    with pytest.raises(TrainingDiverged, match="learning rate"):
+        run.train(TRAIN, VALID, lambda _: None)
+
+
+def test_a_disk_that_cannot_be_written_stops_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageProblem):
+        Run(SMALL, tmp_path / "file", CPU).train(TRAIN, VALID, lambda _: None)
+
+
+def test_preset_v1_is_the_card() -> None:
+    v1 = PRESETS["v1"]
+    assert (v1.model.embedding, v1.model.hidden, v1.model.layers, v1.model.dropout) == (100, 256, 2, 0.3)
+    assert (v1.learning_rate, v1.batch, v1.sequence_notes, v1.epochs) == (0.001, 64, 50, 50)
