@@ -4,6 +4,7 @@ MusicLSTMError (data.errors)      str(error) is one plain sentence for a person
 ├── NotFound                      no such piece, preset …; the sentence names the nearest one
 ├── NotAllowed                    somebody else may do this, not the one who asked
 ├── Cancelled                     the piece was cancelled by a person while it waited or was being made
+├── Unexpected                    a mistake in this program; the log has the details under the piece's id
 ├── Busy (engine.errors)
 │   └── LimitReached              a limit of this person or server; try again in `retry_after_s`
 └── SetupProblem (engine.errors)
@@ -16,7 +17,7 @@ from __future__ import annotations
 from data.errors import MusicLSTMError
 from engine.errors import Busy, SetupProblem
 
-__all__ = ["Cancelled", "HistoryProblem", "LimitReached", "NotAllowed", "NotFound", "SettingsProblem"]
+__all__ = ["Cancelled", "HistoryProblem", "LimitReached", "NotAllowed", "NotFound", "SettingsProblem", "Unexpected"]
 
 
 class NotFound(MusicLSTMError):
@@ -29,6 +30,10 @@ class NotAllowed(MusicLSTMError):
 
 class Cancelled(MusicLSTMError):
     """The piece was cancelled by a person before it was finished."""
+
+
+class Unexpected(MusicLSTMError):
+    """Something went wrong that nobody foresaw: `__cause__` is what, and the log has it."""
 
 
 class LimitReached(Busy):

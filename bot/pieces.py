@@ -1,0 +1,148 @@
+"""Finished pieces and their files: one folder, `ID.mid`, `ID.wav` and `ID.png`, with their digests."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.history import Record, Result
+from data.score import Score
+from engine.errors import StorageProblem
+from engine.types import Composition
+
+
+def notes_digest(score: Score) -> str:
+    """SHA-256 of the music alone: the tempo and every note, whatever the file formats around it."""
+    lines = [f"tempo {score.tempo_bpm!r}"]
+    lines += [f"{n.start_step} {int(n.part)} {n.pitch} {n.duration_steps} {n.velocity}" for n in score.notes]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A finished piece and its files, which stay in `pieces_dir` and belong to the studio: copy, do not move.
+
+    Attributes:
+        record: `record.result` is never None.
+        midi, wav, png: the files; the PNG is the piano roll.
+    """
+
+    record: Record
+    midi: Path
+    wav: Path
+    png: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remade:
+    """A piece made a second time from what history remembers, and the proof.
+
+    Attributes:
+        piece: the new files; `piece.record` is the original record.
+        same_notes: every note equals the original's.
+        same_sound: the WAV is bit for bit the original's.
+        checkpoint_id: the model in use now; where it differs from `piece.record.result.checkpoint_id`, other notes are
+            expected.
+    """
+
+    piece: Piece
+    same_notes: bool
+    same_sound: bool
+    checkpoint_id: str
+
+    @property
+    def other_checkpoint(self) -> bool:
+        """Whether another model is in use now than the one that wrote the original."""
+        result = self.piece.record.result
+        return result is not None and result.checkpoint_id != self.checkpoint_id
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the files of one piece are."""
+
+    midi: Path
+    wav: Path
+    png: Path
+
+    def match(self, result: Result) -> bool:
+        """Whether MIDI and WAV are there, and bit for bit what the result says. Blocks: reads both."""
+        try:
+            return _digest(self.midi) == result.midi_sha256 and _digest(self.wav) == result.wav_sha256
+        except OSError:
+            return False
+
+
+class PieceFolder:
+    """The folder of all pieces. Its methods block: run them in a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def files(self, name: str) -> Files:
+        """Where the files of that name are, or would be."""
+        return Files(self.path / f"{name}.mid", self.path / f"{name}.wav", self.path / f"{name}.png")
+
+    def keep(self, composition: Composition, name: str) -> Result:
+        """Take the files of a finished piece into the folder and measure them.
+
+        Raises:
+            StorageProblem: the folder cannot be written.
+        """
+        files = self.files(name)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if composition.wav.absolute() != files.wav:
+                shutil.move(composition.wav, files.wav)
+            _write(files.midi, composition.midi)
+            _write(files.png, composition.roll_png)
+            wav_sha256 = _digest(files.wav)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.remove(name)
+                composition.wav.unlink(missing_ok=True)
+            raise StorageProblem(f"The piece cannot be kept in {self.path}: {error.strerror or error}.") from error
+        return Result(
+            checkpoint_id=composition.checkpoint_id,
+            key=composition.key,
+            tempo_bpm=composition.score.tempo_bpm,
+            notes=len(composition.score.notes),
+            duration_s=composition.duration_s,
+            sampling_s=composition.sampling_s,
+            rendering_s=composition.rendering_s,
+            notes_sha256=notes_digest(composition.score),
+            midi_sha256=hashlib.sha256(composition.midi).hexdigest(),
+            wav_sha256=wav_sha256,
+        )
+
+    def rename(self, old: str, new: str) -> None:
+        """Put the files of one name in the place of those of another."""
+        before, after = self.files(old), self.files(new)
+        for source, target in zip(
+            (before.midi, before.wav, before.png), (after.midi, after.wav, after.png), strict=True
+        ):
+            source.replace(target)
+
+    def remove(self, name: str) -> None:
+        """Delete the files of that name, those that exist."""
+        files = self.files(name)
+        for path in (files.midi, files.wav, files.png):
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write so that nobody ever sees half a file."""
+    unfinished = path.with_suffix(path.suffix + ".part")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,94 @@
+"""How much one person and one server may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.errors import LimitReached
+from bot.history import History, Requester, State
+from bot.turns import Turns
+from engine.errors import Busy
+
+_HOUR = timedelta(hours=1)
+_COUNTED = [state for state in State if state is not State.FAILED]  # a piece that failed costs nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much may be asked for. A refused request counts for nothing; people at the terminal have no quota.
+
+    Attributes:
+        slots: pieces that the engine makes at the same time.
+        queue: pieces that may wait for their turn.
+        user_waiting: unfinished pieces of one person at once.
+        guild_waiting: unfinished pieces of one server at once.
+        user_per_hour: pieces of one person in any 60 minutes.
+        guild_per_hour: pieces of one server in any 60 minutes.
+    """
+
+    slots: int = 3
+    queue: int = 200
+    user_waiting: int = 4
+    guild_waiting: int = 40
+    user_per_hour: int = 60
+    guild_per_hour: int = 600
+
+
+class Quota:
+    """Says no, in one sentence and with a time, before anything is written: being refused costs nothing."""
+
+    def __init__(self, limits: Limits, turns: Turns, history: History) -> None:
+        self._limits = limits
+        self._turns = turns
+        self._history = history
+
+    async def check(self, requester: Requester) -> None:
+        """Whether one more piece may be asked for.
+
+        Raises:
+            Busy, LimitReached: not now; `retry_after_s` says when.
+        """
+        self.check_now(requester)
+        if requester.front_end != "discord":
+            return
+        await self._check_hour(self._limits.user_per_hour, "You have", person=requester.person)
+        if requester.guild_id is not None:
+            await self._check_hour(self._limits.guild_per_hour, "This server has", guild_id=requester.guild_id)
+
+    def check_now(self, requester: Requester) -> None:
+        """The part that concerns only what is waiting and being made at this moment. Raises as `check`."""
+        waiting, limits = self._turns.waiting, self._limits
+        if waiting >= limits.queue:
+            raise Busy(
+                f"{waiting} pieces are waiting already; try again a little later.", self._turns.wait_s(0) or 60.0
+            )
+        if requester.front_end != "discord":
+            return
+        if self._turns.count(person=requester.person) >= limits.user_waiting:
+            self._refuse("You have", limits.user_waiting)
+        if requester.guild_id is not None and self._turns.count(group=group_of(requester)) >= limits.guild_waiting:
+            self._refuse("This server has", limits.guild_waiting)
+
+    def _refuse(self, who: str, allowed: int) -> None:
+        pieces = "1 piece" if allowed == 1 else f"{allowed} pieces"
+        sentence = f"{who} {pieces} in the making, which is the limit; ask again when one is finished."
+        raise LimitReached(sentence, self._turns.wait_s(0) or 30.0)
+
+    async def _check_hour(
+        self, allowed: int, who: str, *, person: str | None = None, guild_id: str | None = None
+    ) -> None:
+        now = self._history.clock()
+        pieces = await self._history.newest(
+            person=person, guild_id=guild_id, states=_COUNTED, since=now - _HOUR, limit=allowed
+        )
+        if len(pieces) < allowed:
+            return
+        wait_s = max((pieces[-1].created_at + _HOUR - now).total_seconds(), 1.0)
+        many = "1 piece" if allowed == 1 else f"{allowed} pieces"
+        raise LimitReached(f"{who} asked for {many} within an hour, which is the limit; ask again later.", wait_s)
+
+
+def group_of(requester: Requester) -> str:
+    """Who shares the engine as one: a server; a person in direct messages; everybody of one name at this terminal."""
+    return f"guild:{requester.guild_id}" if requester.guild_id is not None else requester.person

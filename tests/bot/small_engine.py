@@ -1,0 +1,92 @@
+"""An engine that is small but real: random walks as notes, MIDI by the project's writer, a sine as WAV, a PNG."""
+
+import asyncio
+import io
+import random
+import wave
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data.keys import Key
+from data.midi import write_midi
+from data.score import Note, Part, Score
+from engine.errors import EngineClosed
+from engine.types import ComposeRequest, Composition, Progress, ProgressCallback, Stage
+
+
+class SmallEngine:
+    """Pieces in milliseconds, the same for the same request.
+
+    Attributes:
+        checkpoint_id: another one writes other notes.
+        gate: pieces stop half-way until it is open.
+        errors: raised one after the other instead of finishing pieces.
+        taken: ids in the order in which they came.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoint_id = "small-1"
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.errors: list[Exception] = []
+        self.taken: list[str] = []
+        self.closed = False
+
+    async def compose(self, request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
+        if self.closed:
+            raise EngineClosed("The engine is shutting down.")
+        self.taken.append(request.id)
+        tell = progress or (lambda _: None)
+        tell(Progress(Stage.SAMPLING, request.length_notes // 2, request.length_notes))
+        await self.gate.wait()
+        tell(Progress(Stage.SAMPLING, request.length_notes, request.length_notes))
+        tell(Progress(Stage.RENDERING, 0, 100))
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        tell(Progress(Stage.RENDERING, 100, 100))
+        return self._composition(request)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    def _composition(self, request: ComposeRequest) -> Composition:
+        rng = random.Random(f"{self.checkpoint_id} {request.mood} {request.temperature} {request.seed}")
+        notes, pitch = [], 57
+        for index in range(request.length_notes):
+            pitch = min(84, max(33, pitch + rng.choice((-5, -2, -1, 1, 2, 5))))
+            notes.append(Note(6 * index, Part.PAD, pitch, 6, 70))
+        score = Score(tuple(notes), float(request.tempo_bpm or 60))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wav = self.folder / f"{request.mood}-{request.id}.wav"
+        _write_wav(wav, notes)
+        picture = io.BytesIO()
+        Image.new("RGB", (32, 16), (notes[0].pitch, 40, 90)).save(picture, "PNG")
+        return Composition(
+            request=request,
+            title="Small Piece",
+            score=score,
+            key=request.key or Key(9, "minor"),
+            checkpoint_id=self.checkpoint_id,
+            midi=write_midi(score, title="Small Piece"),
+            wav=wav,
+            roll_png=picture.getvalue(),
+            duration_s=score.duration_s,
+            sampling_s=0.01,
+            rendering_s=0.02,
+        )
+
+
+def _write_wav(path: Path, notes: list[Note]) -> None:
+    """A hundredth of a second for each note."""
+    rate_hz = 44_100
+    pitches = np.repeat([note.pitch for note in notes], rate_hz // 100)
+    mono = 12_000 * np.sin(2 * np.pi * 440 * 2 ** ((pitches - 69) / 12) * np.arange(len(pitches)) / rate_hz)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.repeat(mono.astype("<i2"), 2).tobytes())
