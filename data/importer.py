@@ -21,7 +21,7 @@ from data.catalogue import (
 )
 from data.corpus import read_score
 from data.errors import CorpusProblem, InvalidMidi
-from data.licences import parse_licence
+from data.licensing import parse_licence
 from data.midi import MAX_BYTES, MidiFile, read_midi
 from data.mood_estimate import estimate_mood
 from data.moods import Mood
