@@ -12,7 +12,7 @@ from data.composer.theory import Scale, fit_octave, nearest
 from data.composer.voicing import lead
 from data.score import Part
 
-_HOLDING = (Part.PAD, Part.STRINGS, Part.CHOIR, Part.DRONE)
+_HOLDING = (Part.PAD, Part.STRINGS, Part.CHOIR)
 
 
 def write_ending(
@@ -50,8 +50,6 @@ def write_ending(
         if ground is Part.DRONE and scale.tonic + 7 in {tone + 12 * (tone < scale.tonic) for tone in scale.pitch_classes}:
             draft.add(ground, start_step, tonic + 7, length, velocity * 0.85)
     for rank, part in enumerate(holding[: 1 if kind == "alone" else 3]):
-        if part is Part.DRONE:
-            continue
         before = _last_voicing(draft, part, start_step)
         floor, ceiling = _reach(before, frame.register_shift)
         voices = max(2, min(5, len(before) or 3))

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.composer.chance import between, happens, shuffled, weighed
+from data.composer.chance import between, happens, pick, shuffled, weighed
 from data.composer.melodic import Counterline, Follower, Melody, Singer
 from data.composer.moving import Arpeggio, Bells, Loops, Ostinato, Pulse, RolledChords, Stabs
 from data.composer.rhythm import Meter
 from data.composer.stage import Stage, Texture
 from data.composer.style import FIXED_PARTS, PART_RANGES, SINGING_RANGES, MoodStyle
 from data.composer.sustained import Bass, Chorale, Drone, Pad, Shimmer
+from data.composer.transitions import Transition
 from data.score import Part
 
 SUSTAINED = (Drone, Bass, Pad, Chorale)
+_FIGURES = frozenset({"arpeggio", "ostinato", "loops"})
+_LEADING_IN = (Part.PLUCK, Part.STRINGS, Part.TEXTURE, Part.BELL, Part.CHOIR)
 _LAYERED_FORMS = frozenset({"accumulation", "ebb"})
 
 
@@ -26,6 +29,7 @@ class Player:
     texture: Texture
     part: Part
     enters: float  # tension in [0, 1] from which it plays
+    labels: str = "ABC"  # sections in which it plays
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +58,27 @@ def cast(rng: np.random.Generator, style: MoodStyle, form: str, meter: Meter, sh
     lead_part = weighed(rng, singing)
     if lead_part is not Part.KEYS:
         used.add(lead_part)
-    players = []
+    players: list[Player] = []
+    figures = 0
     for role in style.roles:
         options = {option: weight for option, weight in role.options.items() if option[1] not in used}
         if not options or not happens(rng, role.probability):
             continue
         name, part = weighed(rng, options)
         used.add(part)
+        lift = 0
+        if name in _FIGURES:  # a second figure goes to another octave than the first
+            lift = 12 if figures and PART_RANGES[part][1] + shift < 84 else 0
+            figures += 1
         enters = max(0.0, role.enters + between(rng, -0.1, 0.1))
-        players.append(Player(_texture(rng, name, part, meter, style, shift), part, enters))
+        players.append(Player(_texture(rng, name, part, meter, style, shift + lift), part, enters))
     if form in _LAYERED_FORMS:
         for rank, player in enumerate(shuffled(rng, players)):
             player.enters = rank / len(players) * 0.9
     if form == "passacaglia":
         _give_ground(rng, players)
     _let_somebody_hold(players)
+    _colour_sections(rng, form, players)
     return _with_singers(rng, style, players, lead_part, used, shift)
 
 
@@ -88,6 +98,16 @@ def _let_somebody_hold(players: list[Player]) -> None:
     if holding:
         first = min(holding, key=lambda player: player.enters)
         first.enters = 0.0
+
+
+def _colour_sections(rng: np.random.Generator, form: str, players: list[Player]) -> None:
+    """Keep some players for the contrasting sections, or out of them: a new section brings a new colour."""
+    if form in _LAYERED_FORMS or form == "passacaglia":
+        return
+    for player in players:
+        if player.enters > 0.05 and happens(rng, 0.35):
+            grounds = isinstance(player.texture, (Bass, Drone, Pulse))  # a climax never loses its ground
+            player.labels = "BC" if grounds else pick(rng, ("BC", "A", "AB", "AC"))
 
 
 def _with_singers(
@@ -111,7 +131,12 @@ def _with_singers(
         if spare:
             low, high = _range(spare[0], shift)
             singer = Singer(spare[0], low + 2, high - 3, 0.74)
+            used.add(spare[0])
             players.append(Player(Counterline(rng, singer, 0.0), spare[0], between(rng, 0.4, 0.65)))
+    leading_in = [part for part in _LEADING_IN if part not in used and part is not lead_part]
+    if leading_in and happens(rng, style.transitions):
+        part = pick(rng, leading_in)
+        followers.append(Transition(rng, part, *_range(part, shift)))
     return Ensemble(tuple(players), melody, tuple(followers))
 
 
@@ -164,6 +189,8 @@ def _texture(
 def write_section(ensemble: Ensemble, stage: Stage) -> None:
     """Let everybody play whose tension has come."""
     for player in ensemble.players:
+        if stage.label not in player.labels:
+            continue
         for window in _windows(stage, player.enters):
             player.texture.write(window)
     ensemble.melody.write(stage)

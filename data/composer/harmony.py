@@ -138,7 +138,7 @@ def _appeal(scale: Scale, degree: int) -> float:
     if colour & {root, (root + 3) % 12, (root + 4) % 12, (root + 7) % 12}:
         appeal *= 1.6
     if (root + 7) % 12 not in tones:
-        appeal *= 0.2
+        appeal *= 0.06
     return appeal
 
 
@@ -232,6 +232,8 @@ def turn(rng: np.random.Generator, scale: Scale, count: int) -> list[Step]:
     out = []
     for index in range(count):
         degree = degrees[index % 4]
+        if (scale.pitch_classes[degree] + 7) % 12 not in scale.pitch_classes:
+            degree = (degree + 2) % size  # a diminished chord would stand out: the third above it serves
         if index % 8 == 7 and happens(rng, 0.6):
             degree = _next_degree(rng, scale, degrees[2])
         out.append(Step(scale.pitch_classes[degree]))

@@ -10,7 +10,7 @@ from data.composer import motives
 from data.composer.chance import between, happens, pick
 from data.composer.motives import Cell, Motive
 from data.composer.stage import Stage
-from data.composer.theory import nearest
+from data.composer.theory import Scale, nearest
 from data.composer.themes import treat
 from data.score import STEPS_PER_BEAT, Part
 
@@ -106,9 +106,7 @@ def realise(stage: Stage, singer: Singer, motive: Motive, start: int) -> list[Su
         return []
     rises = -0.25 if stage.frame.contrary else 0.25
     centre = singer.low + (singer.high - singer.low) * (0.55 + rises * (2 * stage.tension(start) - 1))
-    middle = (max(degrees) + min(degrees)) / 2
-    size = len(scale.mode.intervals)
-    octave = round((scale.degree(round(centre)) - middle) / size) * size
+    octave = _octave(scale, degrees, singer, centre)
     shift = min((0, 1, -1, 2, -2), key=lambda moved: _clashes(stage, motive, start, octave + moved) + 0.6 * abs(moved))
     out: list[Sung] = []
     last_sounding = max(index for index, cell in enumerate(motive) if cell.degree is not None)
@@ -118,26 +116,41 @@ def realise(stage: Stage, singer: Singer, motive: Motive, start: int) -> list[Su
             pitch = scale.pitch(cell.degree + octave + shift)
             chord = stage.chord(position)
             direction = cell.degree - degree_before
-            if index == last_sounding or _is_structural(stage, cell, position):
+            pitch = nearest(pitch, chord.scale, toward=direction)
+            if index == last_sounding or _is_structural(stage, cell, position) or _rubs(pitch, cell.steps, chord.tones):
                 target = nearest(pitch, chord.tones, toward=direction)
-                pitch = target if abs(target - pitch) <= 3 else nearest(pitch, chord.scale, toward=direction)
-            else:
-                pitch = nearest(pitch, chord.scale, toward=direction)
+                pitch = target if abs(target - pitch) <= 3 else pitch
             if out and pitch == before and direction:  # keep the contour where harmony flattened it
                 step = 1 if direction > 0 else -1
                 pitch = nearest(before + 2 * step, chord.scale, toward=step)
-            while pitch > singer.high + 4:
-                pitch -= 12
-            while pitch < singer.low - 4:
-                pitch += 12
             out.append(Sung(position, pitch, cell.steps, index == last_sounding))
             before, degree_before = pitch, cell.degree
         position += cell.steps
     return out
 
 
+def _octave(scale: Scale, degrees: list[int], singer: Singer, centre: float) -> int:
+    """Degrees by which to move a whole motive so that it lies around `centre` and leaves the range least."""
+    size = len(scale.mode.intervals)
+    highest, lowest = max(degrees), min(degrees)
+
+    def badness(octave: int) -> float:
+        top, bottom = scale.pitch(highest + octave), scale.pitch(lowest + octave)
+        outside = max(0, top - singer.high - 3) + max(0, singer.low - 3 - bottom)
+        return abs((top + bottom) / 2 - centre) + 3.0 * outside
+
+    return min((octave * size for octave in range(2, 10)), key=badness)
+
+
 def _is_structural(stage: Stage, cell: Cell, position: int) -> bool:
-    return stage.frame.meter.strength(position) >= 2 or cell.steps >= 2 * STEPS_PER_BEAT
+    return stage.frame.meter.strength(position) == 3 or cell.steps >= 3 * STEPS_PER_BEAT
+
+
+def _rubs(pitch: int, steps: int, tones: tuple[int, ...]) -> bool:
+    """Whether a note of a beat or more would stand a semitone from a chord tone; softer dissonances are welcome."""
+    if steps < STEPS_PER_BEAT or pitch % 12 in tones:
+        return False
+    return any((pitch - tone) % 12 in {1, 11} for tone in tones)
 
 
 def _clashes(stage: Stage, motive: Motive, start: int, shift: int) -> float:

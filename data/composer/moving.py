@@ -34,6 +34,8 @@ class Arpeggio:
         self.mask = euclid(max(2, round(slots * between(rng, 0.5, 1.0))), slots, whole(rng, 0, slots - 1))
         self.thin_below = between(rng, 0.3, 0.6)  # tension below which every second note is left out
         self.ring = pick(rng, (1, 2, 3, 4))  # ticks that a note rings on
+        self.turns_every = pick(rng, (2, 3, 4, 99))  # chords after which the figure goes the other way round
+        self.lifts_from = between(rng, 0.55, 1.2)  # tension above which every other top note goes up an octave
         self.loudness = between(rng, 0.62, 0.8)
         self.voicing: tuple[int, ...] = ()
         self.turn = 0
@@ -42,8 +44,9 @@ class Arpeggio:
         """The figure over every chord, going on where it stopped."""
         slot = 0
         restarts = len(self.mask) in {4, 8, 16}
-        for span in stage.spans:
+        for number, span in enumerate(stage.spans):
             self.voicing = lead(self.voicing, span.chord.tones, self.voices, self.low, self.high)
+            figure = self.figure[::-1] if number % (self.turns_every + 1) == self.turns_every else self.figure
             if restarts:
                 slot, self.turn = 0, 0
             for start in range(span.start, span.end, self.tick):
@@ -52,7 +55,10 @@ class Arpeggio:
                 slot += 1
                 if not struck or (tension < 0.12 and happens(stage.rng, 0.4)):
                     continue
-                pitch = self.voicing[self.figure[self.turn % len(self.figure)] % len(self.voicing)]
+                voice = figure[self.turn % len(figure)] % len(self.voicing)
+                pitch = self.voicing[voice]
+                if voice == len(self.voicing) - 1 and tension > self.lifts_from and self.turn // len(figure) % 2:
+                    pitch += 12
                 swing = 1.0 + 0.08 * ((self.turn % 3 == 0) - (self.turn % 4 == 3))
                 self.turn += 1
                 length = min(self.tick * self.ring, stage.end - start)
@@ -73,6 +79,7 @@ class Ostinato:
         self.degrees = [max(-4, min(8, degree)) for degree in cell]
         self.follows = happens(rng, 0.6)
         self.staccato = happens(rng, 0.5)
+        self.thin_below = between(rng, 0.1, 0.4)  # tension below which every second note is left out
         self.mutates = between(rng, 0.05, 0.35)
         self.loudness = between(rng, 0.68, 0.82)
         self.home: int | None = None
@@ -98,8 +105,8 @@ class Ostinato:
                     root = nearest(scale.pitch(self.home), (chord.root,))
                     base = scale.degree(fit_octave(root, self.low, max(self.high - 7, self.low + 11)))
                 turn += 1
-                if stage.tension(step) < 0.35 and turn % 2 == 0:
-                    continue  # half of the figure while it is calm
+                if stage.tension(step) < self.thin_below and turn % 2 == 0:
+                    continue
                 pitch = nearest(scale.pitch(base + degrees[(turn - 1) % len(degrees)]), chord.scale)
                 pitch = fit_octave(pitch, self.low - 5, self.high + 7)
                 length = self.tick if self.staccato else self.tick * 2
@@ -145,10 +152,12 @@ class Bells:
 
     def __init__(self, rng: np.random.Generator, part: Part, low: int, high: int) -> None:
         self.part, self.low, self.high = part, low, high
-        self.every_bars = pick(rng, (1, 2, 2, 4))
+        self.every_bars = pick(rng, (1, 2, 2, 4, 4))
+        self.rests = between(rng, 0.1, 0.4)  # share of the strokes that are left out
         self.place = pick(rng, (0, 0, 12, 24, 30, 36))
         self.kind = pick(rng, ("stroke", "pair", "head", "fall", "head"))
-        self.echo_steps = pick(rng, (0, 0, 9, 12, 18, 16))
+        self.echo_steps = pick(rng, (0, 0, 0, 9, 12, 18, 16))
+        self.echoes = pick(rng, (1, 1, 2))
         self.ring = pick(rng, (24, 36, 48))
         self.loudness = between(rng, 0.6, 0.8)
 
@@ -156,7 +165,7 @@ class Bells:
         """Strokes every so many bars, a few of them left out or moved."""
         rng = stage.rng
         for number, bar in enumerate(stage.bars()):
-            if number % self.every_bars or happens(rng, 0.2):
+            if number % self.every_bars or happens(rng, self.rests):
                 continue
             start = bar + self.place + (pick(rng, (12, -12)) if happens(rng, 0.15) else 0)
             if not stage.start <= start < stage.end - 6:
@@ -190,7 +199,7 @@ class Bells:
             return
         pitch = fit_octave(pitch, self.low - 7, self.high + 7)
         loudness = self.loudness
-        for echo in range(3 if self.echo_steps else 1):
+        for echo in range(1 + self.echoes if self.echo_steps else 1):
             at = start + echo * self.echo_steps
             if at < stage.end and loudness * stage.velocity(at) > 14:
                 stage.draft.add(self.part, at, pitch, self.ring, stage.velocity(at, loudness))

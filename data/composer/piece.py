@@ -35,6 +35,7 @@ STYLES: dict[Mood, MoodStyle] = {
 }
 NOTES_MIN, NOTES_MAX = 60, 1200  # a piece shorter or longer than this is planned again with other proportions
 _ATTEMPTS = 6
+_CHORD_S_MIN = 1.9  # the harmony of this music is slow: no chord is shorter than about two seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def _attempt(rng: np.random.Generator, mood: Mood, scaling: float) -> OwnPiece:
     tempo_bpm = whole(rng, low_bpm, high_bpm)
     form = weighed(rng, style.forms)
     plans = FORMS[form](rng)
-    duration_s = between(rng, *style.duration_s) * between(rng, 0.55, 1.15) * scaling
+    duration_s = between(rng, *style.duration_s) * between(rng, 0.62, 1.12) * scaling
     bars = round(duration_s * tempo_bpm / 60 * STEPS_PER_BEAT / meter.bar_steps)
     lengths = lay_out(rng, plans, bars)
     first = themes.compose_theme(rng, meter, style.liveliness, style.contours, style.sparse)
@@ -98,7 +99,7 @@ def _attempt(rng: np.random.Generator, mood: Mood, scaling: float) -> OwnPiece:
         meter, style.dynamics, shift, first, second, _arc(plans, lengths, meter), happens(rng, style.contrary)
     )
     ensemble = cast(rng, style, form, meter, shift)
-    harmonies = _Harmonies(rng, style, home, meter, keeps_ground=form == "passacaglia")
+    harmonies = _Harmonies(rng, style, home, meter, tempo_bpm, keeps_ground=form == "passacaglia")
     draft = Draft()
     start = 0
     for plan, length in zip(plans, lengths, strict=True):
@@ -135,16 +136,26 @@ class _Harmonies:
     """The harmony of a piece: one scale and progression for each label, dressed anew whenever the label returns."""
 
     def __init__(
-        self, rng: np.random.Generator, style: MoodStyle, home: Scale, meter: Meter, *, keeps_ground: bool
+        self,
+        rng: np.random.Generator,
+        style: MoodStyle,
+        home: Scale,
+        meter: Meter,
+        tempo_bpm: int,
+        *,
+        keeps_ground: bool,
     ) -> None:
-        self.rng, self.style, self.home, self.meter = rng, style, home, meter
+        self.rng, self.style, self.home, self.meter, self.tempo_bpm = rng, style, home, meter, tempo_bpm
         self.keeps_ground = keeps_ground
         self.chord_steps = self._chord_steps()
         self.plans: dict[str, tuple[Scale, list[Step], int]] = {}
 
     def _chord_steps(self) -> int:
-        steps = int(weighed(self.rng, self.style.chord_bars) * self.meter.bar_steps)
-        return max(self.meter.groups[0], steps)
+        bar = self.meter.bar_steps
+        steps = max(self.meter.groups[0], int(weighed(self.rng, self.style.chord_bars) * bar))
+        while steps * 60 / (self.tempo_bpm * STEPS_PER_BEAT) < _CHORD_S_MIN:
+            steps = bar if steps < bar else steps + bar
+        return min(steps, LONGEST_STEPS // bar * bar)
 
     def _plan(self, label: str) -> tuple[Scale, list[Step], int]:
         rng, style = self.rng, self.style
@@ -171,7 +182,6 @@ class _Harmonies:
         if label not in self.plans:
             self.plans[label] = self._plan(label)
         scale, steps, chord_steps = self.plans[label]
-        chord_steps = min(chord_steps, LONGEST_STEPS)
         calm, tense = self.style.strain
         spans: list[Span] = []
         for index, at in enumerate(range(start, end, chord_steps)):

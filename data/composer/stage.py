@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from math import cos, pi
+from math import cos, pi, sin
 from typing import Protocol
 
 import numpy as np
@@ -112,7 +112,9 @@ class Stage:
         """MIDI velocity at a step for a part of some loudness (1 is the foreground)."""
         low, high = self.frame.dynamics
         accent = (0.0, 1.0, 2.0, 4.0)[self.frame.meter.strength(step)]
-        return (low + (high - low) * self.tension(step)) * loudness + accent
+        phrase = 4 * self.frame.meter.bar_steps
+        hairpin = 1.0 + 0.05 * sin(pi * (step % phrase) / phrase)  # every four bars swell and sink a little
+        return (low + (high - low) * self.tension(step)) * loudness * hairpin + accent
 
     def over(self, spans: tuple[Span, ...]) -> Stage:
         """The same section narrowed to some of its chords."""

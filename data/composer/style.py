@@ -83,4 +83,5 @@ class MoodStyle:
     answers: float  # probability of a second singer
     followers: float  # probability of a line that follows the melody
     counterlines: float  # probability of a slow counter voice
+    transitions: float  # probability that new sections are led into
     roles: tuple[Role, ...]

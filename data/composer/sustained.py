@@ -61,7 +61,7 @@ class Bass:
         index = 0
         while index < len(spans):
             last = index
-            pitch = fit_octave(nearest(previous, (spans[index].chord.bass,)), self.low, self.high)
+            pitch = self._near(previous, spans[index].chord.bass)
             while (
                 last + 1 < len(spans)
                 and spans[last + 1].chord.bass == spans[index].chord.bass
@@ -71,6 +71,12 @@ class Bass:
             following = spans[last + 1].chord.bass if last + 1 < len(spans) else None
             self._span(stage, Span(spans[index].start, spans[last].end, spans[index].chord), pitch, following)
             previous, index = pitch, last + 1
+
+    def _near(self, previous: int, tone: int) -> int:
+        """The pitch of a class that is nearest to the last one, leaning to the middle of the range."""
+        middle = (self.low + self.high) / 2
+        choices = [pitch for pitch in range(self.low, self.high + 1) if pitch % 12 == tone]
+        return min(choices, key=lambda pitch: abs(pitch - previous) + 0.4 * abs(pitch - middle))
 
     def _span(self, stage: Stage, span: Span, pitch: int, following: int | None) -> None:
         if stage.tension(span.start) >= self.pulse_from:
