@@ -32,10 +32,30 @@ class ModelConfig:
     hidden: int = 256
     layers: int = 2
     dropout: float = 0.3
+    variational: bool = False  # one dropout mask for all steps of a sequence instead of one a step
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration as JSON values."""
         return asdict(self)
+
+
+class LockedDropout(nn.Module):
+    """Dropout whose mask is the same at every step of a sequence (Gal & Ghahramani 2016)."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Drop a share of the features.
+
+        Args:
+            values: [B, T, F] float.
+        """
+        if not self.training or self.share == 0.0:
+            return values
+        keep = torch.empty_like(values[:, :1]).bernoulli_(1.0 - self.share)  # [B, 1, F]
+        return values * keep / (1.0 - self.share)
 
 
 class NoteLSTM(nn.Module):
@@ -48,7 +68,8 @@ class NoteLSTM(nn.Module):
         # The extra last row of each table stands for "no note yet".
         self.note_embeddings = nn.ModuleList(nn.Embedding(a.size + 1, width) for a in ATTRIBUTES)
         self.condition_embeddings = nn.ModuleList(nn.Embedding(c.size, width) for c in CONDITIONS)
-        self.input_dropout = nn.Dropout(config.dropout)
+        dropout = LockedDropout if config.variational else nn.Dropout
+        self.input_dropout = dropout(config.dropout)
         self.lstm = nn.LSTM(
             width,
             config.hidden,
@@ -56,7 +77,7 @@ class NoteLSTM(nn.Module):
             batch_first=True,
             dropout=config.dropout if config.layers > 1 else 0.0,
         )
-        self.output_dropout = nn.Dropout(config.dropout)
+        self.output_dropout = dropout(config.dropout)
         self.queries = nn.ModuleList(nn.Linear(config.hidden, width) for _ in ATTRIBUTES)
         # chosen[k]: what attribute j < i of the same note, once chosen, tells attribute i; k counts (i, j) row by row.
         self.chosen = nn.ModuleList(

@@ -16,7 +16,7 @@ from data.tokens import ATTRIBUTES, PART, IntArray
 Context = tuple[int, ...]
 
 # How much the shorter context counts, in units of Witten and Bell's own weight (1). Chosen in the baseline's favour on
-# validation pieces, by composers that training has not seen: 7.87 nats per note at 1, 6.81 at 6, 6.56 at 24, 6.58 at 48.
+# validation pieces, by composers that training has not seen: 7.87 nats a note at 1, 6.81 at 6, 6.56 at 24, 6.58 at 48.
 _SHORTER_WEIGHT = 24.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +19,10 @@ class TrainConfig:
     batch: int = 64  # pieces side by side
     sequence_notes: int = 50  # back-propagation stops here; the state itself is carried on through the piece
     learning_rate: float = 1e-3  # Adam
+    weight_decay: float = 0.0  # decoupled from the gradient (AdamW, Loshchilov & Hutter 2019)
+    warm_up: float = 0.0  # share of the run in which the learning rate rises from zero
+    final_rate: float = 1.0  # the cosine falls to this share of the learning rate; 1 keeps it constant
+    averaging: float = 0.0  # decay of the moving average of the weights that is kept; 0: the weights as they are
     clip_norm: float = 5.0  # not on the card: keeps one bad batch from ruining a run, hardly ever binds
     segment_notes: int = 1000  # a longer piece is cut here, so that lanes of the batch end an epoch together
     seed: int = 1
@@ -26,5 +31,26 @@ class TrainConfig:
         """The configuration as JSON values."""
         return asdict(self)
 
+    def rate(self, done: float) -> float:
+        """The learning rate when a share `done` (0 to 1) of the run is behind: linear warm-up, then half a cosine."""
+        if done < self.warm_up:
+            return self.learning_rate * done / self.warm_up
+        fall = 0.5 * (1.0 + math.cos(math.pi * (done - self.warm_up) / (1.0 - self.warm_up)))  # 1 to 0
+        return self.learning_rate * (self.final_rate + (1.0 - self.final_rate) * fall)
 
-PRESETS: dict[str, TrainConfig] = {"v1": TrainConfig()}
+
+PRESETS: dict[str, TrainConfig] = {
+    "v1": TrainConfig(),
+    "v2": TrainConfig(
+        name="v2",
+        model=ModelConfig(hidden=320, layers=3, dropout=0.25, variational=True),
+        epochs=14,
+        sequence_notes=64,
+        learning_rate=2e-3,
+        weight_decay=0.01,
+        warm_up=0.02,
+        final_rate=0.02,
+        averaging=0.998,
+        clip_norm=1.0,
+    ),
+}

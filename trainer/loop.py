@@ -1,7 +1,8 @@
-"""The training loop: Adam on cross-entropy, the best epoch kept, every minute saved so that a run can go on."""
+"""The training loop: AdamW on cross-entropy, the best epoch kept, every minute saved so that a run can go on."""
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,11 @@ class Run:
         self._file = folder / "training.safetensors"
         torch.manual_seed(config.seed)
         self.model = NoteLSTM(config.model).to(device)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
+        # With no weight decay AdamW is Adam.
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._averaged = copy.deepcopy(self.model) if config.averaging else self.model
         self._at = _Progress()
         self._state = self.model.initial_state(config.batch, device)
         self._best: dict[str, Tensor] = {}
@@ -167,10 +172,12 @@ class Run:
                     raise TrainingDiverged(
                         f"The loss stopped being a number in epoch {at.epoch}: lower the learning rate and resume."
                     )
+                self._set_rate((at.epoch - 1 + at.notes / total_notes) / config.epochs)
                 self.optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
                 self.optimiser.step()
+                self._average()
                 self._state = state[0].detach(), state[1].detach()
                 at.step = index + 1
                 at.nats += float(loss.detach()) * len(losses)
@@ -181,10 +188,10 @@ class Run:
                 if time.monotonic() - saved > SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()
-            valid_nats = sum(evaluate(self.model, valid, config, self.device))
+            valid_nats = sum(evaluate(self._averaged, valid, config, self.device))
             if valid_nats < at.best_nats:
                 at.best_nats, at.best_epoch, at.train_nats_at_best = valid_nats, at.epoch, at.nats / at.notes
-                self._best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+                self._best = {name: tensor.detach().clone() for name, tensor in self._averaged.state_dict().items()}
             report(self._report(total_notes, done_here / (time.monotonic() - started), valid_nats))
             at.epoch, at.step, at.nats, at.notes = at.epoch + 1, 0, 0.0, 0
             self.save()
@@ -198,6 +205,18 @@ class Run:
             {attribute.name: nats for attribute, nats in zip(ATTRIBUTES, by_attribute, strict=True)},
             at.train_nats_at_best,
         )
+
+    def _set_rate(self, done: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.rate(done)
+
+    def _average(self) -> None:
+        """Move the averaged weights towards the present ones (Polyak & Juditsky 1992, with exponential forgetting)."""
+        if self._averaged is self.model:
+            return
+        with torch.no_grad():
+            for mean, now in zip(self._averaged.parameters(), self.model.parameters(), strict=True):
+                mean.lerp_(now, 1.0 - self.config.averaging)
 
     def _report(self, total_notes: int, notes_per_s: float, valid_nats: float | None) -> Report:
         at = self._at
@@ -221,6 +240,8 @@ class Run:
         """
         tensors: dict[str, Tensor] = {"random": torch.get_rng_state(), "h": self._state[0], "c": self._state[1]}
         tensors |= {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self._averaged is not self.model:
+            tensors |= {f"averaged/{name}": tensor for name, tensor in self._averaged.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self._best.items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{name}": tensor for name, tensor in moments.items()}
@@ -246,6 +267,8 @@ class Run:
         torch.set_rng_state(tensors["random"])
         self._state = tensors["h"].to(self.device), tensors["c"].to(self.device)
         self.model.load_state_dict(_under("model/", tensors))
+        if self._averaged is not self.model:
+            self._averaged.load_state_dict(_under("averaged/", tensors))
         self._best = _under("best/", tensors)
         adam = self.optimiser.state_dict()
         moments: dict[int, dict[str, Tensor]] = {}

@@ -30,6 +30,14 @@ def pieces(count: int, seed: int) -> list[Example]:
     return result
 
 
+SMALL_V2 = dataclasses.replace(
+    SMALL,
+    model=ModelConfig(embedding=12, hidden=24, layers=2, variational=True),
+    weight_decay=0.01,
+    warm_up=0.1,
+    final_rate=0.05,
+    averaging=0.9,
+)
 TRAIN, VALID = pieces(8, 1), pieces(3, 2)
 
 
@@ -54,10 +62,12 @@ def test_the_same_seed_gives_the_same_checkpoint(tmp_path: Path) -> None:
         assert torch.equal(tensor, second.model.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("steps", [1, 7, 12, 30])
-def test_a_killed_run_goes_on_to_the_same_result(tmp_path: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("config", "steps"), [(SMALL, 1), (SMALL, 12), (SMALL_V2, 7), (SMALL_V2, 30)])
+def test_a_killed_run_goes_on_to_the_same_result(
+    tmp_path: Path, config: TrainConfig, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trainer.loop.SAVE_EVERY_S", 0.0)  # after each batch
-    whole = Run(SMALL, tmp_path / "whole", CPU).train(TRAIN, VALID, lambda _: None)
+    whole = Run(config, tmp_path / "whole", CPU).train(TRAIN, VALID, lambda _: None)
     done = 0
 
     def killed(self: Run) -> None:
@@ -71,9 +81,9 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path: Path, steps: int, mon
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save", killed)
         with pytest.raises(Killed):
-            Run(SMALL, tmp_path / "cut", CPU).train(TRAIN, VALID, lambda _: None)
+            Run(config, tmp_path / "cut", CPU).train(TRAIN, VALID, lambda _: None)
     torch.manual_seed(999)  # a new process has another global state
-    resumed = Run(SMALL, tmp_path / "cut", CPU)
+    resumed = Run(config, tmp_path / "cut", CPU)
     assert resumed.resumable
     resumed.resume()
     result = resumed.train(TRAIN, VALID, lambda _: None)
@@ -98,3 +108,9 @@ def test_preset_v1_is_the_card() -> None:
     v1 = PRESETS["v1"]
     assert (v1.model.embedding, v1.model.hidden, v1.model.layers, v1.model.dropout) == (100, 256, 2, 0.3)
     assert (v1.learning_rate, v1.batch, v1.sequence_notes, v1.epochs) == (0.001, 64, 50, 50)
+
+
+def test_the_learning_rate_warms_up_and_falls_like_a_cosine() -> None:
+    config = TrainConfig(learning_rate=1.0, warm_up=0.1, final_rate=0.2)
+    assert [round(config.rate(done), 6) for done in (0.0, 0.05, 0.1, 0.55, 1.0)] == [0.0, 0.5, 1.0, 0.6, 0.2]
+    assert {PRESETS["v1"].rate(done / 10) for done in range(11)} == {0.001}
