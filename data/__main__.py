@@ -7,25 +7,35 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from data.catalogue import parse_mood
 from data.corpus import DEFAULT_FOLDER
 from data.errors import MusicLSTMError
-from data.importer import Added, add, offers_from_catalogue, offers_from_folder
+from data.importer import Added, Offer, add, offers_from_catalogue, offers_from_folder
 from data.report import CorpusReport, report, set_mood, write_plots
+from data.sources import source, source_names
+from data.sources.fetch import fetch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0, or 1 after one sentence on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        command = {"add": _add, "report": _report, "mood": _mood}[options.command]
+        command = {"add": _add, "report": _report, "mood": _mood, "fetch": _fetch, "sources": _sources}[options.command]
         command(options)
     except MusicLSTMError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- a command line speaks
@@ -45,14 +55,20 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("--mood", type=_mood_option, help="the mood of all of them (default: estimated for each)")
     adding.add_argument("--catalogue", type=Path, help="a table with file, title, composer, licence, sha256, mood …")
     adding.add_argument("--half-time", action="store_true", help="bring dense pieces into the ambient range")
+    fetching = commands.add_parser("fetch", help="download open music, verify it and add it")
+    fetching.add_argument("name", help=f"one of {', '.join(source_names())}")
+    fetching.add_argument("--from", dest="local", type=Path, help="an archive or a folder that is here already")
+    fetching.add_argument("--url", default="", help="a mirror of the archive; every file is verified all the same")
+    fetching.add_argument("--half-time", action="store_true", help="bring dense pieces into the ambient range")
+    commands.add_parser("sources", help="list the open music that can be fetched")
     reporting = commands.add_parser("report", help="show pieces, notes, hours, moods, licences and composers")
     reporting.add_argument("--plots", type=Path, metavar="FOLDER", help="also write pictures")
     moods = commands.add_parser("mood", help="say what a piece's mood is")
     moods.add_argument("piece", help="the first digits of its sha256, its title or its file name")
     moods.add_argument("mood", help="one of the eight moods, or auto for the estimate")
-    for command in (adding, reporting, moods):
+    for command in (adding, fetching, reporting, moods):
         command.add_argument("--corpus", type=Path, default=DEFAULT_FOLDER, help=f"default: {DEFAULT_FOLDER}")
-    for command in (adding, reporting):
+    for command in (adding, fetching, reporting):
         command.add_argument("--json", action="store_true", help="print one JSON object instead")
     return parser
 
@@ -85,6 +101,34 @@ def _add(options: argparse.Namespace) -> None:
             mood=options.mood,
             half_time=options.half_time,
         )
+    _import(options, offers)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=options.json) as bar:
+        task = bar.add_task(f"Fetching {options.name}", total=None)
+        offers = fetch(
+            source(options.name),
+            options.corpus.parent / "sources",
+            url=options.url,
+            local=options.local,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+        bar.update(task, total=1, completed=1)
+    _import(options, [replace(offer, half_time=options.half_time) for offer in offers])
+
+
+def _sources(_: argparse.Namespace) -> None:
+    table = Table("name", "what", "licence", "files", "fetched from", title="Open music")
+    for name in source_names():
+        found = source(name)
+        table.add_row(name, found.title, found.licence, str(len(found.files)), found.url or "--from FOLDER")
+    Console().print(table)
+
+
+def _import(options: argparse.Namespace, offers: Sequence[Offer]) -> None:
+    """Add with a progress bar, and say what became of each file."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=options.json) as bar:
         task = bar.add_task("Reading MIDI", total=len(offers))
@@ -108,8 +152,8 @@ def _show_added(added: Added, folder: Path) -> None:
     notes: Counter[str] = Counter()
     for entry in added.accepted:
         notes[entry.source] += entry.notes
-    for source in sorted(set().union(*counts)):
-        table.add_row(source, *(str(count[source]) for count in counts), f"{notes[source]:,}")
+    for name in sorted(set().union(*counts)):
+        table.add_row(name, *(str(count[name]) for count in counts), f"{notes[name]:,}")
     console.print(table)
     if added.refused:
         reasons = Table("file", "why not", title="Quarantined")
