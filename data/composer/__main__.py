@@ -1,4 +1,4 @@
-"""`python -m data.composer --count N --seed S --out FOLDER` writes pieces; `python -m data.composer report` measures."""
+"""Write pieces with `python -m data.composer --count N --seed S --out FOLDER`, measure with `… report`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fewest = 2 if options.command == "report" else 1
     if options.count < fewest or options.seed < 0 or options.workers < 1:
         parser.error(f"--count is {fewest} or more, --seed 0 or more, --workers 1 or more")
-    console = Console(stderr=options.command == "write")
+    console = Console(stderr=True) if options.command == "write" else Console(width=160)  # wide tables, also in a pipe
     try:
         if options.command == "report":
             show(measure(options.count, options.seed, options.workers), console)

@@ -8,15 +8,13 @@ _SUSTAINED = frozenset({Part.SUB, Part.DRONE, Part.PAD, Part.STRINGS, Part.CHOIR
 
 
 def ends_well(score: Score) -> bool:
-    """Whether a piece ends on a long final sonority: drone, pad, strings, choir or sub, sounding alone to the last step.
+    """Whether a piece ends on a long final sonority of drone, pad, strings, choir or sub.
 
     Long means four beats or more after the last note has begun.
     """
     last_onset = max(note.start_step for note in score.notes)
     return any(
-        note.part in _SUSTAINED
-        and note.end_step == score.end_step
-        and note.end_step - last_onset >= 4 * STEPS_PER_BEAT
+        note.part in _SUSTAINED and note.end_step == score.end_step and note.end_step - last_onset >= 4 * STEPS_PER_BEAT
         for note in score.notes
     )
 

@@ -99,7 +99,9 @@ def _written(job: Job) -> tuple[dict[str, str], bytes]:
     """One piece as a line of the catalogue and its MIDI file."""
     corpus_seed, number = job
     piece = _compose(job)
-    about = f"mood {piece.mood}, {piece.mode} on {piece.key}, form {piece.form}, corpus seed {corpus_seed}, no. {number}"
+    about = (
+        f"mood {piece.mood}, {piece.mode} on {piece.key}, form {piece.form}, corpus seed {corpus_seed}, no. {number}"
+    )
     content = write_midi(piece.score, title=piece.title, texts=(f"{COMPOSER}, {LICENCE}", about))
     slug = re.sub(r"[^a-z0-9]+", "-", piece.title.lower()).strip("-")
     row = {

@@ -31,36 +31,51 @@ def write_ending(
     Returns:
         the kind: "fade", "alone" or "broad".
     """
-    bar = frame.meter.bar_steps
-    loud = frame.arc.at(start_step) > 0.5 or (style.dynamics[0] > 40 and happens(rng, 0.4))
+    loud = frame.arc.at(start_step) > 0.5 or (style.dynamics[0] > 58 and happens(rng, 0.4))
     kind = "broad" if loud else weighed(rng, {"fade": 3.0, "alone": 1.0})
-    parts = {note.part for note in draft.notes}
-    holding = [part for part in _HOLDING if part in parts] or [Part.PAD]
     low, high = frame.dynamics
-    velocity = low + (high - low) * (0.85 if kind == "broad" else 0.12)
+    velocity = low + (high - low) * 0.85 if kind == "broad" else low * 0.9
+    bar = frame.meter.bar_steps
+    length = min(LONGEST_STEPS // bar, weighed(rng, {4: 2.0, 6: 1.0, 8: 1.5})) * bar
+    parts = {note.part for note in draft.notes}
+    _write_ground(rng, frame, scale, draft, start_step, length, velocity)
     chord = dress(rng, Step(scale.tonic), scale, style.shapes, style.strain[0] - 0.1)
-    longest = LONGEST_STEPS // bar * bar
-    length = min(longest, weighed(rng, {4: 2.0, 6: 1.0, 8: 1.5}) * bar)
-    ground = Part.DRONE if Part.DRONE in parts or Part.SUB not in parts else Part.SUB
-    tonic = fit_octave(scale.tonic + 36, 28, 45)
-    if Part.SUB in parts and ground is not Part.SUB:
-        draft.add(Part.SUB, start_step, fit_octave(tonic, 28, 40), length, velocity * 0.9)
-    if ground is Part.SUB or Part.DRONE in parts or happens(rng, 0.6):
-        draft.add(ground, start_step, tonic, length, velocity)
-        if ground is Part.DRONE and scale.tonic + 7 in {tone + 12 * (tone < scale.tonic) for tone in scale.pitch_classes}:
-            draft.add(ground, start_step, tonic + 7, length, velocity * 0.85)
+    holding = [part for part in _HOLDING if part in parts] or [Part.PAD]
+    leaving = 0  # in a fade the voices leave one after another, the lowest of the first part last
     for rank, part in enumerate(holding[: 1 if kind == "alone" else 3]):
         before = _last_voicing(draft, part, start_step)
         floor, ceiling = _reach(before, frame.register_shift)
         voices = max(2, min(5, len(before) or 3))
-        spread = 6 if rank else 5
-        for index, pitch in enumerate(lead(before if len(before) == voices else (), chord.tones, voices, floor, ceiling, spread)):
+        voicing = lead(before if len(before) == voices else (), chord.tones, voices, floor, ceiling, 5 + rank)
+        for index, pitch in enumerate(voicing):
             bloom = 0 if kind == "broad" else 12 * index
-            draft.add(part, start_step + bloom, pitch, length - bloom, velocity * (0.9 - 0.08 * rank))
+            if kind == "fade" and (rank or index):
+                leaving += 24
+            stays = max(length // 2, length - bloom - (leaving if kind == "fade" else 0))
+            draft.add(part, start_step + bloom, pitch, stays, velocity * (0.9 - 0.08 * rank))
     if Part.BELL in parts and happens(rng, 0.6):
         pitch = nearest(fit_octave(chord.tones[0] + 72, 72, 90), chord.tones)
         draft.add(Part.BELL, start_step + (0 if kind == "broad" else 24), pitch, 48, velocity * 0.9)
     return kind
+
+
+def _write_ground(
+    rng: np.random.Generator, frame: Frame, scale: Scale, draft: Draft, start_step: int, length: int, velocity: float
+) -> None:
+    """The tonic underneath, in the part that had the bass; softer where nobody was down there just before."""
+    parts = {note.part for note in draft.notes}
+    tonic = fit_octave(scale.tonic + 36, 28, 45)
+    light = frame.register_shift > 5  # a mood that floats gets no ground at its end that it never had
+    if not parts & {Part.SUB, Part.DRONE} and (light or happens(rng, 0.4)):
+        return
+    for part in (Part.SUB, Part.DRONE):
+        if part not in parts and (part is Part.SUB or Part.SUB in parts):
+            continue
+        loudness = 1.0 if _last_voicing(draft, part, start_step) else 0.75
+        pitch = fit_octave(tonic, 28, 40) if part is Part.SUB else tonic
+        draft.add(part, start_step, pitch, length, velocity * loudness)
+        if part is Part.DRONE and (scale.tonic + 7) % 12 in scale.pitch_classes:
+            draft.add(part, start_step, tonic + 7, length, velocity * loudness * 0.85)
 
 
 def _last_voicing(draft: Draft, part: Part, step: int) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ class Player:
     part: Part
     enters: float  # tension in [0, 1] from which it plays
     labels: str = "ABC"  # sections in which it plays
+    rests: float = 0.0  # probability that it leaves out a section below the climax, to come back fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def cast(rng: np.random.Generator, style: MoodStyle, form: str, meter: Meter, sh
             lift = 12 if figures and PART_RANGES[part][1] + shift < 84 else 0
             figures += 1
         enters = max(0.0, role.enters + between(rng, -0.1, 0.1))
-        players.append(Player(_texture(rng, name, part, meter, style, shift + lift), part, enters))
+        rests = between(rng, 0.05, 0.3) if name in _FIGURES else 0.0
+        players.append(Player(_texture(rng, name, part, meter, style, shift + lift), part, enters, rests=rests))
     if form in _LAYERED_FORMS:
         for rank, player in enumerate(shuffled(rng, players)):
             player.enters = rank / len(players) * 0.9
@@ -150,9 +152,7 @@ def _singer(rng: np.random.Generator, part: Part, shift: int, loudness: float) -
     return Singer(part, low + shift, min(98, high + shift), loudness * between(rng, 0.94, 1.04))
 
 
-def _texture(
-    rng: np.random.Generator, name: str, part: Part, meter: Meter, style: MoodStyle, shift: int
-) -> Texture:
+def _texture(rng: np.random.Generator, name: str, part: Part, meter: Meter, style: MoodStyle, shift: int) -> Texture:
     low, high = _range(part, shift)
     ticks = style.ticks
     if meter.tick_steps == 4:  # compound time divides every beat by three
@@ -190,6 +190,9 @@ def write_section(ensemble: Ensemble, stage: Stage) -> None:
     """Let everybody play whose tension has come."""
     for player in ensemble.players:
         if stage.label not in player.labels:
+            continue
+        below_climax = max(stage.tension(stage.start), stage.tension(stage.end - 1)) < 0.8
+        if player.rests and below_climax and happens(stage.rng, player.rests):
             continue
         for window in _windows(stage, player.enters):
             player.texture.write(window)

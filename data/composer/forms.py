@@ -86,11 +86,11 @@ def two_panel(rng: np.random.Generator) -> list[Plan]:
 def rondo(rng: np.random.Generator) -> list[Plan]:
     """A B A C A: the refrain comes back changed, the episodes lead away from it."""
     return [
-        Plan("A", 1.0, 0.25, 0.45, "state"),
-        Plan("B", 0.9, 0.4, 0.65, "second"),
-        Plan("A", 0.8, 0.5, 0.6, "vary"),
-        Plan("C", 1.0, 0.6, 1.0, "develop"),
-        Plan("A", 0.8, 0.7, 0.5, pick(rng, ("climax", "state"))),
+        Plan("A", 1.0, 0.1, 0.4, "state"),
+        Plan("B", 0.9, 0.4, 0.7, "second"),
+        Plan("A", 0.8, 0.3, 0.45, "vary"),
+        Plan("C", 1.0, 0.5, 1.0, "develop"),
+        Plan("A", 0.8, 0.8, 0.5, pick(rng, ("climax", "state"))),
         Plan("A", 0.6, 0.35, 0.05, "recall"),
     ]
 

@@ -74,7 +74,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
 
 @cache
 def strain(tones: tuple[int, ...]) -> float:
-    """Dissonance of a pitch-class set: the mean of Huron's interval-class consonances, turned round. About -1 to 1.4."""
+    """Dissonance of a pitch-class set: the mean of its interval-class consonances, negated. About -1 to 1.4."""
     pairs = list(combinations(tones, 2))
     if not pairs:
         return -1.0
@@ -194,7 +194,7 @@ def _over_bass(rng: np.random.Generator, scale: Scale, bass: int) -> Step:
 
 
 def lament(rng: np.random.Generator, scale: Scale, count: int) -> list[Step]:
-    """A bass that falls by step from the tonic, in the scale or by semitones (Rosand 1979, the descending tetrachord)."""
+    """A bass that falls from the tonic, in the scale or by semitones (Rosand 1979, the descending tetrachord)."""
     if happens(rng, 0.35) and count >= 5:
         basses = [(scale.tonic - index) % 12 for index in range(min(count, 6))]
         inside = [tone if tone in scale.pitch_classes else None for tone in basses]

@@ -10,8 +10,8 @@ from data.composer import motives
 from data.composer.chance import between, happens, pick
 from data.composer.motives import Cell, Motive
 from data.composer.stage import Stage
-from data.composer.theory import Scale, nearest
 from data.composer.themes import treat
+from data.composer.theory import Scale, nearest
 from data.score import STEPS_PER_BEAT, Part
 
 

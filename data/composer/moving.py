@@ -115,7 +115,7 @@ class Ostinato:
 
 
 class Loops:
-    """Loops of one to three notes with lengths that never line up, as in Eno's tape pieces: the texture never repeats."""
+    """Loops of one to three notes with lengths that never line up, as in Eno's tape pieces."""
 
     def __init__(self, rng: np.random.Generator, part: Part, low: int, high: int, bar_steps: int) -> None:
         self.part, self.low, self.high = part, low, high
@@ -207,7 +207,7 @@ class Bells:
 
 
 class Pulse:
-    """Pitched drums: a heartbeat, or an evenly spread pattern that thickens with tension and rolls into new sections."""
+    """Pitched drums: a heartbeat, or a spread pattern that thickens with tension and rolls into new sections."""
 
     def __init__(self, rng: np.random.Generator, part: Part, low: int, high: int, driving: bool) -> None:
         self.part, self.low, self.high, self.driving = part, low, high, driving
@@ -273,7 +273,9 @@ class RolledChords:
         self.part, self.low, self.high = part, low, high
         self.voices = pick(rng, (3, 3, 4))
         self.roll_steps = pick(rng, (0, 0, 3, 3, 6))
-        self.rhythm: tuple[int, ...] = pick(rng, ((48,), (24, 24), (36, 12), (18, 30), (12, 36), (18, 18, 12), (12, 12, 24)))
+        self.rhythm: tuple[int, ...] = pick(
+            rng, ((48,), (24, 24), (36, 12), (18, 30), (12, 36), (18, 18, 12), (12, 12, 24))
+        )
         self.loudness = between(rng, 0.64, 0.78)
         self.voicing: tuple[int, ...] = ()
 

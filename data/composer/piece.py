@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.composer import themes
+from data.composer import motives, themes
 from data.composer.chance import between, happens, pick, weighed, whole
 from data.composer.ending import write_ending
 from data.composer.ensemble import cast, write_section
@@ -86,13 +86,13 @@ def _attempt(rng: np.random.Generator, mood: Mood, scaling: float) -> OwnPiece:
     tempo_bpm = whole(rng, low_bpm, high_bpm)
     form = weighed(rng, style.forms)
     plans = FORMS[form](rng)
-    duration_s = between(rng, *style.duration_s) * between(rng, 0.62, 1.12) * scaling
+    duration_s = between(rng, *style.duration_s) * between(rng, 0.66, 1.18) * scaling
     bars = round(duration_s * tempo_bpm / 60 * STEPS_PER_BEAT / meter.bar_steps)
     lengths = lay_out(rng, plans, bars)
     first = themes.compose_theme(rng, meter, style.liveliness, style.contours, style.sparse)
     kin = first.motive if happens(rng, 0.3) else None
     second = themes.compose_theme(
-        rng, meter, style.liveliness, style.contours, style.sparse, kin and themes.motives.inverted(kin)
+        rng, meter, style.liveliness, style.contours, style.sparse, kin and motives.inverted(kin)
     )
     shift = whole(rng, *style.register_shift)
     frame = Frame(

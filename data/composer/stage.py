@@ -11,8 +11,8 @@ import numpy as np
 
 from data.composer.harmony import Chord
 from data.composer.rhythm import Meter
-from data.composer.theory import Scale
 from data.composer.themes import Theme, Treatment
+from data.composer.theory import Scale
 from data.score import Note, Part
 
 LONGEST_STEPS = 32 * 12  # the longest note that the project's tokens tell apart is 32 beats

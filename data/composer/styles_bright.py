@@ -6,7 +6,8 @@ from data.composer.style import MoodStyle, Role
 from data.score import Part
 
 AMBIENT = MoodStyle(  # low arousal, mildly pleasant: soft, slow, open, hardly any direction
-    modes={"ionian": 1.5, "lydian": 1.5, "mixolydian": 2, "dorian": 1.2, "major pentatonic": 2, "minor pentatonic": 0.6},
+    modes={"ionian": 1.5, "lydian": 1.5, "mixolydian": 2, "dorian": 1.2, "major pentatonic": 2,
+           "minor pentatonic": 0.6},
     meters={"4/4": 8, "3/4": 0.8, "5/4": 0.6},
     idioms={"static": 2, "shuttle": 2, "pedal": 1.5, "drift": 1.5},
     shapes={"add9": 2, "sus2": 2.5, "sus4": 1.5, "quintal": 2, "sixth": 1.2, "fifth": 1, "ninth": 1, "quartal": 0.8},
@@ -65,10 +66,11 @@ ETHEREAL = MoodStyle(  # high and consonant, weightless: transcendence and wonde
         Role(1.0, 0.0, {("pad", Part.CHOIR): 2.5, ("chorale", Part.CHOIR): 2, ("pad", Part.PAD): 1}),
         Role(0.5, 0.3, {("pad", Part.STRINGS): 2, ("pad", Part.PAD): 1, ("shimmer", Part.STRINGS): 1}),
         Role(0.95, 0.15, {
-            ("arpeggio", Part.PLUCK): 3, ("arpeggio", Part.BELL): 2, ("loops", Part.BELL): 0.8, ("arpeggio", Part.KEYS): 0.6,
+            ("arpeggio", Part.PLUCK): 3, ("arpeggio", Part.BELL): 2, ("loops", Part.BELL): 0.8,
+            ("arpeggio", Part.KEYS): 0.6,
         }),
         Role(0.8, 0.2, {("bells", Part.BELL): 3, ("shimmer", Part.TEXTURE): 1.2, ("bells", Part.PLUCK): 0.8}),
-        Role(0.35, 0.5, {("chorale", Part.STRINGS): 1, ("loops", Part.BELL): 0.7, ("bass", Part.DRONE): 1}),
+        Role(0.35, 0.5, {("chorale", Part.STRINGS): 1, ("loops", Part.BELL): 0.7}),
     ),
 )  # fmt: skip
 
@@ -97,11 +99,13 @@ HOPEFUL = MoodStyle(  # major, rising, moving: high valence, some arousal
     roles=(
         Role(0.9, 0.2, {("bass", Part.SUB): 1}),
         Role(1.0, 0.1, {("pad", Part.PAD): 2, ("pad", Part.STRINGS): 1.5, ("chorale", Part.STRINGS): 1.5}),
-        Role(1.0, 0.1, {
-            ("arpeggio", Part.KEYS): 4, ("arpeggio", Part.PLUCK): 3, ("chords", Part.KEYS): 1, ("ostinato", Part.KEYS): 0.7,
+        Role(1.0, 0.18, {
+            ("arpeggio", Part.KEYS): 4, ("arpeggio", Part.PLUCK): 3, ("chords", Part.KEYS): 1,
+            ("ostinato", Part.KEYS): 0.7,
         }),
         Role(0.5, 0.55, {
-            ("arpeggio", Part.STRINGS): 1, ("arpeggio", Part.BELL): 1, ("ostinato", Part.STRINGS): 1, ("chords", Part.PLUCK): 0.6,
+            ("arpeggio", Part.STRINGS): 1, ("arpeggio", Part.BELL): 1, ("ostinato", Part.STRINGS): 1,
+            ("chords", Part.PLUCK): 0.6,
         }),
         Role(0.5, 0.6, {("chorale", Part.CHOIR): 1, ("chorale", Part.STRINGS): 1.5, ("pad", Part.CHOIR): 0.8}),
         Role(0.45, 0.25, {("bells", Part.BELL): 1}),

@@ -12,7 +12,8 @@ DARK = MoodStyle(  # low, slow, soft, dissonant: menace without motion
     },
     meters={"4/4": 8, "3/4": 1, "5/4": 0.7, "6/8": 0.5},
     idioms={"pedal": 2, "shuttle": 2, "lament": 1.2, "static": 1, "drift": 1.2, "mediants": 1, "rotation": 0.6},
-    shapes={"fifth": 2, "triad": 1.5, "sus4": 0.8, "cluster": 1.2, "rub": 2, "tritone": 1.2, "quartal": 1, "seventh": 1},
+    shapes={"fifth": 2, "triad": 1.5, "sus4": 0.8, "cluster": 1.2, "rub": 2, "tritone": 1.2, "quartal": 1,
+            "seventh": 1},
     forms={"arch": 1.5, "accumulation": 1, "ebb": 1, "passacaglia": 1, "two_panel": 1, "waves": 1.2, "rupture": 1,
            "drift": 0.8},
     contours={"fall": 2.5, "hover": 2, "dip": 1.5, "arch": 1, "wave": 0.5},
@@ -154,7 +155,7 @@ MELANCHOLIC = MoodStyle(  # slow minor, soft, legato, falling lines over a walki
         Role(0.25, 0.0, {("drone", Part.DRONE): 1}),
         Role(0.8, 0.25, {("bass", Part.SUB): 1}),
         Role(1.0, 0.1, {("pad", Part.PAD): 2, ("pad", Part.STRINGS): 2, ("chorale", Part.STRINGS): 2}),
-        Role(0.85, 0.15, {
+        Role(0.85, 0.22, {
             ("arpeggio", Part.KEYS): 4, ("arpeggio", Part.PLUCK): 1.5, ("ostinato", Part.KEYS): 0.6,
             ("chords", Part.KEYS): 1.5,
         }),

@@ -51,7 +51,9 @@ class Bass:
         self.part, self.low, self.high = part, low, high
         self.pulse_from = between(rng, 0.55, 1.3)
         self.walks = happens(rng, 0.45)
-        self.figure: tuple[int, ...] = pick(rng, ((24, 24), (18, 30), (36, 12), (18, 18, 12), (12, 12, 12, 12), (6, 42)))
+        self.figure: tuple[int, ...] = pick(
+            rng, ((24, 24), (18, 30), (36, 12), (18, 18, 12), (12, 12, 12, 12), (6, 42))
+        )
         self.octaves = happens(rng, 0.3)
 
     def write(self, stage: Stage) -> None:

@@ -88,10 +88,11 @@ def treat(rng: np.random.Generator, theme: Theme, treatment: Treatment) -> tuple
         return pick(rng, ((rest, head, rest, rest), (rest, rest, head, rest), (head, rest, motive, rest)))
     if treatment == "vary":
         shift = pick(rng, (0, 0, 2, -2))
-        return tuple(
+        varied = [
             motives.transposed(motives.ornamented(rng, element, 0.35) if happens(rng, 0.6) else element, shift)
             for element in theme.elements[:-1]
-        ) + (theme.elements[-1],)
+        ]
+        return (*varied, theme.elements[-1])
     if treatment == "develop":
         upside_down = motives.inverted(motive)
         climb = pick(rng, (1, 1, 2, -1))
@@ -139,4 +140,3 @@ def _rest_of(motive: Motive, length_steps: int) -> Motive:
             out.append(Cell(None, position + cell.steps - length_steps))
         position += cell.steps
     return motives.cut(tuple(out), length_steps)
-

@@ -8,7 +8,8 @@ from data.composer.chance import pick
 from data.moods import Mood
 
 _THINGS = (
-    "Airlock", "Antenna", "Archive", "Beacon", "Cargo Bay", "Colony", "Corridor", "Dead Orbit", "Deep Field", "Derelict",
+    "Airlock", "Antenna", "Archive", "Beacon", "Cargo Bay", "Colony", "Corridor", "Dead Orbit", "Deep Field",
+    "Derelict",
     "Drift", "Dust", "Eclipse", "Engine Room", "Event Horizon", "Freighter", "Gravity Well", "Hangar", "Heliopause",
     "Hull", "Ice Moon", "Lander", "Lagrange Point", "Monolith", "Night Side", "Observatory", "Outpost", "Parallax",
     "Perigee", "Probe", "Pulsar", "Relay", "Ring System", "Satellite", "Signal", "Solar Sail", "Station", "Telemetry",

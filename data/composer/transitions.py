@@ -44,7 +44,9 @@ class Transition:
                 pitch = fit_octave(target - 12, self.low, self.high)
                 for index, step in enumerate(range(start, end, self.tick_steps)):
                     growth = 0.5 + 0.5 * index * self.tick_steps / self.length_steps
-                    stage.draft.add(self.part, step, pitch, self.tick_steps, stage.velocity(step, self.loudness * growth))
+                    stage.draft.add(
+                        self.part, step, pitch, self.tick_steps, stage.velocity(step, self.loudness * growth)
+                    )
             case "swell":
                 third = self.length_steps // 3
                 for index in range(3):
@@ -62,11 +64,9 @@ class Transition:
         pitches = [target]
         while len(pitches) < count:
             pitches.append(nearest(pitches[-1] - 2, scale))
-        floor = self.low - 5
         for index, pitch in enumerate(reversed(pitches)):
             step = start + index * self.tick_steps
             growth = 0.55 + 0.45 * index / count
-            while pitch < floor:
-                pitch += 12
             length = min(2 * self.tick_steps, end - step)
-            stage.draft.add(self.part, step, pitch, length, stage.velocity(step, self.loudness * growth))
+            in_range = fit_octave(pitch, self.low - 5, self.high)
+            stage.draft.add(self.part, step, in_range, length, stage.velocity(step, self.loudness * growth))
