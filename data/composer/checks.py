@@ -8,15 +8,15 @@ _SUSTAINED = frozenset({Part.SUB, Part.DRONE, Part.PAD, Part.STRINGS, Part.CHOIR
 
 
 def ends_well(score: Score) -> bool:
-    """Whether a piece ends on a long final sonority of drone, pad, strings, choir or sub.
+    """Whether a piece of three notes or more ends on a long final sonority rather than in mid-phrase.
 
-    Long means four beats or more after the last note has begun.
+    Of the last three notes to begin, two at least are drone, pad, strings, choir or sub, sound for four beats or more;
+    and the piece rings on for four beats after the very last one.
     """
-    last_onset = max(note.start_step for note in score.notes)
-    return any(
-        note.part in _SUSTAINED and note.end_step == score.end_step and note.end_step - last_onset >= 4 * STEPS_PER_BEAT
-        for note in score.notes
-    )
+    last = score.notes[-3:]
+    long = [note for note in last if note.part in _SUSTAINED and note.duration_steps >= 4 * STEPS_PER_BEAT]
+    ring_on = score.end_step - score.notes[-1].start_step >= 4 * STEPS_PER_BEAT
+    return len(long) >= 2 and ring_on
 
 
 def longest_silence_s(score: Score) -> float:

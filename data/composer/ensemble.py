@@ -76,7 +76,7 @@ def cast(rng: np.random.Generator, style: MoodStyle, form: str, meter: Meter, sh
         players.append(Player(_texture(rng, name, part, meter, style, shift + lift), part, enters, rests=rests))
     if form in _LAYERED_FORMS:
         for rank, player in enumerate(shuffled(rng, players)):
-            player.enters = rank / len(players) * 0.9
+            player.enters = max(0.6 * player.enters, rank / len(players) * 0.9)  # drums still come late
     if form == "passacaglia":
         _give_ground(rng, players)
     _let_somebody_hold(players)
