@@ -28,6 +28,7 @@ _NO_PERSON = re.compile(
 _ANONYMOUS = re.compile(
     r".*\b(?:anon|anonymous|unknown|traditional|trad|folk|folksong|various|misc)\b.*|", re.IGNORECASE
 )
+_PROGRAM = "musiclstm"  # the project's own composer writes each piece anew: a split may divide its pieces one by one
 _CATALOGUE_NAME = re.compile(r"([A-Z][a-zé]+(?:-[A-Z][a-z]+)*)([A-Z]{1,3}|L?v)")  # Mutopia: BachJS, BeethovenLv
 _TITLE_CREDIT = re.compile(r"[\"”]\s+by\s+([^\"“”]+)")  # Geoff's Vinyl Collection" by MoonDeLaAxel, remix of "Why?
 _TITLES_AND_SUFFIXES = frozenset(
@@ -82,8 +83,10 @@ def persons(credit: str, title: str = "") -> frozenset[str]:
         title: some sources run the credit into the title: `Fear" by Korp, based on "Dread`.
 
     Returns:
-        lower-case surnames and nicknames; empty for anonymous and traditional music.
+        lower-case surnames and nicknames; empty for anonymous and traditional music, and for music by a program.
     """
+    if _PROGRAM in credit.casefold():
+        return frozenset()
     keys: set[str] = set()
     for text in (credit, *_TITLE_CREDIT.findall(title)):
         for name in _split(text):

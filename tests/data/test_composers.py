@@ -60,6 +60,11 @@ def test_nobody_is_no_person(credit: str) -> None:
     assert display_names([credit]) == {credit: "Anonymous"}
 
 
+def test_the_projects_own_composer_is_a_program_and_no_person() -> None:
+    assert persons("MusicLSTM composer") == frozenset()
+    assert display_names(["MusicLSTM composer"]) == {"MusicLSTM composer": "MusicLSTM composer"}
+
+
 def test_works_are_no_persons() -> None:
     assert persons("Korp, remix of dave3d42.mid by jute") == {"korp", "jute"}
 
