@@ -55,7 +55,7 @@ class Option:
         low, high: the range, for a number.
         units: endings of a value that are dropped, as in `60bpm` and `60 bpm`.
         tails: words that may follow the first word of a value, as in `key:F# minor`.
-        default: what is used when it is left out, for people to read.
+        default: what is used when it is left out, for people to read; empty where `says` tells.
         auto: whether `auto` is understood as leaving it to the mood.
     """
 
@@ -70,7 +70,7 @@ class Option:
     high: float | None = None
     units: tuple[str, ...] = ()
     tails: frozenset[str] = frozenset()
-    default: str = "free"
+    default: str = ""
     auto: bool = False
 
 
@@ -145,7 +145,6 @@ OPTIONS: tuple[Option, ...] = (
         low=TEMPO_MIN_BPM,
         high=TEMPO_MAX_BPM,
         units=("bpm",),
-        default="suits the mood",
         auto=True,
     ),
     Option(
@@ -155,7 +154,6 @@ OPTIONS: tuple[Option, ...] = (
         _read_key,
         "a letter A to G, # or b, and m for minor, as in Am, F# or Bbm",
         tails=frozenset({"minor", "major", "min", "maj", "flat", "sharp", "m", "#", "b", "♯", "♭"}),
-        default="suits the mood",
         auto=True,
     ),
     Option(
@@ -262,11 +260,12 @@ def _words(text: str) -> list[str]:
     """Split into words; `name:value` becomes one word whatever spaces were around the sign."""
     if len(text) > TEXT_LENGTH_MAX:
         raise InvalidRequest("", f"A request has at most {TEXT_LENGTH_MAX} characters.")
-    plain = unicodedata.normalize("NFKC", text.translate(_PLAIN)).translate(_PLAIN)
+    whole = re.sub(r"[\ud800-\udfff]", "\ufffd", text)  # what is left of bytes that were no text
+    plain = unicodedata.normalize("NFKC", whole.translate(_PLAIN)).translate(_PLAIN)
     plain = "".join(
         " " if unicodedata.category(letter) in {"Cc", "Zs", "Zl", "Zp"} else letter
         for letter in plain
-        if unicodedata.category(letter) not in {"Cf", "Cs", "Mn"}  # invisible: joiners, variation selectors
+        if unicodedata.category(letter) not in {"Cf", "Mn"}  # invisible: joiners, variation selectors
     )
     plain = re.sub(r"\s*[:=]+\s*", ":", plain)
     plain = re.sub(r",(?=\s|$)", " ", plain)

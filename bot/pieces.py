@@ -23,7 +23,7 @@ def notes_digest(score: Score) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A finished piece and its files, which stay in `pieces_dir` and belong to the studio: copy, do not move.
+    """A finished piece and its files, which belong to the studio (`Studio.hand_over` gives them away).
 
     Attributes:
         record: `record.result` is never None.
@@ -125,6 +125,23 @@ class PieceFolder:
             (before.midi, before.wav, before.png), (after.midi, after.wav, after.png), strict=True
         ):
             source.replace(target)
+
+    def hand_over(self, name: str, folder: Path, stem: str) -> Files:
+        """Move files out to `folder` as `STEM.mid`, `STEM.wav` and `STEM.png`, over those that may be there.
+
+        Raises:
+            StorageProblem: the other folder cannot be written.
+        """
+        ours, theirs = self.files(name), PieceFolder(folder).files(stem)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for source, target in zip(
+                (ours.midi, ours.wav, ours.png), (theirs.midi, theirs.wav, theirs.png), strict=True
+            ):
+                shutil.move(source, target)
+        except OSError as error:
+            raise StorageProblem(f"The files cannot be written to {folder}: {error.strerror or error}.") from error
+        return theirs
 
     def remove(self, name: str) -> None:
         """Delete the files of that name, those that exist."""

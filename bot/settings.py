@@ -30,6 +30,11 @@ class Settings(BaseSettings):
         validation_alias="DISCORD_TOKEN",
         description="The bot's token, from https://discord.com/developers/applications (Bot, Reset Token).",
     )
+    discord_api: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="Another address of Discord's HTTP API, such as http://127.0.0.1:8080/api/v10; empty is Discord.",
+    )
     database: Path = Field(default=ROOT / "var/history.db", description="The SQLite database; made when missing.")
     pieces_dir: Path = Field(default=ROOT / "var/pieces", description="Where the files of pieces are kept.")
     checkpoint: Path | None = Field(
@@ -41,8 +46,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="How much is logged on standard error: debug, info, warning or error."
     )
+    slots: int = Field(default=3, ge=1, le=64, description="Pieces that are in the making at the same time.")
     queue_limit: int = Field(
-        default=64, ge=1, le=10_000, description="Pieces that may wait at once; more are told to come back later."
+        default=200, ge=1, le=10_000, description="Pieces that may wait at once; more are told to come back later."
     )
     user_waiting: int = Field(default=4, ge=1, description="Unfinished pieces that one person may have at once.")
     guild_waiting: int = Field(default=40, ge=1, description="Unfinished pieces that one server may have at once.")

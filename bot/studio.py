@@ -11,7 +11,7 @@ import difflib
 import logging
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.errors import Cancelled, NotAllowed, NotFound, Unexpected
@@ -200,6 +200,15 @@ class Studio:
         if record.result is not None and await asyncio.to_thread(files.match, record.result):
             return self._piece(record)
         return (await self.remake(piece_id, viewer)).piece
+
+    async def hand_over(self, piece: Piece, folder: Path, stem: str) -> Piece:
+        """Give the files of a piece away: they move to `folder` as `STEM.mid`, `STEM.wav` and `STEM.png`.
+
+        Raises:
+            StorageProblem: the folder cannot be written.
+        """
+        files = await asyncio.to_thread(self._folder.hand_over, piece.midi.stem, folder, stem)
+        return replace(piece, midi=files.midi, wav=files.wav, png=files.png)
 
     async def remake(
         self, piece_id: str, viewer: Requester | None = None, progress: UpdateCallback | None = None

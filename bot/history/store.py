@@ -213,6 +213,15 @@ class History:
         alive = {name: self._session.alive(name) for name in {row["session_id"] for row in rows}}
         return [record_of(row) for row in rows if not alive[row["session_id"]]]
 
+    @property
+    def session_id(self) -> str:
+        """Names this opening of the history, as `session_alive` knows it."""
+        return self._session.id
+
+    def session_alive(self, session_id: str) -> bool:
+        """Whether the process of that session still has the history open."""
+        return self._session.alive(session_id)
+
     async def adopt(self, piece_id: str) -> Record:
         """Take over an abandoned request: QUEUED again, and this process works on it."""
         sql = f"UPDATE requests SET state = 'queued', session_id = :session WHERE id = :id AND {_UNFINISHED}"  # noqa: S608 - a constant

@@ -64,3 +64,18 @@ def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
                 await asyncio.sleep(0.002)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model as it is before any training: the same code path, and independent of what was learnt."""
+    import torch  # noqa: PLC0415 - takes seconds, and most tests here need none of it
+
+    from engine.checkpoint import save_checkpoint  # noqa: PLC0415
+    from engine.model import ModelConfig, NoteLSTM  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        save_checkpoint(folder, NoteLSTM(ModelConfig()), {"name": "untrained", "limits": {"longest_pitch_run": 8}})
+    return folder

@@ -148,6 +148,7 @@ MALFORMED = {
     "instrument:piano": "is not an option",
     "please make me something": "is not an option",
     "🎹": "is not an option",
+    "\udcff": "is not an option",
     "mood:dark; DROP TABLE requests": "is not an option",
     "x" * 1001: "at most 1000 characters",
 }

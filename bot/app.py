@@ -1,0 +1,77 @@
+"""Putting the parts together: settings -> history, engine -> studio. Every front end starts here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from bot.history import History
+from bot.quota import Limits
+from bot.settings import Settings
+from bot.studio import Studio
+from engine.errors import StorageProblem
+
+_MAKING = "making-"  # folders of unfinished files, one for each process
+
+
+@contextlib.asynccontextmanager
+async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
+    """The studio that the settings describe, closed at the end of the block.
+
+    Everything that can be missing (database, FluidSynth, soundfont, model) is found missing here, before any work.
+
+    Raises:
+        SetupProblem: with one sentence that says what to install or mend.
+    """
+    # PyTorch is loaded only when pieces are to be made: `--help` and a typing error are answered at once.
+    from engine.local import open_engine  # noqa: PLC0415
+
+    limits = Limits(
+        slots=settings.slots,
+        queue=settings.queue_limit,
+        user_waiting=settings.user_waiting,
+        guild_waiting=settings.guild_waiting,
+        user_per_hour=settings.user_per_hour,
+        guild_per_hour=settings.guild_per_hour,
+    )
+    async with History(settings.database) as history:
+        making = await asyncio.to_thread(_making_folder, settings.pieces_dir, history)
+        try:
+            engine = await asyncio.to_thread(
+                open_engine,
+                checkpoint=settings.checkpoint,
+                folder=making,
+                soundfont=settings.soundfont,
+                queue_limit=settings.slots,
+            )
+            studio = Studio(engine, history, pieces_dir=settings.pieces_dir, limits=limits)
+            try:
+                yield studio
+            finally:
+                await studio.aclose()
+        finally:
+            await asyncio.to_thread(shutil.rmtree, making, ignore_errors=True)
+
+
+def _making_folder(pieces_dir: Path, history: History) -> Path:
+    """A folder for this process's unfinished files; those that killed processes have left are deleted."""
+    try:
+        for left in pieces_dir.glob(f"{_MAKING}*"):
+            if not history.session_alive(left.name.removeprefix(_MAKING)):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = pieces_dir.absolute() / f"{_MAKING}{history.session_id}"
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StorageProblem(f"Pieces cannot be kept in {pieces_dir}: {error.strerror}.") from error
+    return folder
+
+
+def set_up_logging(level: str) -> None:
+    """Log to standard error, one line an event with its time and module."""
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+    )

@@ -1,0 +1,115 @@
+"""What people are shown in a terminal: one place for every sentence and table that is not an error."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bot.grammar import OPTIONS, format_request
+from bot.history import Record, State
+from bot.pieces import Piece, Remade
+from engine.titles import title
+from engine.types import ComposeRequest
+
+EXAMPLE = "mood:dark length:200 temp:0.9"
+
+
+def stem(request: ComposeRequest) -> str:
+    """The name of a piece's files, without an ending: `dark-7kq2m9xp`."""
+    return f"{request.mood}-{request.id}"
+
+
+def clock_time(seconds: float) -> str:
+    """A length of time as people read it: `0:07`, `3:21`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def options_help() -> str:
+    """The options of a request, one line each."""
+    rows = [(f"{option.name}:", option.says, option.default) for option in OPTIONS]
+    lines = [f"  {name:8} {says}" + (f" (default: {default})" if default else "") for name, says, default in rows]
+    moods = next(option for option in OPTIONS if option.name == "mood")
+    return "\n".join([*lines, f"Moods: {', '.join(moods.choices)}."])
+
+
+def piece_text(piece: Piece, elapsed_s: float) -> str:
+    """Where a finished piece is, and everything about it."""
+    request, result = piece.record.request, piece.record.result
+    if result is None:  # a piece is finished: it has its result
+        return f"Piece {request.id} has no result."
+    return "\n".join(
+        [
+            f"{title(request)} ({request.mood}, {request.id})",
+            f"  MIDI        {piece.midi}",
+            f"  WAV         {piece.wav}",
+            f"  piano roll  {piece.png}",
+            f"  music       {result.notes} notes, {clock_time(result.duration_s)}, {result.key}, "
+            f"{result.tempo_bpm:g} BPM, temp {request.temperature:g}",
+            f"  seed        {request.seed}",
+            f"  checkpoint  {result.checkpoint_id}",
+            f"  made in     {elapsed_s:.1f} s",
+            f"The same again: {format_request(request)}",
+        ]
+    )
+
+
+def piece_json(piece: Piece, elapsed_s: float) -> dict[str, object]:
+    """The same for machines; paths are absolute, times in seconds."""
+    request, result = piece.record.request, piece.record.result
+    facts: dict[str, object] = {
+        "id": request.id,
+        "mood": str(request.mood),
+        "length_notes": request.length_notes,
+        "temperature": request.temperature,
+        "seed": request.seed,
+        "title": title(request),
+        "midi": str(piece.midi),
+        "wav": str(piece.wav),
+        "png": str(piece.png),
+        "elapsed_s": round(elapsed_s, 3),
+    }
+    if result is not None:
+        facts |= {
+            "checkpoint": result.checkpoint_id,
+            "notes": result.notes,
+            "duration_s": round(result.duration_s, 3),
+            "tempo_bpm": result.tempo_bpm,
+            "key": str(result.key),
+        }
+    return facts
+
+
+def proof(remade: Remade) -> str:
+    """What the digests of a piece that was made again say."""
+    if remade.same_sound:
+        return "Made again: every note and every sample is the same as the first time."
+    if remade.same_notes:
+        return "Made again: every note is the same as the first time; the sound differs, as another renderer made it."
+    result = remade.piece.record.result
+    if remade.other_checkpoint and result is not None:
+        return (
+            f"Made again with another checkpoint ({remade.checkpoint_id} now, {result.checkpoint_id} then): "
+            "the notes differ."
+        )
+    return "Made again, but the notes differ from the first time: another machine or version made them then."
+
+
+def history_text(records: list[Record], now: datetime) -> str:
+    """A table of requests, newest first."""
+    if not records:
+        return f"Nothing yet: /compose {EXAMPLE} makes the first piece."
+    return "\n".join(
+        f"{record.id}  {ago(record.created_at, now):>8}  {record.state:9}  {format_request(record.request)}"
+        + (f"  ({record.error})" if record.state is State.FAILED else "")
+        for record in records
+    )
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """How long ago, in the largest unit that fits: `5 min`, `3 h`, `2 d`."""
+    seconds = max(0.0, (now - time).total_seconds())
+    for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{seconds / length_s:.0f} {unit} ago"
+    return "just now"
