@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import discord
+from discord.ext import tasks
 
 from bot.discord import attachments, embeds, errors
 from bot.discord.posts import Parcel, Post, TooLarge, Undeliverable
@@ -16,22 +17,23 @@ from bot.discord.texts import say
 from bot.errors import Cancelled
 from bot.history import MessageRef, Origin, Record, Requester
 from bot.studio import Piece, Studio, Update, UpdateCallback
+from data.errors import MusicLSTMError
 from engine.errors import EngineClosed
 from engine.types import ComposeRequest
 
 log = logging.getLogger(__name__)
 
 EDIT_INTERVAL_S = 3.0  # Discord allows about five edits in five seconds in a channel; many pieces share one channel
-FIRST_EDIT_AFTER_S = 1.0  # a piece that is ready by then never shows progress, which would only flicker
 LAST_EDIT_WITHIN_S = 10.0  # how long an edit of progress may hold up the finished piece
 
 Buttons = Callable[[Record], discord.ui.View | None]
 
 
 class Notice:
-    """Says how far a piece is by editing its message: at most every EDIT_INTERVAL_S, and only when the words change.
+    """Says how far a piece is by editing its message: every EDIT_INTERVAL_S at most, and only when the words change.
 
-    Use as `async with Notice(...) as update:` around the work; `update` is the callback for it.
+    Use as `async with Notice(...) as update:` around the work; `update` is the callback for it. What is ready within
+    the first interval shows no progress, which would only flicker.
 
     Args:
         post: acknowledged.
@@ -48,52 +50,49 @@ class Notice:
         self._post = post
         self._cancel_button = cancel_button
         self._remember = remember
+        self._remembering: asyncio.Task[None] | None = None
         self._latest: Update | None = None
-        self._news = asyncio.Event()
-        self._sending = asyncio.Lock()  # held while something is on its way to Discord or to history
-        self._task: asyncio.Task[None] | None = None
+        self._shown = ""
+        self._editing = asyncio.Lock()
+        self._ticks = tasks.loop(seconds=EDIT_INTERVAL_S, reconnect=False)(self._tick)
 
     async def __aenter__(self) -> UpdateCallback:
-        self._task = asyncio.create_task(self._run(), name="notice")
+        self._ticks.start()
         return self._update
 
     async def __aexit__(self, *_: object) -> None:
         """Stop. An edit that is under way may finish first, or it could overtake the piece and overwrite it."""
-        task = self._task
-        if task is None:
-            return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_EDIT_WITHIN_S), self._sending:
-                task.cancel()
-        task.cancel()
-        (outcome,) = await asyncio.gather(task, return_exceptions=True)
-        if isinstance(outcome, Exception):
-            log.error("a notice failed", exc_info=outcome)
+            async with asyncio.timeout(LAST_EDIT_WITHIN_S), self._editing:
+                self._ticks.cancel()
+        self._ticks.cancel()
+        if self._remembering is not None:
+            await self._remembering
 
     def _update(self, update: Update) -> None:
+        if self._latest is None and self._remember is not None and self._post.ref is not None:
+            self._remembering = asyncio.create_task(self._tell_history(update.record.id, self._post.ref))
         self._latest = update
-        self._news.set()
 
-    async def _run(self) -> None:
-        await self._news.wait()
-        if self._remember is not None and self._latest is not None and self._post.ref is not None:
-            async with self._sending:
-                await self._remember(self._latest.record.id, self._post.ref)
-        await asyncio.sleep(FIRST_EDIT_AFTER_S)
-        shown = ""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            update = self._latest
-            if update is None or (text := embeds.progress_text(update, self._post.locale)) == shown:
-                continue
-            async with self._sending:
-                try:
-                    await self._post.show(text, self._cancel_button(update.record))
-                except (discord.HTTPException, *errors.TRANSIENT) as error:
-                    log.info("progress of %s not shown: %s", update.record.id, error)  # the piece itself matters
-            shown = text
-            await asyncio.sleep(EDIT_INTERVAL_S)
+    async def _tell_history(self, piece_id: str, message: MessageRef) -> None:
+        assert self._remember is not None  # noqa: S101 -- asked by `_update`
+        try:
+            await self._remember(piece_id, message)
+        except MusicLSTMError:
+            log.exception("the message of %s is not remembered", piece_id)  # only a restart would miss it
+
+    async def _tick(self) -> None:
+        if self._latest is None:
+            return
+        text = embeds.progress_text(self._latest, self._post.locale)
+        if text == self._shown:
+            return
+        self._shown = text
+        async with self._editing:
+            try:
+                await self._post.show(text, self._cancel_button(self._latest.record))
+            except (discord.HTTPException, *errors.TRANSIENT) as error:
+                log.info("progress of %s not shown: %s", self._latest.record.id, error)  # the piece itself matters
 
 
 class Composer:
