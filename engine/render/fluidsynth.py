@@ -23,7 +23,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import IO
@@ -96,7 +96,8 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
         *,
         block_frames: int = 1 << 16,
         cancelled: Callable[[], bool] | None = None,
-    ) -> Iterator[Block]:
+        received: Callable[[int], None] | None = None,
+    ) -> Generator[Block, None, None]:
         """Play several MIDI files at once, one process each.
 
         Args:
@@ -104,6 +105,7 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
             frames: how many frames of each are wanted; what comes after is not synthesised, what is missing is silence.
             block_frames: frames in each block but the last.
             cancelled: polled at least every 50 ms.
+            received: called with the number of frames that have come of the slowest stem.
 
         Yields:
             [stems, n, 2] float32, n <= block_frames; the array is used again for the next block.
@@ -127,7 +129,7 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
             buffer = np.empty((len(stems), block_frames, _CHANNELS), np.float32)
             for start in range(0, frames, block_frames):
                 block = buffer[:, : min(block_frames, frames - start)]
-                _fill(voices, block, deadline_s, cancelled)
+                _fill(voices, block, deadline_s, cancelled, received)
                 yield block
             for voice in voices:
                 voice.check(frames)
@@ -211,7 +213,13 @@ class _Process:
         return [line for line in text.splitlines() if "error" in line.lower() or "failed to load" in line.lower()]
 
 
-def _fill(voices: list[_Process], block: Block, deadline_s: float, cancelled: Callable[[], bool] | None) -> None:
+def _fill(
+    voices: list[_Process],
+    block: Block,
+    deadline_s: float,
+    cancelled: Callable[[], bool] | None,
+    received: Callable[[int], None] | None,
+) -> None:
     """Fill block[i] from voices[i]; silence where a voice has ended."""
     targets = [memoryview(block[index]).cast("B") for index in range(len(voices))]
     filled = [0] * len(voices)
@@ -226,6 +234,8 @@ def _fill(voices: list[_Process], block: Block, deadline_s: float, cancelled: Ca
                 raise CancelledError
             if time.monotonic() > deadline_s:
                 raise RenderFailed("The synthesiser took too long: the machine is overloaded, try again later.")
+            if received is not None:
+                received(min(voice.received_bytes for voice in voices) // _FRAME_BYTES)
             for key, _ in selector.select(_POLL_S):
                 index = key.data
                 voice, target = voices[index], targets[index]

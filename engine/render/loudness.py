@@ -7,6 +7,7 @@ under 0.05 LU, at a third of the time and without importing `scipy.signal` (0.5 
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -43,47 +44,53 @@ def k_weighting(frequencies_hz: npt.NDArray[np.float64], sample_rate_hz: int) ->
     return np.asarray(np.abs(response) ** 2)
 
 
-class LoudnessMeter:
-    """Integrated loudness of stereo sound that arrives in blocks of any size.
+def hop_energies(sound: Audio, rate_hz: int, first: int, last: int) -> npt.NDArray[np.float64]:
+    """K-weighted mean square of hops of 100 ms, both channels added.
 
     Args:
-        sample_rate_hz: of the sound.
+        sound: [2, n].
+        rate_hz: of the sound.
+        first: number of the first hop wanted.
+        last: number of the hop after the last one wanted; what lies behind the end of the sound is silence.
+
+    Returns:
+        [last - first]
     """
+    hop = round(rate_hz * HOP_S)
+    window, power = _frame(rate_hz)
+    start, stop = first * hop, (last + 1) * hop
+    used = sound[:, start:stop]
+    if used.shape[1] < stop - start:
+        used = np.pad(used, ((0, 0), (0, stop - start - used.shape[1])))
+    halves = used.reshape(2, last - first + 1, hop)
+    frames = np.concatenate([halves[:, :-1], halves[:, 1:]], axis=2)  # [2, hops, 2 hop]
+    frames *= window
+    spectra = scipy.fft.rfft(frames, overwrite_x=True)
+    energy = (spectra.real**2 + spectra.imag**2) @ power  # [2, hops]
+    return np.asarray(energy.sum(axis=0), np.float64)
 
-    def __init__(self, sample_rate_hz: int) -> None:
-        self._hop = round(sample_rate_hz * HOP_S)
-        size = 2 * self._hop
-        self._window = np.sin(np.pi * (np.arange(size) + 0.5) / size).astype(np.float32)[:, None]
-        power = k_weighting(np.arange(size // 2 + 1) * sample_rate_hz / size, sample_rate_hz)
-        power[1:-1] *= 2  # the negative frequencies
-        self._power = (power / size / self._hop).astype(np.float32)
-        self._waiting = np.zeros((self._hop, 2), np.float32)
-        self._hops: list[npt.NDArray[np.float64]] = []
 
-    def add(self, sound: Audio) -> None:
-        """Hear more sound: [n, 2]."""
-        waiting = np.concatenate([self._waiting, sound])
-        count = len(waiting) // self._hop - 1
-        if count > 0:
-            used = waiting[: (count + 1) * self._hop].reshape(count + 1, self._hop, 2)
-            frames = np.concatenate([used[:-1], used[1:]], axis=1) * self._window  # [count, 2 hop, 2]
-            spectra = scipy.fft.rfft(frames, axis=1, overwrite_x=True)
-            energy = (spectra.real**2 + spectra.imag**2).sum(axis=2)  # both channels weigh 1.0
-            self._hops.append((energy @ self._power).astype(np.float64))
-            waiting = waiting[count * self._hop :]
-        self._waiting = waiting
+@functools.lru_cache(maxsize=4)
+def _frame(rate_hz: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The sine window, and the power response that makes a mean square of one hop out of a spectrum."""
+    hop = round(rate_hz * HOP_S)
+    size = 2 * hop
+    power = k_weighting(np.arange(hop + 1) * rate_hz / size, rate_hz)
+    power[1:-1] *= 2  # the negative frequencies
+    window = np.sin(np.pi * (np.arange(size) + 0.5) / size)
+    return window.astype(np.float32), (power / size / hop).astype(np.float32)
 
-    def integrated_lufs(self) -> float:
-        """Gated loudness of all that was heard; -inf for silence."""
-        hops = np.concatenate(self._hops) if self._hops else np.zeros(0)
-        if len(hops) < _HOPS_PER_BLOCK:
-            hops = np.concatenate([hops, np.zeros(_HOPS_PER_BLOCK - len(hops))])
-        blocks = np.convolve(hops, np.full(_HOPS_PER_BLOCK, 1 / _HOPS_PER_BLOCK), "valid")
-        loud = blocks[blocks > 10 ** ((_ABSOLUTE_GATE_LUFS - _OFFSET_LUFS) / 10)]
-        if not len(loud):
-            return -math.inf
-        loud = loud[loud > loud.mean() * 10 ** (_RELATIVE_GATE_LU / 10)]
-        return _OFFSET_LUFS + 10 * math.log10(float(loud.mean()))
+
+def integrated_lufs(hops: npt.NDArray[np.float64]) -> float:
+    """Gated loudness from the energies of `hop_energies`; -inf for silence (annex 1, equations 3-7)."""
+    if len(hops) < _HOPS_PER_BLOCK:
+        hops = np.concatenate([hops, np.zeros(_HOPS_PER_BLOCK - len(hops))])
+    blocks = np.convolve(hops, np.full(_HOPS_PER_BLOCK, 1 / _HOPS_PER_BLOCK), "valid")
+    loud = blocks[blocks > 10 ** ((_ABSOLUTE_GATE_LUFS - _OFFSET_LUFS) / 10)]
+    if not len(loud):
+        return -math.inf
+    loud = loud[loud > loud.mean() * 10 ** (_RELATIVE_GATE_LU / 10)]
+    return _OFFSET_LUFS + 10 * math.log10(float(loud.mean()))
 
 
 def _phases(taps: int = 12) -> npt.NDArray[np.float32]:
@@ -97,16 +104,14 @@ def _phases(taps: int = 12) -> npt.NDArray[np.float32]:
     return np.array(rows, np.float32)
 
 
-def true_peaks(sound: Audio, chunk: int) -> npt.NDArray[np.float32]:
-    """The largest magnitude, between samples too, of each run of `chunk` frames.
+def true_peaks(sound: Audio) -> npt.NDArray[np.float32]:
+    """The largest magnitude of each row, between its samples too.
 
     Args:
-        sound: [n * chunk + 12, 2]: six frames of context before and after.
-        chunk: frames in a run.
+        sound: [..., 12 + n]: five frames of context before and seven after what is meant.
 
     Returns:
-        [n] float32, linear.
+        [...] float32, linear.
     """
-    windows = np.lib.stride_tricks.sliding_window_view(sound, 12, axis=0)[:-1]  # [n * chunk, 2, 12]
-    peaks = np.abs(windows @ _phases().T).max(axis=(1, 2))
-    return np.asarray(peaks.reshape(-1, chunk).max(axis=1))
+    windows = np.lib.stride_tricks.sliding_window_view(sound, 12, axis=-1)
+    return np.asarray(np.abs(windows @ _phases().T).max(axis=(-2, -1)))

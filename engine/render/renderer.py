@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
 
 from data.midi import write_midi
 from data.moods import Mood
-from data.score import STEPS_PER_BEAT, Part, Score
+from data.score import Score
+from data.spaces import DEFAULT_SPACES, Space
 from engine.errors import RenderFailed
 from engine.render import stems
 from engine.render.audio_file import WavWriter, atomic
+from engine.render.bank import default_cache, ensure_bank
 from engine.render.fluidsynth import SAMPLE_RATE_HZ, FluidSynth
 from engine.render.formats import wav_info
-from engine.render.master import finish
+from engine.render.master import Finisher, place
 from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
+from engine.render.space import CHARACTERS, room
 
 MAX_DURATION_S = 3600.0  # 635 MB of WAV; 2,000 notes at the slowest tempo can be that long
 MAX_NOTES = 100_000
-_TAIL_S = 6.0  # time for the last notes and the reverberation to die away
 _SYNTHESIS_PERCENT = 80
 
 
@@ -48,18 +52,23 @@ class Renderer:
 
     Args:
         soundfont: a General MIDI font, or None: the best one in the usual places.
+        cache: the folder that keeps the project's own sound bank, or None: the user's cache folder.
     """
 
-    def __init__(self, *, soundfont: Path | None = None) -> None:
+    def __init__(self, *, soundfont: Path | None = None, cache: Path | None = None) -> None:
         self._soundfont = soundfont
+        self._cache = cache
 
     def check(self) -> None:
-        """Find out, before any work, whether rendering is possible here; takes under a millisecond.
+        """Find out, before any work, whether rendering is possible here; a millisecond.
+
+        The first time, the project's sound bank is made, which takes two seconds.
 
         Raises:
             SetupProblem: FluidSynth or the soundfont is missing or damaged; the sentence names the package.
+            StorageProblem: the cache folder cannot be written.
         """
-        self._synth().check()
+        self._synth()
 
     def render(
         self,
@@ -70,6 +79,7 @@ class Renderer:
         folder: Path,
         name: str,
         mood: Mood,
+        space: Space | None = None,
         progress: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Rendered:
@@ -82,6 +92,7 @@ class Renderer:
             folder: where the WAV goes; it exists.
             name: of the WAV, without suffix.
             mood: chooses colours.
+            space: where it sounds, or None: the mood's own.
             progress: called with a percentage that grows from 0 to 100.
             cancelled: polled at least every 50 ms of waiting for the synthesiser.
 
@@ -91,34 +102,47 @@ class Renderer:
             StorageProblem: the disk is full or the folder cannot be written.
             concurrent.futures.CancelledError: `cancelled()` was true. Nothing is left behind by any error.
         """
-        synth = self._synth()
-        synth.check()
         _check_score(score)
+        synth = self._synth()
         report = _Report(progress)
+        space = space or DEFAULT_SPACES[mood]
+        character = CHARACTERS[space]
         midi = write_midi(score, title=title, texts=recipe)
-        frames = round((score.duration_s + _TAIL_S) * SAMPLE_RATE_HZ)
-        end_tick = round(
-            (score.end_step + _TAIL_S * score.end_step / score.duration_s) * stems.ticks_per_beat(midi) / STEPS_PER_BEAT
-        )
-        sound = np.empty((frames, 2), np.float32)
-        done = 0
-        for block in synth.blocks(stems.split(midi, [tuple(Part)], end_tick), frames, cancelled=cancelled):
-            sound[done : done + block.shape[1]] = block[0]
-            done += block.shape[1]
-            report(_SYNTHESIS_PERCENT * done // frames)
-        finish(sound, SAMPLE_RATE_HZ)
-        report(90)
+        frames = round((score.duration_s + character.tail_s) * SAMPLE_RATE_HZ)
+        end_s = frames / SAMPLE_RATE_HZ
+        end_tick = round(end_s * score.tempo_bpm / 60 * stems.ticks_per_beat(midi))
+        sound = np.empty((2, frames), np.float32)
+        place_in = room(space, SAMPLE_RATE_HZ)
+        with contextlib.closing(
+            synth.blocks(
+                stems.split(midi, (stems.GROUND, stems.AIR), end_tick),
+                frames,
+                block_frames=place_in.hop_frames,
+                cancelled=cancelled,
+                received=lambda done: report(_SYNTHESIS_PERCENT * done // frames),
+            )
+        ) as blocks:
+            place(blocks, place_in, sound)
+        finisher = Finisher(sound, SAMPLE_RATE_HZ, character)
+        report(_SYNTHESIS_PERCENT + 5)
         wav = folder / f"{name}.wav"
         with atomic(wav) as file:
             writer = WavWriter(file, SAMPLE_RATE_HZ, wav_info(title, recipe))
-            writer.write(sound)
+            for block in finisher.blocks():
+                if cancelled is not None and cancelled():
+                    raise CancelledError
+                writer.write(block)
             writer.finish()
         roll_png = draw_roll(score, title, mood)
         report(100)
-        return Rendered(midi, wav, roll_png, frames / SAMPLE_RATE_HZ)
+        return Rendered(midi, wav, roll_png, end_s)
 
     def _synth(self) -> FluidSynth:
-        return FluidSynth([self._soundfont or find_soundfont()])
+        """FluidSynth with its fonts, checked."""
+        synth = FluidSynth([self._soundfont or find_soundfont()])
+        synth.check()
+        synth.sound_fonts.append(ensure_bank(self._cache or default_cache()))
+        return synth
 
 
 class _Report:

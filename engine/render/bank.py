@@ -1,0 +1,247 @@
+"""The project's own sounds, where General MIDI is poorest: sub, drone, pad, choir, bell and texture.
+
+Synthesised here, from numbers alone, and dedicated to the public domain (CC0-1.0). The sustained ones are made by
+spectrum: each harmonic is a narrow band of bins with random phases, turned into sound by one inverse FFT, so that it is
+as rich as an ensemble and repeats without a seam by construction (after Paul Nasca's PADsynth algorithm, 2005). Bells
+are sums of decaying partials; the texture is a cloud of grains on a circle.
+
+Samples are mono: width comes from the stage position of each part and from the reverberation, and a note costs one
+voice where the stereo samples of FluidR3 cost two to four. A piece of 400 notes and 240 s: 0.9 instead of 2.0 CPU s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from data.score import PROGRAMS, Part
+from engine.errors import SetupProblem
+from engine.render.audio_file import atomic
+from engine.render.sf2 import Generator, Preset, Sample, absolute_cents, sf2_bytes, timecents
+from engine.render.soundfont import check_soundfont
+
+VERSION = 1  # part of the file name: raise it when a sound changes, so that an old bank is never used
+_RATE_HZ = 44_100
+_LOW_RATE_HZ = 22_050  # for what has nothing above 8 kHz
+_LOOP_FRAMES = 1 << 18  # 6 s at 44.1 kHz: longer than one notices a repetition
+_LOW_LOOP_FRAMES = 1 << 17
+_RMS = 0.16  # Gaussian sound: its peaks stay 16 dB above this, so nothing clips
+
+Wave = npt.NDArray[np.float32]
+Amplitude = Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.float64]]  # (harmonic numbers, f0 in Hz)
+
+
+def default_cache() -> Path:
+    """Where the bank is kept unless the caller knows better: the user's cache folder (XDG base directories)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "musiclstm"
+
+
+def ensure_bank(folder: Path) -> Path:
+    """The bank's file, made when it is missing or damaged; that takes about a second, once.
+
+    Two processes may do so at the same time: each writes its own file and the last one stays; both are the same.
+
+    Raises:
+        StorageProblem: the folder cannot be written.
+    """
+    path = folder / f"bank-{VERSION}.sf2"
+    try:
+        check_soundfont(path)
+    except SetupProblem:
+        with contextlib.suppress(OSError):  # told by the next line, in one place
+            folder.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as file:
+            file.write(bank_bytes())
+    return path
+
+
+def bank_bytes() -> bytes:
+    """The bank as a SoundFont; the same bytes each time."""
+    presets = [_sub(), _drone(), _pad(), _choir(), _bell(), _texture()]
+    about = {"INAM": "MusicLSTM", "IENG": "MusicLSTM", "ICOP": "CC0-1.0, no rights reserved", "ISFT": "MusicLSTM"}
+    return sf2_bytes(presets, about)
+
+
+def key_hz(key: float) -> float:
+    """Frequency of a MIDI note in equal temperament, 69 is 440 Hz."""
+    return float(440.0 * 2 ** ((key - 69) / 12))
+
+
+def _sub() -> Preset:
+    """A sine with just enough harmonics that a telephone lets one guess it."""
+
+    def amplitude(n: npt.NDArray[np.float64], _: float) -> npt.NDArray[np.float64]:
+        return np.where(n == 1, 1.0, 0.42 * n**-1.6) * (n <= 8)
+
+    samples = [
+        _spectral(f"sub {key}", key, amplitude, cents=3, line=1.0, low=True, level=1.15) for key in range(24, 67, 6)
+    ]
+    return Preset("Sub", PROGRAMS[Part.SUB], samples, _envelope(0.03, 0.7))
+
+
+def _drone() -> Preset:
+    """Dark and slowly breathing: the fundamental stands still, its harmonics beat against each other."""
+
+    def amplitude(n: npt.NDArray[np.float64], f0: float) -> npt.NDArray[np.float64]:
+        hollow = np.where(n % 2 == 0, 0.55, 1.0)  # fewer even harmonics: a stopped pipe, a cavity
+        return n**-1.15 * hollow / (1 + (n * f0 / 900.0) ** 2)
+
+    samples = [
+        _spectral(f"drone {key}", key, amplitude, cents=16, line=0.7, low=True, level=1.14, breath=0.02)
+        for key in range(24, 79, 6)
+    ]
+    slow = {
+        Generator.MODULATION_LFO_TO_VOLUME: 14,  # 1.4 dB, every nine seconds
+        Generator.MODULATION_LFO_FREQUENCY: absolute_cents(0.11),
+        Generator.MODULATION_LFO_DELAY: timecents(1.0),
+    }
+    return Preset("Drone", PROGRAMS[Part.DRONE], samples, _envelope(1.4, 3.2) | slow)
+
+
+def _pad() -> Preset:
+    """Warm and wide, a choir of detuned oscillators behind a low-pass."""
+
+    def amplitude(n: npt.NDArray[np.float64], f0: float) -> npt.NDArray[np.float64]:
+        return n**-1.05 / (1 + (n * f0 / 1800.0) ** 2)
+
+    samples = [
+        _spectral(f"pad {key}", key, amplitude, cents=26, line=0.25, low=key < 60, level=1.0, breath=0.01)
+        for key in range(36, 97, 6)
+    ]
+    return Preset("Warm pad", PROGRAMS[Part.PAD], samples, _envelope(0.55, 2.2))
+
+
+def _choir() -> Preset:
+    """Voices on "oh": harmonics under three formants that do not move with the pitch (Peterson & Barney 1952)."""
+    formants = ((480.0, 1.0, 90.0), (860.0, 0.55, 110.0), (2450.0, 0.16, 180.0), (3300.0, 0.07, 260.0))
+
+    def amplitude(n: npt.NDArray[np.float64], f0: float) -> npt.NDArray[np.float64]:
+        hz = n * f0
+        throat = sum(gain / (1 + ((hz - centre) / width) ** 2) for centre, gain, width in formants)
+        return np.asarray((0.03 + throat) * n**-0.75 / (1 + (hz / 4200.0) ** 4))
+
+    samples = [
+        _spectral(f"choir {key}", key, amplitude, cents=32, line=0.1, low=False, level=0.95, breath=0.045)
+        for key in range(44, 93, 4)
+    ]
+    vibrato = {
+        Generator.VIBRATO_LFO_TO_PITCH: 7,
+        Generator.VIBRATO_LFO_FREQUENCY: absolute_cents(4.6),
+        Generator.VIBRATO_LFO_DELAY: timecents(0.9),
+    }
+    return Preset("Far choir", PROGRAMS[Part.CHOIR], samples, _envelope(0.45, 1.6) | vibrato)
+
+
+def _bell() -> Preset:
+    """Glass: the partials of a struck bar (1, 2.756, 5.404: Fletcher & Rossing 1998, section 2.16) and an octave."""
+    partials = (
+        # ratio, gain, seconds to fall by 60 dB at middle C
+        (1.0, 1.0, 6.5),
+        (1.0028, 0.45, 6.0),  # the same mode twice, 5 cents apart: glass is never quite round
+        (2.0, 0.32, 4.2),
+        (2.756, 0.26, 2.6),
+        (5.404, 0.12, 1.1),
+        (8.933, 0.05, 0.5),
+    )
+    samples = []
+    for key in range(48, 109, 6):
+        f0 = key_hz(key)
+        seconds = 5.0 if key < 84 else 3.5
+        t = np.arange(round(seconds * _RATE_HZ)) / _RATE_HZ
+        shorter = (key_hz(60) / f0) ** 0.35  # small glass rings for less time
+        phases = np.random.default_rng(key).uniform(0, 2 * np.pi, len(partials))
+        wave = np.zeros_like(t)
+        for (ratio, gain, fall_s), phase in zip(partials, phases, strict=True):
+            if ratio * f0 < 14_000:
+                wave += gain * np.exp(-6.9 * t / (fall_s * shorter)) * np.sin(2 * np.pi * ratio * f0 * t + phase)
+        wave *= np.minimum(1.0, t / 0.004)  # a soft mallet
+        wave *= np.minimum(1.0, (seconds - t) / 0.5)
+        samples.append(Sample(f"bell {key}", (0.36 * wave).astype(np.float32), _RATE_HZ, key, loops=False))
+    return Preset("Glass", PROGRAMS[Part.BELL], samples, _envelope(0.001, 3.5))
+
+
+def _texture() -> Preset:
+    """A cloud: 160 grains of a tone, its octaves and fifths, each 0.1 to 0.6 s, strewn over a circle of six seconds."""
+    ratios = np.array([0.5, 1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 4.0])
+    samples = []
+    for key in range(42, 91, 8):
+        generator = np.random.default_rng(1000 + key)
+        f0 = key_hz(key)
+        cloud = np.zeros(_LOOP_FRAMES)
+        for _ in range(160):
+            frames = int(generator.uniform(0.1, 0.6) * _RATE_HZ)
+            ratio = float(generator.choice(ratios)) * 2 ** (generator.normal(0, 8) / 1200)
+            if ratio * f0 > 9000:
+                continue
+            t = np.arange(frames) / _RATE_HZ
+            grain = np.hanning(frames) * np.sin(2 * np.pi * ratio * f0 * t + generator.uniform(0, 2 * np.pi))
+            grain += 0.3 * np.hanning(frames) ** 2 * np.sin(2 * np.pi * 2.01 * ratio * f0 * t)
+            where = (int(generator.integers(_LOOP_FRAMES)) + np.arange(frames)) % _LOOP_FRAMES
+            cloud[where] += grain * generator.uniform(0.3, 1.0) / ratio**0.5
+        samples.append(Sample(f"texture {key}", _levelled(cloud, 0.8), _RATE_HZ, key, loops=True))
+    return Preset("Cloud", PROGRAMS[Part.TEXTURE], samples, _envelope(0.7, 2.0))
+
+
+def _spectral(
+    name: str,
+    key: int,
+    amplitude: Amplitude,
+    *,
+    cents: float,
+    line: float,
+    low: bool,
+    level: float,
+    breath: float = 0.0,
+) -> Sample:
+    """One looping sample whose harmonics are bands of noise.
+
+    Args:
+        name: of the sample.
+        key: MIDI note.
+        amplitude: of each harmonic.
+        cents: width of the fundamental's band; those above widen in proportion, as in any ensemble.
+        line: share of each of the first three harmonics that stands still, 0 to 1; keeps a bass from fading in and out.
+        low: at half the sample rate.
+        level: relative to the other sounds.
+        breath: noise around the harmonics, relative to them.
+    """
+    rate_hz, frames = (_LOW_RATE_HZ, _LOW_LOOP_FRAMES) if low else (_RATE_HZ, _LOOP_FRAMES)
+    generator = np.random.default_rng(100 * key + round(10 * cents))
+    f0 = key_hz(key)
+    bin_hz = rate_hz / frames
+    highest_hz = 0.36 * rate_hz  # six semitones up it is still below the limit of the sample rate
+    spectrum = np.zeros(frames // 2 + 1, np.complex128)
+    numbers = np.arange(1.0, max(2, int(highest_hz / f0)) + 1)
+    for n, gain in zip(numbers, amplitude(numbers, f0), strict=True):
+        if gain < 1e-4:
+            continue
+        centre = n * f0 / bin_hz
+        width = max(0.5, (2 ** (cents / 1200) - 1) * centre)
+        bins = np.arange(max(1, int(centre - 4 * width)), min(len(spectrum), int(centre + 4 * width) + 2))
+        band = np.exp(-(((bins - centre) / width) ** 2))
+        band /= np.sqrt((band**2).sum())
+        share = line if n <= 3 else 0.0
+        spectrum[bins] += gain * (1 - share) * band * np.exp(2j * np.pi * generator.random(len(bins)))
+        spectrum[round(centre)] += gain * share * np.exp(2j * np.pi * generator.random())
+    if breath:
+        hz = np.arange(len(spectrum)) * bin_hz
+        air = np.exp(-((np.log2(np.maximum(hz, 20) / (3 * f0)) / 1.6) ** 2))
+        noise = generator.normal(size=len(spectrum)) + 1j * generator.normal(size=len(spectrum))
+        spectrum += noise * air * breath * np.sqrt((np.abs(spectrum) ** 2).sum() / (2 * air**2).sum()) * 2
+    return Sample(name, _levelled(scipy.fft.irfft(spectrum), level), rate_hz, key, loops=True)
+
+
+def _levelled(wave: npt.NDArray[np.float64], level: float) -> Wave:
+    """Scale to _RMS * level, and lower where a peak would clip."""
+    scaled = wave * (_RMS * level / np.sqrt((wave**2).mean()))
+    return np.asarray(scaled / max(1.0, np.abs(scaled).max() / 0.98), np.float32)
+
+
+def _envelope(attack_s: float, release_s: float) -> dict[Generator, int]:
+    return {Generator.ATTACK: timecents(attack_s), Generator.RELEASE: timecents(release_s)}

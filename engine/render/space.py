@@ -1,0 +1,233 @@
+"""Rooms as numbers: impulse responses and the filters around them, all synthesised.
+
+Each is an impulse response from one channel to two: filtered noise that decays at its own rate in each band, a few
+early echoes, and, as its first 34 ms, what widens the direct sound.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from data.spaces import Space
+
+Spectrum = npt.NDArray[np.complex64]
+Curve = npt.NDArray[np.float64]
+
+_BANDS_HZ = (125.0, 350.0, 1000.0, 2800.0, 7000.0)  # centres of the bands that decay at their own rate
+_FILTER_FRAMES = 1 << 14  # 0.37 s: long enough for a high-pass at 25 Hz
+_WIDTH_FRAMES = 1500  # 34 ms: below that a listener hears one wide sound, above it an echo (Haas 1951)
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """What makes a space.
+
+    Attributes:
+        decay_s: seconds to fall by 60 dB, at each of _BANDS_HZ.
+        predelay_s: before the first reverberation arrives.
+        bloom_s: over which the reverberation swells.
+        echoes: (seconds, gain) of single reflections before the tail.
+        wet: level of the reverberation of the air stem, 1.0 as loud as the direct sound of a held note.
+        ground_wet: the same for the ground stem.
+        lowpass_hz: where the whole is 3 dB down.
+        drive: how far the saturation is driven; 1.0 is a gentle tape.
+        width: of the direct sound, 0 to 1.
+        tail_s: sound that is kept after the last note has ended.
+    """
+
+    decay_s: tuple[float, float, float, float, float]
+    predelay_s: float
+    bloom_s: float
+    echoes: tuple[tuple[float, float], ...]
+    wet: float
+    ground_wet: float
+    lowpass_hz: float
+    drive: float
+    width: float
+    tail_s: float
+
+
+CHARACTERS: dict[Space, Character] = {
+    Space.VOID: Character(
+        decay_s=(7.5, 8.5, 7.0, 4.0, 1.8),
+        predelay_s=0.045,
+        bloom_s=0.35,
+        echoes=(),
+        wet=1.0,
+        ground_wet=0.28,
+        lowpass_hz=9_000,
+        drive=0.8,
+        width=0.45,
+        tail_s=9.0,
+    ),
+    Space.CATHEDRAL: Character(
+        decay_s=(4.5, 5.2, 5.0, 3.6, 2.0),
+        predelay_s=0.06,
+        bloom_s=0.06,
+        echoes=((0.019, 0.3), (0.031, 0.25), (0.047, 0.2)),
+        wet=0.8,
+        ground_wet=0.2,
+        lowpass_hz=13_000,
+        drive=0.6,
+        width=0.4,
+        tail_s=7.0,
+    ),
+    Space.HANGAR: Character(
+        decay_s=(2.6, 3.2, 3.4, 2.6, 1.4),
+        predelay_s=0.08,
+        bloom_s=0.02,
+        echoes=((0.083, 0.5), (0.127, 0.4), (0.211, 0.32), (0.343, 0.22)),
+        wet=0.62,
+        ground_wet=0.2,
+        lowpass_hz=11_000,
+        drive=1.0,
+        width=0.4,
+        tail_s=5.5,
+    ),
+    Space.TAPE: Character(
+        decay_s=(1.5, 1.7, 1.5, 0.9, 0.4),
+        predelay_s=0.02,
+        bloom_s=0.01,
+        echoes=((0.017, 0.3),),
+        wet=0.42,
+        ground_wet=0.1,
+        lowpass_hz=7_500,
+        drive=2.2,
+        width=0.3,
+        tail_s=4.0,
+    ),
+    Space.DRY: Character(
+        decay_s=(0.5, 0.5, 0.45, 0.35, 0.25),
+        predelay_s=0.008,
+        bloom_s=0.0,
+        echoes=(),
+        wet=0.14,
+        ground_wet=0.04,
+        lowpass_hz=15_000,
+        drive=0.3,
+        width=0.25,
+        tail_s=3.5,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """A space, ready for overlap-add convolution at half the sample rate.
+
+    Attributes:
+        fft_frames: size of the transform, at half the rate.
+        hop_frames: new frames in each block, at the full rate; even.
+        ground_send: how much of the ground stem is sent into the room; of the air stem, all.
+        wet: [2, fft_frames / 2 + 1] spectra: what is sent -> middle and side of the result.
+    """
+
+    fft_frames: int
+    hop_frames: int
+    ground_send: np.float32
+    wet: Spectrum
+
+
+@functools.lru_cache(maxsize=len(CHARACTERS))
+def room(space: Space, rate_hz: int) -> Room:
+    """The room of a space; 0.1 s the first time. Deterministic: its noise has a fixed seed.
+
+    Args:
+        space: which.
+        rate_hz: the full sample rate.
+    """
+    character = CHARACTERS[space]
+    impulse = _reverberation(character, rate_hz // 2) * character.wet
+    width = character.width * _width(rate_hz // 2)
+    impulse[1, : len(width)] += width
+    fft_frames = 1 << max(17, (impulse.shape[1] - 1).bit_length() + 1)
+    return Room(
+        fft_frames,
+        2 * (fft_frames - impulse.shape[1] + 1),
+        np.float32(character.ground_wet / character.wet),
+        np.asarray(scipy.fft.rfft(impulse.astype(np.float32), fft_frames)),
+    )
+
+
+def _reverberation(character: Character, rate_hz: int) -> Curve:
+    """[2, n], middle and side of a stereo impulse response: noise that decays at its own rate in each band.
+
+    Left and right are independent, as in a large room, so the two have equal energy and a mono listener loses 3 dB of
+    reverberation and nothing of the music.
+    """
+    seconds = max(character.decay_s) * 0.92 + character.predelay_s
+    frames = round(seconds * rate_hz)
+    t = np.arange(frames) / rate_hz
+    generator = np.random.default_rng(1969)
+    size = scipy.fft.next_fast_len(frames, real=True)
+    hz = scipy.fft.rfftfreq(size, 1 / rate_hz)
+    noise = scipy.fft.rfft(generator.standard_normal((2, size), dtype=np.float32))
+    weights = _band_weights(hz)
+    tail = np.zeros((2, frames))
+    for weight, decay_s in zip(weights, character.decay_s, strict=True):
+        tail += scipy.fft.irfft(noise * weight, size)[:, :frames] * np.exp(-6.908 * t / decay_s)
+    tail *= np.clip((t - character.predelay_s) / max(character.bloom_s, 0.002), 0, 1) ** 2
+    last = round(0.15 * frames)
+    tail[:, frames - last :] *= np.cos(np.linspace(0, np.pi / 2, last)) ** 2
+    tail /= np.sqrt((tail**2).sum(axis=1, keepdims=True))
+    for index, (delay_s, gain) in enumerate(character.echoes):
+        # Not points but 4 ms of noise, as a rough wall reflects; alternately from the left and from the right.
+        start, length = round(delay_s * rate_hz), round(0.004 * rate_hz)
+        burst = generator.standard_normal(length) * np.hanning(length)
+        burst *= gain / np.sqrt((burst**2).sum())
+        tail[index % 2, start : start + length] += burst * 0.5
+        tail[1 - index % 2, start : start + length] += burst * 0.2
+    shape = scipy.fft.rfft(
+        _filter(rate_hz, lambda hz: _highpass(hz, 140) * _lowpass(hz, 0.85 * character.lowpass_hz)), 2 * size
+    )
+    tail = scipy.fft.irfft(scipy.fft.rfft(tail, 2 * size) * shape, 2 * size)[:, :frames]
+    return np.stack([tail[0] + tail[1], tail[0] - tail[1]]) / 2
+
+
+def _band_weights(hz: Curve) -> Curve:
+    """[5, n]: how much each band contributes at each frequency; cross-faded on a logarithmic axis, the sum is one."""
+    position = np.interp(np.log2(np.maximum(hz, 1.0)), np.log2(_BANDS_HZ), np.arange(len(_BANDS_HZ)))
+    return np.maximum(0.0, 1.0 - np.abs(position - np.arange(len(_BANDS_HZ))[:, None]))
+
+
+def _width(rate_hz: int) -> Curve:
+    """Middle -> side: a short decaying noise without bass.
+
+    What it adds to the left it takes from the right, so the sum of both, which a mono loudspeaker plays, is untouched.
+    """
+    noise = np.random.default_rng(1971).standard_normal(_WIDTH_FRAMES)
+    noise *= np.exp(-np.arange(_WIDTH_FRAMES) / (0.009 * rate_hz))
+    spectrum = scipy.fft.rfft(noise, 4 * _WIDTH_FRAMES)
+    hz = scipy.fft.rfftfreq(4 * _WIDTH_FRAMES, 1 / rate_hz)
+    noise = scipy.fft.irfft(spectrum * _highpass(hz, 300) ** 2)[:_WIDTH_FRAMES]
+    return np.asarray(noise / np.sqrt((noise**2).sum()))
+
+
+def _filter(rate_hz: int, magnitude: Callable[[Curve], Curve]) -> Curve:
+    """A minimum-phase impulse response with this magnitude (folded cepstrum: Oppenheim & Schafer 1989, 12.7)."""
+    size = 2 * _FILTER_FRAMES
+    hz = np.abs(scipy.fft.fftfreq(size, 1 / rate_hz))
+    cepstrum = scipy.fft.ifft(np.log(np.maximum(magnitude(hz), 1e-5))).real
+    cepstrum[1 : size // 2] *= 2
+    cepstrum[size // 2 + 1 :] = 0
+    impulse = scipy.fft.ifft(np.exp(scipy.fft.fft(cepstrum))).real[:_FILTER_FRAMES]
+    fade = _FILTER_FRAMES // 8
+    impulse[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
+    return np.asarray(impulse)
+
+
+def _highpass(hz: Curve, corner_hz: float) -> Curve:
+    """Second-order Butterworth magnitude."""
+    ratio = (np.maximum(hz, 1e-3) / corner_hz) ** 2
+    return np.asarray(ratio / np.sqrt(1 + ratio**2))
+
+
+def _lowpass(hz: Curve, corner_hz: float) -> Curve:
+    """Second-order Butterworth magnitude."""
+    return np.asarray(1 / np.sqrt(1 + (hz / corner_hz) ** 4))
