@@ -156,7 +156,8 @@ def read_midi(data: bytes) -> MidiFile:
     try:
         parsed = ScoreTick.from_midi(data)
         tracks = [(track.program, track.is_drum, track.notes.numpy()) for track in parsed.tracks]
-        tempos = sorted((tempo.time, tempo.mspq) for tempo in parsed.tempos)
+        changes = parsed.tempos.numpy()
+        tempos = sorted(zip(changes["time"].tolist(), changes["mspq"].tolist(), strict=True))
     except (RuntimeError, ValueError, MemoryError) as error:
         _log.info("symusic refuses the file: %s", error)
         raise InvalidMidi("This MIDI file is damaged: open it in a music program and export it again.") from error

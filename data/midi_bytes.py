@@ -9,9 +9,11 @@ from __future__ import annotations
 import struct
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 
 from data.errors import InvalidMidi
 
+MAX_TRACKS = 512  # real files have at most a few dozen
 MAX_TEXTS = 64
 MAX_TEXT_CHARS = 4096
 
@@ -38,6 +40,8 @@ def first_track_body(data: bytes) -> bytes:
         raise InvalidMidi("This MIDI file is damaged: its beats have no length (zero division).")
     if division & 0x8000:
         raise InvalidMidi("This MIDI file counts video frames, not beats: export it with ticks per beat.")
+    if track_count > MAX_TRACKS:
+        raise InvalidMidi(f"This MIDI file has {track_count:,} tracks: at most {MAX_TRACKS} can be read.")
     position, tracks, first_track = 8 + header_length, 0, b""
     while tracks < track_count:
         if position + 8 > len(data):
@@ -57,7 +61,7 @@ def first_track_body(data: bytes) -> bytes:
 def title_and_texts(track: bytes) -> tuple[str, tuple[str, ...]]:
     """The track name and the text events that stand at tick 0 of a track's body."""
     title, texts = "", list[str]()
-    for kind, payload in _opening_meta_events(track):
+    for kind, payload in islice(_opening_meta_events(track), 16 * MAX_TEXTS):
         text = clean_text(_decode(payload))
         if kind == 0x03 and not title:
             title = text

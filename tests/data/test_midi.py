@@ -175,6 +175,7 @@ BAD = {
         smf(b"\x00\x90\x3c\x40\xff\xff\xff\x7f\x80\x3c\x40" + END, division=1),
         "absurd duration",
     ),
+    "too many tracks": (smf(*[NOTE + END] * 600), "600 tracks"),
     "too large": (good + bytes(MAX_BYTES), "larger than"),
     "too many notes": (smf(b"\x00\x90\x3c\x40" + b"\x01\x3c\x00\x00\x3c\x40" * 200_001 + END), "200,001 notes"),
     "a system exclusive that lies": (smf(b"\x00\xf0\xff\xff\xff\x7f" + NOTE + END), "damaged|no notes"),
