@@ -52,6 +52,9 @@ def test_add_report_and_mood(tmp_path: Path, music: Path, capsys: pytest.Capture
         (["add", "{music}", "--licence", "CC0-1.0"], "whom to thank"),
         (["add", "{music}/nowhere", "--licence", "CC0-1.0", "--credit", "x"], "There is no folder"),
         (["add", "{music}", "--catalogue", "{music}/none.tsv"], "There is no table"),
+        (["fetch", "nowhere"], "There is no source"),
+        (["fetch", "mutopia"], "has no archive to fetch"),
+        (["fetch", "malandro", "--from", "{music}"], "files of malandro are missing"),
         (["report"], "There is no music"),
         (["mood", "x", "dark"], "There is no music"),
     ],
@@ -65,6 +68,12 @@ def test_a_mistake_is_one_sentence(
     assert said.out == ""
     assert says in said.err
     assert said.err.count("\n") == 1
+
+
+def test_the_open_sources_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sources"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("freedoom", "helland", "malandro", "mutopia"))
 
 
 def test_the_package_imports_neither_torch_nor_discord() -> None:
