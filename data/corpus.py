@@ -33,6 +33,7 @@ class Piece:
         licence: SPDX identifier.
         credit: the line that the licence asks for.
         mood: the override if a person gave one, else the estimate.
+        mood_confidence: of the estimate, 1/8 to 1; 1.0 where a person or the source gave the mood.
         score: the notes as they are trained on, the catalogue's transformation applied.
     """
 
@@ -43,6 +44,7 @@ class Piece:
     licence: str
     credit: str
     mood: Mood
+    mood_confidence: float = 1.0
     score: Score
 
 
@@ -96,5 +98,6 @@ def _piece(folder: Path, entry: Entry, composer: str) -> Piece:
         licence=entry.licence,
         credit=entry.credit,
         mood=entry.effective_mood,
+        mood_confidence=1.0 if entry.mood_override else entry.confidence,
         score=read_score(folder, entry),
     )

@@ -24,6 +24,7 @@ class TrainConfig:
     final_rate: float = 1.0  # the cosine falls to this share of the learning rate; 1 keeps it constant
     averaging: float = 0.0  # decay of the moving average of the weights that is kept; 0: the weights as they are
     clip_norm: float = 5.0  # not on the card: keeps one bad batch from ruining a run, hardly ever binds
+    mood_confidence: float = 0.0  # a piece whose mood is less sure than this is shown to the model as "mood not known"
     segment_notes: int = 1000  # a longer piece is cut here, so that lanes of the batch end an epoch together
     seed: int = 1
 
@@ -44,7 +45,7 @@ PRESETS: dict[str, TrainConfig] = {
     "v2": TrainConfig(
         name="v2",
         model=ModelConfig(hidden=320, layers=3, dropout=0.25, variational=True),
-        epochs=14,
+        epochs=10,
         sequence_notes=64,
         learning_rate=2e-3,
         weight_decay=0.01,
@@ -52,5 +53,6 @@ PRESETS: dict[str, TrainConfig] = {
         final_rate=0.02,
         averaging=0.998,
         clip_norm=1.0,
+        mood_confidence=1.0,  # a mood is learnt from music written for it, the rest of the corpus teaches music
     ),
 }

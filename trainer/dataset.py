@@ -35,16 +35,17 @@ class Example:
     conditions: IntArray
 
 
-def to_example(piece: Piece) -> Example:
+def to_example(piece: Piece, mood_confidence: float = 0.0) -> Example:
     """Tokens and conditions of a piece, moved so that its estimated tonic is C.
 
     One key for all spares a small model from learning each figure twelve times (Boulanger-Lewandowski et al. 2012 did
     the same with C major and C minor); the sampler moves a finished piece to the key that was asked for.
     """
+    mood = piece.mood if piece.mood_confidence >= mood_confidence else None
     key, _ = estimate_key(piece.score.notes)
     score = transpose(piece.score, shift_to_tonic(-key.tonic))
     tokens = encode(score)
-    return Example(tokens, conditions(tokens, mood=piece.mood, mode=key.mode, tempo_bpm=score.tempo_bpm))
+    return Example(tokens, conditions(tokens, mood=mood, mode=key.mode, tempo_bpm=score.tempo_bpm))
 
 
 def shift_to_tonic(semitones: int) -> int:

@@ -23,6 +23,7 @@ from trainer.baselines import NGram
 from trainer.config import TrainConfig
 from trainer.dataset import Example, to_example, usual_pitch_run
 from trainer.loop import Trained, evaluate
+from trainer.originality import build_index
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,15 @@ class Corpora:
     valid: list[Example]
     test: list[Example]
     description: dict[str, Any]
+    train_pieces: list[Piece]  # what `train` was made of, for the originality index
 
 
-def prepare(folder: Path) -> Corpora:
+def prepare(folder: Path, mood_confidence: float = 0.0) -> Corpora:
     """Load a corpus, split it by composer, and turn each side into examples.
+
+    Args:
+        folder: made by `./run data`.
+        mood_confidence: see `TrainConfig`.
 
     Raises:
         SetupProblem: the folder holds no corpus, or too few composers for three sides.
@@ -50,8 +56,10 @@ def prepare(folder: Path) -> Corpora:
             f"The corpus in {folder} has {len(pieces)} pieces, too few composers to train on some and test on others: "
             "add more with ./run data add."
         )
-    train, valid, test = ([to_example(piece) for piece in side] for side in (split.train, split.valid, split.test))
-    return Corpora(train, valid, test, _describe(pieces, train, valid, test))
+    train, valid, test = (
+        [to_example(piece, mood_confidence) for piece in side] for side in (split.train, split.valid, split.test)
+    )
+    return Corpora(train, valid, test, _describe(pieces, train, valid, test), split.train)
 
 
 def _describe(pieces: list[Piece], train: list[Example], valid: list[Example], test: list[Example]) -> dict[str, Any]:
@@ -111,6 +119,9 @@ def finish(
         "revision": _revision(),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
     }
+    log.info("Indexing the training pieces, so that copies are noticed.")
+    # Before the checkpoint, so that a complete one always has its index.
+    build_index(corpora.train_pieces).save(out)
     save_checkpoint(out, trained.model, sidecar)
     _smoke_test(out)
 
