@@ -106,7 +106,7 @@ def _add(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=options.json) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=options.json, transient=True) as bar:
         task = bar.add_task(f"Fetching {options.name}", total=None)
         offers = fetch(
             source(options.name),
@@ -130,7 +130,7 @@ def _sources(_: argparse.Namespace) -> None:
 def _import(options: argparse.Namespace, offers: Sequence[Offer]) -> None:
     """Add with a progress bar, and say what became of each file."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=options.json) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=options.json, transient=True) as bar:
         task = bar.add_task("Reading MIDI", total=len(offers))
         added = add(options.corpus, offers, progress=lambda: bar.advance(task))
     if options.json:
