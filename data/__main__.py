@@ -16,6 +16,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -106,7 +107,7 @@ def _add(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=options.json, transient=True) as bar:
+    with _progress(*columns, options=options) as bar:
         task = bar.add_task(f"Fetching {options.name}", total=None)
         offers = fetch(
             source(options.name),
@@ -130,7 +131,7 @@ def _sources(_: argparse.Namespace) -> None:
 def _import(options: argparse.Namespace, offers: Sequence[Offer]) -> None:
     """Add with a progress bar, and say what became of each file."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=options.json, transient=True) as bar:
+    with _progress(*columns, options=options) as bar:
         task = bar.add_task("Reading MIDI", total=len(offers))
         added = add(options.corpus, offers, progress=lambda: bar.advance(task))
     if options.json:
@@ -143,6 +144,12 @@ def _import(options: argparse.Namespace, offers: Sequence[Offer]) -> None:
         )
     else:
         _show_added(added, options.corpus)
+
+
+def _progress(*columns: ProgressColumn, options: argparse.Namespace) -> Progress:
+    """A bar on a terminal; nothing where a program or a file listens."""
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=options.json or not console.is_terminal, transient=True)
 
 
 def _show_added(added: Added, folder: Path) -> None:
