@@ -7,13 +7,17 @@ import contextlib
 import logging
 import shutil
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 from bot.history import History
 from bot.quota import Limits
 from bot.settings import Settings
 from bot.studio import Studio
+from data.errors import MusicLSTMError
 from engine.errors import StorageProblem
+
+_log = logging.getLogger(__name__)
 
 _MAKING = "making-"  # folders of unfinished files, one for each process
 
@@ -49,12 +53,26 @@ async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
                 queue_limit=settings.slots,
             )
             studio = Studio(engine, history, pieces_dir=settings.pieces_dir, limits=limits)
+            upkeep = asyncio.create_task(_keep_tidy(studio, settings))
             try:
                 yield studio
             finally:
+                upkeep.cancel()
+                await asyncio.wait({upkeep})
                 await studio.aclose()
         finally:
             await asyncio.to_thread(shutil.rmtree, making, ignore_errors=True)
+
+
+async def _keep_tidy(studio: Studio, settings: Settings) -> None:
+    """At the start and every hour after it."""
+    keep_for = timedelta(days=settings.retention_days) if settings.retention_days else None
+    while True:
+        try:
+            await studio.tidy(keep_for=keep_for, budget_bytes=settings.sounds_mb * 1_000_000)
+        except (MusicLSTMError, OSError):
+            _log.exception("tidying up failed; it is tried again in an hour")
+        await asyncio.sleep(3600.0)
 
 
 def _making_folder(pieces_dir: Path, history: History) -> Path:

@@ -86,6 +86,11 @@ class PieceFolder:
         """Where the files of that name are, or would be."""
         return Files(self.path / f"{name}.mid", self.path / f"{name}.wav", self.path / f"{name}.png")
 
+    def piece(self, record: Record, name: str | None = None) -> Piece:
+        """The finished piece of a record; its files have another name than its id when it was made again otherwise."""
+        files = self.files(name or record.id)
+        return Piece(record=record, midi=files.midi, wav=files.wav, png=files.png)
+
     def keep(self, composition: Composition, name: str) -> Result:
         """Take the files of a finished piece into the folder and measure them.
 

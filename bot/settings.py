@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     guild_waiting: int = Field(default=40, ge=1, description="Unfinished pieces that one server may have at once.")
     user_per_hour: int = Field(default=60, ge=1, description="Pieces that one person may ask for in an hour.")
     guild_per_hour: int = Field(default=600, ge=1, description="Pieces that one server may ask for in an hour.")
+    retention_days: int = Field(
+        default=0, ge=0, description="Pieces older than so many days are forgotten, except favourites; 0 keeps all."
+    )
+    sounds_mb: int = Field(
+        default=2048, ge=0, description="Megabytes of sound that are kept; older ones are made again when asked for."
+    )
 
 
 def load_settings(env_file: Path | None = ROOT / ".env") -> Settings:

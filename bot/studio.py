@@ -8,61 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import logging
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
-from bot.errors import Cancelled, NotAllowed, NotFound, Unexpected
-from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester, Result, State
+from bot.errors import NotAllowed, NotFound
+from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester, State
+from bot.library import Library
 from bot.pieces import Piece, PieceFolder, Remade, notes_digest
-from bot.quota import Limits, Quota, group_of
+from bot.quota import Limits, Quota
 from bot.surely import surely
-from bot.turns import Pace, Ticket, Turns
-from data.errors import MusicLSTMError
+from bot.turns import Pace, Turns
+from bot.upkeep import Tidied, tidy
+from bot.workshop import Update, UpdateCallback, Workshop
 from data.moods import Mood
-from engine.errors import EngineClosed, InvalidRequest
-from engine.types import ComposeRequest, Composition, Engine, Progress, Stage
+from engine.errors import InvalidRequest
+from engine.types import ComposeRequest, Engine
 
 __all__ = ["Limits", "Piece", "Remade", "Studio", "Update", "UpdateCallback"]
 
-_log = logging.getLogger(__name__)
-
 _PACE_PIECES = 20  # finished pieces that the estimates start from: a few minutes' worth, so of this machine and model
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """How far a piece is, for showing to the one who waits.
-
-    Attributes:
-        record: the request (its id, who asked …).
-        stage: QUEUED, SAMPLING or RENDERING.
-        done: QUEUED: pieces ahead of this one. SAMPLING: notes written. RENDERING: percent.
-        total: QUEUED: the same as `done`. SAMPLING: notes asked for. RENDERING: 100.
-        remaining_s: estimated seconds until the piece is complete, from measured speeds; None while nothing is known.
-    """
-
-    record: Record
-    stage: Stage
-    done: int
-    total: int
-    remaining_s: float | None
-
-
-UpdateCallback = Callable[[Update], None]  # called on the event loop's thread; must return at once and not raise
-
-_Tell = Callable[[Stage, int, int, float | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A piece on its way through the queue and the engine."""
-
-    record: Record
-    ticket: Ticket
-    tell: _Tell
 
 
 class Studio:
@@ -77,15 +43,14 @@ class Studio:
 
     def __init__(self, engine: Engine, history: History, *, pieces_dir: Path, limits: Limits) -> None:
         self.history = history
-        self._engine = engine
+        self.library = Library(history)
         self._folder = PieceFolder(pieces_dir)
         self._pace = Pace()
         self._turns = Turns(limits.slots, self._pace)
         self._quota = Quota(limits, self._turns, history)
+        self._workshop = Workshop(engine, history, self._folder, self._turns)
         self._admission = asyncio.Lock()
-        self._making: dict[str, asyncio.Task[Piece]] = {}
         self._remaking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self._closing = False
 
     @property
     def waiting(self) -> int:
@@ -113,22 +78,22 @@ class Studio:
             RenderFailed, SetupProblem, Unexpected: it failed; history has the sentence.
         """
         async with self._admission:  # so that two wishes at once cannot both be the last that is allowed
-            self._check_open()
+            self._workshop.check_open()
             await self._quota.check(requester)
             try:
                 record = await surely(self.history.add(request, requester, private=private, origin=origin))
             except asyncio.CancelledError:
                 await surely(self.history.finish(request.id, State.CANCELLED))
                 raise
-            job = self._enter(record, requester, progress)
-        return await self._see_through(job)
+            job = self._workshop.enter(record, requester, progress)
+        return await self._workshop.finish(job)
 
     async def resume(self, record: Record, progress: UpdateCallback | None = None) -> Piece:
         """Go on with a request that `recover` returned: finish it, or find it already made. Raises as `compose`."""
         files = self._folder.files(record.id)
         if record.result is not None and await asyncio.to_thread(files.match, record.result):
-            return self._piece(await self.history.start(record.id))
-        return await self._see_through(self._enter(record, record.requester, progress))
+            return self._folder.piece(await self.history.start(record.id))
+        return await self._workshop.finish(self._workshop.enter(record, record.requester, progress))
 
     async def set_message(self, piece_id: str, message: MessageRef) -> None:
         """Remember the message that announces a piece, as soon as it exists: a restart goes on by editing it."""
@@ -198,7 +163,7 @@ class Studio:
         record = await self.find(piece_id, viewer)
         files = self._folder.files(record.id)
         if record.result is not None and await asyncio.to_thread(files.match, record.result):
-            return self._piece(record)
+            return self._folder.piece(record)
         return (await self.remake(piece_id, viewer)).piece
 
     async def hand_over(self, piece: Piece, folder: Path, stem: str) -> Piece:
@@ -226,20 +191,17 @@ class Studio:
             raise InvalidRequest(
                 "id", f"Piece {record.id} was never finished ({record.state}), so there is none to show."
             )
-        self._check_open()
+        self._workshop.check_open()
         self._quota.check_now(viewer or record.requester)
-        again = f"{record.id}-again"
+        again = _again(record.id)
         async with self._remaking.setdefault(record.id, asyncio.Lock()):
-            job = self._enter(record, viewer or record.requester, progress)
-            try:
-                composition, result = await self._make(job, again)
-            finally:
-                self._turns.leave(job.ticket)
+            job = self._workshop.enter(record, viewer or record.requester, progress)
+            composition, result = await self._workshop.make_again(job, again)
             same = (result.midi_sha256, result.wav_sha256) == (original.midi_sha256, original.wav_sha256)
             if same:
                 await asyncio.to_thread(self._folder.rename, again, record.id)
         return Remade(
-            piece=self._piece(record, name=record.id if same else again),
+            piece=self._folder.piece(record, name=record.id if same else again),
             same_notes=notes_digest(composition.score) == original.notes_sha256,
             same_sound=result.wav_sha256 == original.wav_sha256,
             checkpoint_id=composition.checkpoint_id,
@@ -263,11 +225,43 @@ class Studio:
         record = await self.find(piece_id, None if moderator else by)
         if record.requester.person != by.person and not moderator:
             raise NotAllowed("Only the person who asked for a piece, or a moderator, can cancel it.")
-        task = self._making.get(record.id)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
-        return await self._forsake(record)
+        await self._workshop.stop(record.id)
+        return await self._workshop.forsake(record)
+
+    async def delete(self, piece_id: str, by: Requester, *, moderator: bool = False) -> Record:
+        """Forget a piece: its record, its files, its place among favourites. One in the making is cancelled first.
+
+        Args:
+            piece_id: as typed.
+            by: its requester, or anybody who is a `moderator`.
+            moderator: whether `by` may act for others, as judged by the front end.
+
+        Returns:
+            what was forgotten: its message can be deleted too.
+
+        Raises:
+            NotFound: no such piece.
+            NotAllowed: it is somebody else's.
+        """
+        record = await self.find(piece_id, None if moderator else by)
+        if record.requester.person != by.person and not moderator:
+            raise NotAllowed("Only the person who asked for a piece, or a moderator, can delete it.")
+        await self._erase(record)
+        return record
+
+    async def _erase(self, record: Record) -> None:
+        await self._workshop.stop(record.id)
+        await surely(self.history.delete(record.id))
+        for name in (record.id, _again(record.id)):
+            await asyncio.to_thread(self._folder.remove, name)
+
+    def queue(self, viewer: Requester) -> list[Update]:
+        """How far the viewer's own pieces are that wait or are in the making, the oldest first."""
+        return self._workshop.in_the_making(viewer.person)
+
+    async def tidy(self, *, keep_for: timedelta | None, budget_bytes: int) -> Tidied:
+        """Forget and delete what nobody needs any more; see `bot.upkeep.tidy`."""
+        return await tidy(self.history, self._folder, keep_for=keep_for, budget_bytes=budget_bytes)
 
     async def recover(self, front_end: FrontEnd) -> list[Record]:
         """At start-up: what processes that died left unfinished. Nothing stays running for ever.
@@ -291,105 +285,9 @@ class Studio:
 
     async def aclose(self) -> None:
         """Stop what runs (it is recovered at the next start), close the engine. Safe to call twice."""
-        self._closing = True
-        for task in self._making.values():
-            task.cancel()
-        if self._making:
-            await asyncio.wait(self._making.values())
-        await self._engine.aclose()
-
-    def _check_open(self) -> None:
-        if self._closing:
-            raise EngineClosed("The bot is stopping; try again in a minute.")
-
-    def _enter(self, record: Record, requester: Requester, progress: UpdateCallback | None) -> _Job:
-        tell = _teller(record, progress)
-        ticket = self._turns.enter(
-            person=requester.person,
-            group=group_of(requester),
-            notes=record.request.length_notes,
-            on_place=lambda ahead, remaining_s: tell(Stage.QUEUED, ahead, ahead, remaining_s),
-        )
-        return _Job(record, ticket, tell)
-
-    async def _see_through(self, job: _Job) -> Piece:
-        """Make the piece of a request that is QUEUED, and keep its history true whatever happens."""
-        record = job.record
-        task = asyncio.create_task(self._work(job), name=f"piece {record.id}")
-        self._making[record.id] = task
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            task.cancel()
-            await surely(_ended(task))
-            if not self._closing:
-                await surely(self._forsake(record))
-            raise
-        finally:
-            del self._making[record.id]
-            self._turns.leave(job.ticket)
-        if not task.cancelled():
-            return task.result()
-        if self._closing:
-            raise EngineClosed("The bot is stopping; your piece will be finished when it is back.")
-        await surely(self._forsake(record))
-        raise Cancelled(f"Piece {record.id} was cancelled.")
-
-    async def _work(self, job: _Job) -> Piece:
-        piece_id = job.record.id
-        try:
-            await job.ticket.turn
-            await surely(self.history.start(piece_id))
-            _, result = await self._make(job, piece_id)
-            return self._piece(await surely(self.history.made(piece_id, result)))
-        except MusicLSTMError as error:
-            if not (self._closing and isinstance(error, EngineClosed)):
-                await surely(self.history.finish(piece_id, State.FAILED, error=str(error)))
-            raise
-        except Exception as error:
-            _log.exception("piece %s failed", piece_id)
-            sentence = f"Something unexpected went wrong; the log has the details under {piece_id}."
-            await surely(self.history.finish(piece_id, State.FAILED, error=sentence))
-            raise Unexpected(sentence) from error
-
-    async def _make(self, job: _Job, name: str) -> tuple[Composition, Result]:
-        """Wait for the turn, let the engine compose, and keep the files under `name`."""
-
-        def relay(step: Progress) -> None:
-            job.tell(step.stage, step.done, step.total, self._turns.remaining_s(job.ticket))
-
-        await job.ticket.turn
-        composition = await self._engine.compose(job.record.request, relay)
-        result = await asyncio.to_thread(self._folder.keep, composition, name)
-        self._turns.made(job.ticket)
-        return composition, result
-
-    async def _forsake(self, record: Record) -> Record:
-        """Nobody wants the piece any more; one that was already finished stays as it was."""
-        now = await self.history.finish(record.id, State.CANCELLED)
-        if now.state is State.CANCELLED:
-            await asyncio.to_thread(self._folder.remove, record.id)
-        return now
-
-    def _piece(self, record: Record, name: str | None = None) -> Piece:
-        files = self._folder.files(name or record.id)
-        return Piece(record=record, midi=files.midi, wav=files.wav, png=files.png)
+        await self._workshop.aclose()
 
 
-async def _ended(task: asyncio.Task[Piece]) -> None:
-    """Wait until it is done; what it says is of no interest any more."""
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()
-
-
-def _teller(record: Record, progress: UpdateCallback | None) -> _Tell:
-    def tell(stage: Stage, done: int, total: int, remaining_s: float | None) -> None:
-        if progress is None:
-            return
-        try:
-            progress(Update(record, stage, done, total, remaining_s))
-        except Exception:
-            _log.exception("showing the progress of piece %s failed", record.id)  # showing must not stop the work
-
-    return tell
+def _again(piece_id: str) -> str:
+    """The name of the files of a piece that was made a second time and came out differently."""
+    return f"{piece_id}-again"

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiosqlite
 
-from bot.errors import HistoryProblem
+from bot.errors import HistoryProblem, NotFound
 from bot.history.migrate import migrate
 from bot.history.records import MessageRef, Origin, Record, Requester, Result, State
 from bot.history.rows import record_of, request_columns, result_columns, to_text
@@ -27,7 +27,7 @@ from data.moods import Mood
 from engine.types import ComposeRequest
 
 _UNFINISHED = "state IN ('queued', 'running')"
-_SELECT = "SELECT * FROM requests LEFT JOIN results ON results.request_id = requests.id"
+_SELECT = "SELECT requests.*, results.* FROM requests LEFT JOIN results ON results.request_id = requests.id"
 
 
 def utc_now() -> datetime:
@@ -107,6 +107,15 @@ class History:
         except sqlite3.Error as error:
             raise HistoryProblem(f"The history {self.path} cannot be read: {error}.") from error
 
+    async def records(self, tail: str, values: Mapping[str, Any]) -> list[Record]:
+        """The requests that the end of a SELECT statement chooses: its joins, conditions, order and limit."""
+        return [record_of(row) for row in await self.rows(f"{_SELECT} {tail}", values)]
+
+    async def write(self, sql: str, values: Mapping[str, Any]) -> int:
+        """Run one writing statement; returns how many rows it changed."""
+        async with self.transaction() as db:
+            return (await db.execute(sql, dict(values))).rowcount
+
     async def add(
         self, request: ComposeRequest, requester: Requester, *, private: bool = False, origin: Origin | None = None
     ) -> Record:
@@ -124,15 +133,15 @@ class History:
             "relation": origin.relation if origin else None,
             "state": State.QUEUED,
             "session_id": self._session.id,
-            "created_at": self._now(),
+            "created_at": self.now_text(),
         }
-        await self._insert("requests", columns)
+        await self.write(_insert_sql("requests", columns), columns)
         return await self._existing(request.id)
 
     async def start(self, piece_id: str) -> Record:
         """QUEUED -> RUNNING."""
         sql = "UPDATE requests SET state = 'running', started_at = :now WHERE id = :id AND state = 'queued'"
-        return await self._update(piece_id, sql, {"now": self._now()})
+        return await self._update(piece_id, sql, {"now": self.now_text()})
 
     async def made(self, piece_id: str, result: Result) -> Record:
         """Keep the facts of the finished piece; it stays RUNNING until it is delivered."""
@@ -140,13 +149,13 @@ class History:
         async with self.transaction() as db:
             await db.execute("DELETE FROM results WHERE request_id = ?", (piece_id,))
             await db.execute(_insert_sql("results", columns), columns)
-            await db.execute("UPDATE requests SET made_at = ? WHERE id = ?", (self._now(), piece_id))
+            await db.execute("UPDATE requests SET made_at = ? WHERE id = ?", (self.now_text(), piece_id))
         return await self._existing(piece_id)
 
     async def finish(self, piece_id: str, state: State, *, error: str = "") -> Record:
         """Reach a final state. A request that already reached one keeps it."""
         sql = f"UPDATE requests SET state = :state, error = :error, finished_at = :now WHERE id = :id AND {_UNFINISHED}"  # noqa: S608 - a constant
-        return await self._update(piece_id, sql, {"state": state, "error": error, "now": self._now()})
+        return await self._update(piece_id, sql, {"state": state, "error": error, "now": self.now_text()})
 
     async def set_message(self, piece_id: str, message: MessageRef) -> Record:
         """Remember which message announces the piece, so that it can be edited after a restart."""
@@ -155,8 +164,8 @@ class History:
 
     async def get(self, piece_id: str) -> Record | None:
         """The request of that id, or None."""
-        rows = await self.rows(f"{_SELECT} WHERE id = :id", {"id": piece_id})
-        return record_of(rows[0]) if rows else None
+        found = await self.records("WHERE requests.id = :id", {"id": piece_id})
+        return found[0] if found else None
 
     async def newest(
         self,
@@ -191,8 +200,7 @@ class History:
             before=before,
             since=since,
         )
-        sql = f"{_SELECT} WHERE {where} ORDER BY number DESC LIMIT :limit"
-        return [record_of(row) for row in await self.rows(sql, {**values, "limit": limit})]
+        return await self.records(f"WHERE {where} ORDER BY number DESC LIMIT :limit", {**values, "limit": limit})
 
     async def count(
         self,
@@ -227,22 +235,22 @@ class History:
         sql = f"UPDATE requests SET state = 'queued', session_id = :session WHERE id = :id AND {_UNFINISHED}"  # noqa: S608 - a constant
         return await self._update(piece_id, sql, {"session": self._session.id})
 
+    async def delete(self, piece_id: str) -> None:
+        """Forget a request and everything that hangs on it."""
+        await self.write("DELETE FROM requests WHERE id = :id", {"id": piece_id})
+
     async def _existing(self, piece_id: str) -> Record:
         record = await self.get(piece_id)
         if record is None:
-            raise HistoryProblem(f"The history {self.path} has lost the piece {piece_id}.")
+            raise NotFound(f"Piece {piece_id} has been deleted.")
         return record
 
     async def _update(self, piece_id: str, sql: str, values: Mapping[str, Any]) -> Record:
-        async with self.transaction() as db:
-            await db.execute(sql, {**values, "id": piece_id})
+        await self.write(sql, {**values, "id": piece_id})
         return await self._existing(piece_id)
 
-    async def _insert(self, table: str, columns: Mapping[str, Any]) -> None:
-        async with self.transaction() as db:
-            await db.execute(_insert_sql(table, columns), columns)
-
-    def _now(self) -> str:
+    def now_text(self) -> str:
+        """The time as the database keeps it."""
         return to_text(self.clock())
 
 

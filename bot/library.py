@@ -1,0 +1,99 @@
+"""What people do with pieces once they are made: favourites, a server's best, where a piece came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.history import History, Record, Requester
+from bot.history.rows import to_text
+
+_ANCESTORS_MAX = 50  # a chain that is longer is cut: nobody reads further
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A piece and how many people have it among their favourites."""
+
+    record: Record
+    favourites: int
+
+
+class Library:
+    """Favourites and lineage, in the history's database.
+
+    Args:
+        history: open.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    async def set_favourite(self, record: Record, by: Requester, *, on: bool = True) -> int:
+        """Put a piece among somebody's favourites, or take it out; twice is once.
+
+        Returns:
+            how many people have it among theirs now.
+        """
+        values = {"person": by.person, "id": record.id, "now": self._history.now_text()}
+        sql = (
+            "INSERT OR IGNORE INTO favourites (person, request_id, created_at) VALUES (:person, :id, :now)"
+            if on
+            else "DELETE FROM favourites WHERE person = :person AND request_id = :id"
+        )
+        await self._history.write(sql, values)
+        return await self.favourite_count(record)
+
+    async def is_favourite(self, record: Record, of: Requester) -> bool:
+        """Whether the piece is among that person's favourites."""
+        sql = "SELECT 1 FROM favourites WHERE person = :person AND request_id = :id"
+        return bool(await self._history.rows(sql, {"person": of.person, "id": record.id}))
+
+    async def favourite_count(self, record: Record) -> int:
+        """How many people have the piece among their favourites."""
+        rows = await self._history.rows("SELECT count(*) FROM favourites WHERE request_id = :id", {"id": record.id})
+        return int(rows[0][0])
+
+    async def favourites(self, of: Requester, *, offset: int = 0, limit: int = 10) -> list[Record]:
+        """Somebody's favourites, the latest first; pieces that their author has made private since are left out."""
+        return await self._history.records(
+            "JOIN favourites ON favourites.request_id = requests.id AND favourites.person = :person "
+            "WHERE (private = 0 OR requests.person = :person) "
+            "ORDER BY favourites.created_at DESC, number DESC LIMIT :limit OFFSET :offset",
+            {"person": of.person, "limit": limit, "offset": offset},
+        )
+
+    async def top(self, guild_id: str, *, since: datetime | None = None, limit: int = 10) -> list[Ranked]:
+        """A server's public pieces that most people have among their favourites, the best first.
+
+        Args:
+            guild_id: the server in which the pieces were made.
+            since: only pieces asked for at or after this time.
+            limit: at most this many.
+        """
+        rows = await self._history.rows(
+            "SELECT request_id, count(*) AS favourites FROM favourites JOIN requests ON requests.id = request_id "
+            "WHERE guild_id = :guild AND private = 0 AND requests.created_at >= :since "
+            "GROUP BY request_id ORDER BY favourites DESC, number DESC LIMIT :limit",
+            {"guild": guild_id, "since": to_text(since) if since else "", "limit": limit},
+        )
+        ranked = [(await self._history.get(row["request_id"]), int(row["favourites"])) for row in rows]
+        return [Ranked(record, count) for record, count in ranked if record is not None]
+
+    async def lineage(self, record: Record) -> list[Record]:
+        """The pieces that this one came out of, the oldest first, itself not included."""
+        chain: list[Record] = []
+        origin = record.origin
+        while origin is not None and len(chain) < _ANCESTORS_MAX:
+            parent = await self._history.get(origin.parent_id)
+            if parent is None:
+                break
+            chain.append(parent)
+            origin = parent.origin
+        return chain[::-1]
+
+    async def offspring(self, record: Record, *, limit: int = 25) -> list[Record]:
+        """The pieces that came directly out of this one, the oldest first; private ones are left out."""
+        return await self._history.records(
+            "WHERE parent_id = :id AND private = 0 ORDER BY number LIMIT :limit", {"id": record.id, "limit": limit}
+        )

@@ -1,0 +1,85 @@
+"""Keeping the disk in bounds: pieces past their time, sounds over the budget, files that belong to nothing.
+
+A sound that was deleted is made again, bit for bit, when somebody asks for it; its request, MIDI and picture stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.history import History
+from bot.history.rows import to_text
+from bot.pieces import PieceFolder
+
+_log = logging.getLogger(__name__)
+
+_FRESH_S = 3600.0  # younger files are left alone: somebody may be sending them
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """What was done: pieces forgotten, sounds and stray files deleted."""
+
+    pieces: int
+    files: int
+
+
+async def tidy(history: History, folder: PieceFolder, *, keep_for: timedelta | None, budget_bytes: int) -> Tidied:
+    """Forget and delete what nobody needs.
+
+    Args:
+        history: open.
+        folder: of the pieces' files.
+        keep_for: finished pieces older than this are forgotten, except anybody's favourites; None keeps all.
+        budget_bytes: the oldest sounds go until the rest fits.
+
+    Raises:
+        HistoryProblem: the database cannot be written.
+    """
+    forgotten = []
+    if keep_for is not None:
+        rows = await history.rows(
+            "SELECT id FROM requests WHERE finished_at IS NOT NULL AND created_at < :limit "
+            "AND id NOT IN (SELECT request_id FROM favourites)",
+            {"limit": to_text(history.clock() - keep_for)},
+        )
+        forgotten = [row["id"] for row in rows]
+        for piece_id in forgotten:
+            await history.delete(piece_id)
+            await asyncio.to_thread(folder.remove, piece_id)
+    known = {row["id"]: row["state"] for row in await history.rows("SELECT id, state FROM requests", {})}
+    unfinished = {piece_id for piece_id, state in known.items() if state in {"queued", "running"}}
+    files = await asyncio.to_thread(_delete, folder, set(known), unfinished, budget_bytes)
+    if forgotten or files:
+        _log.info("forgot %d pieces past their time, deleted %d files", len(forgotten), files)
+    return Tidied(len(forgotten), files)
+
+
+def _delete(folder: PieceFolder, known: set[str], unfinished: set[str], budget_bytes: int) -> int:
+    oldest_first = []
+    deleted = total = 0
+    for path in folder.path.glob("*.*"):
+        try:
+            facts = path.stat()
+        except OSError:  # gone meanwhile
+            continue
+        piece_id = path.stem.removesuffix("-again")
+        fresh = time.time() - facts.st_mtime < _FRESH_S
+        if piece_id not in known and not fresh:
+            path.unlink(missing_ok=True)
+            deleted += 1
+        elif path.suffix == ".wav":
+            total += facts.st_size
+            if piece_id not in unfinished and not fresh:
+                oldest_first.append((facts.st_mtime, facts.st_size, path))
+    for _, size, path in sorted(oldest_first):
+        if total <= budget_bytes:
+            break
+        path.unlink(missing_ok=True)
+        total -= size
+        deleted += 1
+    return deleted

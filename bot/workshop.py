@@ -1,0 +1,209 @@
+"""Where pieces are made: a turn in the queue, the engine, the files; history follows each step."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.errors import Cancelled, NotFound, Unexpected
+from bot.history import History, Record, Requester, Result, State
+from bot.pieces import Piece, PieceFolder
+from bot.quota import group_of
+from bot.surely import surely
+from bot.turns import Ticket, Turns
+from data.errors import MusicLSTMError
+from engine.errors import EngineClosed
+from engine.types import Composition, Engine, Progress, Stage
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How far a piece is, for showing to the one who waits.
+
+    Attributes:
+        record: the request (its id, who asked …).
+        stage: QUEUED, SAMPLING or RENDERING.
+        done: QUEUED: pieces ahead of this one. SAMPLING: notes written. RENDERING: percent.
+        total: QUEUED: the same as `done`. SAMPLING: notes asked for. RENDERING: 100.
+        remaining_s: estimated seconds until the piece is complete, from measured speeds; None while nothing is known.
+    """
+
+    record: Record
+    stage: Stage
+    done: int
+    total: int
+    remaining_s: float | None
+
+
+UpdateCallback = Callable[[Update], None]  # called on the event loop's thread; must return at once and not raise
+
+
+@dataclass(slots=True)
+class Job:
+    """A piece on its way through the queue and the engine. Made by `Workshop.enter`."""
+
+    record: Record
+    ticket: Ticket
+    progress: UpdateCallback | None
+    task: asyncio.Task[Piece] | None = None
+    latest: Update | None = None
+
+    def tell(self, stage: Stage, done: int, total: int, remaining_s: float | None) -> None:
+        """Report how far it is."""
+        self.latest = Update(self.record, stage, done, total, remaining_s)
+        if self.progress is None:
+            return
+        try:
+            self.progress(self.latest)
+        except Exception:  # showing must not stop the work
+            _log.exception("showing the progress of piece %s failed", self.record.id)
+
+
+class Workshop:
+    """Makes pieces in fair order, and keeps their history true whatever happens.
+
+    Args:
+        engine: composes; closed by `aclose`.
+        history: open.
+        folder: of the pieces' files.
+        turns: who is next.
+    """
+
+    def __init__(self, engine: Engine, history: History, folder: PieceFolder, turns: Turns) -> None:
+        self._engine = engine
+        self._history = history
+        self._folder = folder
+        self._turns = turns
+        self._jobs: dict[str, Job] = {}  # by piece id: those of `finish`, whose history is being written
+        self._closing = False
+
+    def check_open(self) -> None:
+        """Whether pieces are still taken.
+
+        Raises:
+            EngineClosed: no, the program is stopping.
+        """
+        if self._closing:
+            raise EngineClosed("The bot is stopping; try again in a minute.")
+
+    def enter(self, record: Record, requester: Requester, progress: UpdateCallback | None) -> Job:
+        """Queue a piece up; `finish` or `make_again` has to follow at once."""
+        ticket = self._turns.enter(
+            person=requester.person,
+            group=group_of(requester),
+            notes=record.request.length_notes,
+            on_place=lambda ahead, remaining_s: job.tell(Stage.QUEUED, ahead, ahead, remaining_s),
+        )
+        job = Job(record, ticket, progress)
+        return job
+
+    async def finish(self, job: Job) -> Piece:
+        """Make the piece of a request that is QUEUED. Raises as `Studio.compose`."""
+        record = job.record
+        job.task = task = asyncio.create_task(self._work(job), name=f"piece {record.id}")
+        self._jobs[record.id] = job
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            await surely(_ended(task))
+            if not self._closing:
+                await surely(self.forsake(record))
+            raise
+        finally:
+            del self._jobs[record.id]
+            self._turns.leave(job.ticket)
+        if not task.cancelled():
+            return task.result()
+        if self._closing:
+            raise EngineClosed("The bot is stopping; your piece will be finished when it is back.")
+        await surely(self.forsake(record))
+        raise Cancelled(f"Piece {record.id} was cancelled.")
+
+    async def make_again(self, job: Job, name: str) -> tuple[Composition, Result]:
+        """Make the piece of a request that was finished before; its files are kept under `name`, history is not told.
+
+        Raises:
+            EngineClosed, RenderFailed, SetupProblem, Unexpected: it failed.
+        """
+        try:
+            return await self._make(job, name)
+        except MusicLSTMError:
+            raise
+        except Exception as error:
+            raise self._unexpected(job, error) from error
+        finally:
+            self._turns.leave(job.ticket)
+
+    async def stop(self, piece_id: str) -> None:
+        """Cancel the work on a piece, wherever it is, and wait until it has stopped."""
+        job = self._jobs.get(piece_id)
+        if job is not None and job.task is not None:
+            job.task.cancel()
+            await asyncio.wait({job.task})
+
+    async def forsake(self, record: Record) -> Record:
+        """Nobody wants the piece any more; one that was already finished, or deleted, stays as it is."""
+        try:
+            record = await self._history.finish(record.id, State.CANCELLED)
+        except NotFound:
+            return record
+        if record.state is State.CANCELLED:
+            await asyncio.to_thread(self._folder.remove, record.id)
+        return record
+
+    def in_the_making(self, person: str) -> list[Update]:
+        """The latest news of each piece of that person that waits or is being made, the oldest first."""
+        latest = [job.latest or Update(job.record, Stage.QUEUED, 0, 0, None) for job in self._jobs.values()]
+        return [update for update in latest if update.record.requester.person == person]
+
+    async def aclose(self) -> None:
+        """Stop all work, leaving it unfinished in history, and close the engine. Safe to call twice."""
+        self._closing = True
+        tasks = {job.task for job in self._jobs.values() if job.task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._engine.aclose()
+
+    async def _work(self, job: Job) -> Piece:
+        piece_id = job.record.id
+        try:
+            await job.ticket.turn
+            await surely(self._history.start(piece_id))
+            _, result = await self._make(job, piece_id)
+            return self._folder.piece(await surely(self._history.made(piece_id, result)))
+        except MusicLSTMError as error:
+            if not (self._closing and isinstance(error, EngineClosed)):
+                await surely(self._history.finish(piece_id, State.FAILED, error=str(error)))
+            raise
+        except Exception as error:
+            unexpected = self._unexpected(job, error)
+            await surely(self._history.finish(piece_id, State.FAILED, error=str(unexpected)))
+            raise unexpected from error
+
+    async def _make(self, job: Job, name: str) -> tuple[Composition, Result]:
+        def relay(step: Progress) -> None:
+            job.tell(step.stage, step.done, step.total, self._turns.remaining_s(job.ticket))
+
+        await job.ticket.turn
+        composition = await self._engine.compose(job.record.request, relay)
+        result = await asyncio.to_thread(self._folder.keep, composition, name)
+        self._turns.made(job.ticket)
+        return composition, result
+
+    def _unexpected(self, job: Job, error: Exception) -> Unexpected:
+        _log.error("piece %s failed", job.record.id, exc_info=error)
+        return Unexpected(f"Something unexpected went wrong; the log has the details under {job.record.id}.")
+
+
+async def _ended(task: asyncio.Task[Piece]) -> None:
+    """Wait until it is done; what it says is of no interest any more."""
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
