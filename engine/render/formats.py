@@ -20,6 +20,7 @@ import soundfile
 
 from engine.errors import RenderFailed
 from engine.render.audio_file import WavWriter
+from engine.render.tags import Tags, read_tags, set_comments, wav_info
 
 _log = logging.getLogger(__name__)
 
@@ -65,17 +66,21 @@ class Attachment:
         return self.path.read_bytes()
 
 
-def fit(wav: Path, limit_bytes: int, *, title: str = "", recipe: Sequence[str] = ()) -> Attachment:
+def fit(
+    wav: Path, limit_bytes: int, *, title: str = "", recipe: Sequence[str] = (), ogg: bytes | None = None
+) -> Attachment:
     """The best form of a rendered WAV that has at most `limit_bytes`.
 
     Args:
         wav: 44.1 kHz 16-bit stereo, as the renderer writes it.
         limit_bytes: the largest file that can be posted.
-        title: embedded in what is made here.
-        recipe: lines, embedded in what is made here.
+        title: for a WAV that says no title itself.
+        recipe: for a WAV that says no recipe itself.
+        ogg: the OGG Vorbis of the same piece where it was made already.
 
     Returns:
-        the first of WAV, WAV at 32 kHz, FLAC, OGG Vorbis, OGG Vorbis at lower quality that fits.
+        the first of WAV, WAV at 32 kHz, FLAC, OGG Vorbis, OGG Vorbis at lower quality that fits; it carries the title
+        and the recipe of the WAV.
 
     Raises:
         RenderFailed: nothing fits; the sentence says how small it gets.
@@ -85,20 +90,22 @@ def fit(wav: Path, limit_bytes: int, *, title: str = "", recipe: Sequence[str] =
     sound, rate_hz = soundfile.read(wav, dtype="float32", always_2d=True)
     size = f"{_megabytes(wav.stat().st_size)} MB"
     stem = wav.stem
+    tags = read_tags(wav) or Tags(title, tuple(recipe))
     if 44 + len(sound) * _LOW_RATE_HZ // rate_hz * 4 <= limit_bytes:
-        data = encode_wav(resample(sound, rate_hz, _LOW_RATE_HZ), _LOW_RATE_HZ, title, recipe)
+        data = encode_wav(resample(sound, rate_hz, _LOW_RATE_HZ), _LOW_RATE_HZ, tags)
         if len(data) <= limit_bytes:
             return Attachment(
                 f"{stem}-32k.wav", data, None, "wav32", f"The WAV of {size} is too large here, so it is at 32 kHz."
             )
-    data = encode(sound, rate_hz, "FLAC", title, recipe)
+    data = encode(sound, rate_hz, "FLAC", tags)
     if len(data) <= limit_bytes:
         return Attachment(
             f"{stem}.flac", data, None, "flac", f"The WAV of {size} is too large here, so it is a lossless FLAC."
         )
     smallest = len(data)
     for level in (VORBIS_LEVEL, *_LOW_LEVELS):
-        data = encode(sound, rate_hz, "OGG", title, recipe, level)
+        reuse = ogg if level == VORBIS_LEVEL else None
+        data = reuse or encode(sound, rate_hz, "OGG", tags, level)
         smallest = min(smallest, len(data))
         if len(data) <= limit_bytes:
             low = level != VORBIS_LEVEL
@@ -116,42 +123,54 @@ def fit(wav: Path, limit_bytes: int, *, title: str = "", recipe: Sequence[str] =
     )
 
 
-def encode(
-    sound: Audio, rate_hz: int, form: Literal["FLAC", "OGG"], title: str, recipe: Sequence[str], level: float = 0.5
-) -> bytes:
-    """Encode [n, 2] float32 in memory, with title and recipe in its comments."""
-    buffer = io.BytesIO()
-    subtype = "PCM_16" if form == "FLAC" else "VORBIS"
-    with soundfile.SoundFile(
-        buffer, "w", rate_hz, 2, subtype, format=form, compression_level=None if form == "FLAC" else level
-    ) as file:
-        tag(file, title, recipe)
+def encode(sound: Audio, rate_hz: int, form: Literal["FLAC", "OGG"], tags: Tags, level: float = VORBIS_LEVEL) -> bytes:
+    """Encode [n, 2] float32 in memory."""
+    encoder = Encoder(rate_hz, form, tags, level)
+    encoder.write(sound)
+    return encoder.finish()
+
+
+class Encoder:
+    """FLAC or OGG Vorbis, in memory, from sound that arrives in blocks.
+
+    Args:
+        rate_hz: of the sound.
+        form: which format.
+        tags: its comments.
+        level: of Vorbis: libsndfile's scale, 0 best to 1 smallest.
+    """
+
+    def __init__(self, rate_hz: int, form: Literal["FLAC", "OGG"], tags: Tags, level: float = VORBIS_LEVEL) -> None:
+        self._buffer = io.BytesIO()
+        self._file = soundfile.SoundFile(
+            self._buffer,
+            "w",
+            rate_hz,
+            2,
+            "PCM_16" if form == "FLAC" else "VORBIS",
+            format=form,
+            compression_level=None if form == "FLAC" else level,
+        )
+        set_comments(self._file, tags)
+
+    def write(self, sound: Audio) -> None:
+        """Append [n, 2] float32."""
         for start in range(0, len(sound), _BLOCK_FRAMES):
-            file.write(sound[start : start + _BLOCK_FRAMES])
-    return buffer.getvalue()
+            self._file.write(sound[start : start + _BLOCK_FRAMES])
+
+    def finish(self) -> bytes:
+        """The whole file."""
+        self._file.close()
+        return self._buffer.getvalue()
 
 
-def encode_wav(sound: Audio, rate_hz: int, title: str, recipe: Sequence[str]) -> bytes:
-    """A 16-bit WAV in memory, with title and recipe in its INFO list."""
+def encode_wav(sound: Audio, rate_hz: int, tags: Tags) -> bytes:
+    """A 16-bit WAV in memory."""
     buffer = io.BytesIO()
-    writer = WavWriter(buffer, rate_hz, wav_info(title, recipe))
+    writer = WavWriter(buffer, rate_hz, wav_info(tags))
     writer.write(sound)
     writer.finish()
     return buffer.getvalue()
-
-
-def tag(file: soundfile.SoundFile, title: str, recipe: Sequence[str]) -> None:
-    """Set the comments of a FLAC or OGG file that has no samples yet."""
-    if title:
-        file.title = title
-    if recipe:
-        file.comment = "\n".join(recipe)
-    file.software = "MusicLSTM"
-
-
-def wav_info(title: str, recipe: Sequence[str]) -> dict[str, str]:
-    """The RIFF INFO entries of a piece."""
-    return {"INAM": title, "ICMT": "\n".join(recipe), "ISFT": "MusicLSTM"}
 
 
 def resample(sound: Audio, from_hz: int, to_hz: int) -> Audio:

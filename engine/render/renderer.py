@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from data.midi import write_midi
 from data.moods import Mood
@@ -19,15 +20,16 @@ from engine.render import stems
 from engine.render.audio_file import WavWriter, atomic
 from engine.render.bank import default_cache, ensure_bank
 from engine.render.fluidsynth import SAMPLE_RATE_HZ, FluidSynth
-from engine.render.formats import wav_info
-from engine.render.master import Finisher, place
+from engine.render.formats import Encoder
+from engine.render.master import BLOCK_FRAMES, Finisher, place
 from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
 from engine.render.space import CHARACTERS, room
+from engine.render.tags import Tags, midi_texts, wav_info
 
 MAX_DURATION_S = 3600.0  # 635 MB of WAV; 2,000 notes at the slowest tempo can be that long
 MAX_NOTES = 100_000
-_SYNTHESIS_PERCENT = 80
+_SYNTHESIS_PERCENT = 55  # what follows, mostly the encoding, takes the rest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,12 +39,14 @@ class Rendered:
     Attributes:
         midi: a Standard MIDI File.
         wav: 44.1 kHz 16-bit stereo; the caller owns it.
-        roll_png: a piano-roll picture.
+        ogg: the same as OGG Vorbis, which every player in a browser or a telephone takes; about 1 MB a minute.
+        roll_png: piano roll and spectrum.
         duration_s: of the WAV, its tail included.
     """
 
     midi: bytes
     wav: Path
+    ogg: bytes
     roll_png: bytes
     duration_s: float
 
@@ -107,35 +111,57 @@ class Renderer:
         report = _Report(progress)
         space = space or DEFAULT_SPACES[mood]
         character = CHARACTERS[space]
-        midi = write_midi(score, title=title, texts=recipe)
+        tags = Tags(title, tuple(recipe))
+        midi = write_midi(score, title=title, texts=midi_texts(recipe))
         frames = round((score.duration_s + character.tail_s) * SAMPLE_RATE_HZ)
-        end_s = frames / SAMPLE_RATE_HZ
-        end_tick = round(end_s * score.tempo_bpm / 60 * stems.ticks_per_beat(midi))
         sound = np.empty((2, frames), np.float32)
-        place_in = room(space, SAMPLE_RATE_HZ)
-        with contextlib.closing(
-            synth.blocks(
-                stems.split(midi, (stems.GROUND, stems.AIR), end_tick),
-                frames,
-                block_frames=place_in.hop_frames,
-                cancelled=cancelled,
-                received=lambda done: report(_SYNTHESIS_PERCENT * done // frames),
-            )
-        ) as blocks:
-            place(blocks, place_in, sound)
+        self._play(synth, midi, score, space, sound, report, cancelled)
         finisher = Finisher(sound, SAMPLE_RATE_HZ, character)
-        report(_SYNTHESIS_PERCENT + 5)
+        report(_SYNTHESIS_PERCENT)
         wav = folder / f"{name}.wav"
-        with atomic(wav) as file:
-            writer = WavWriter(file, SAMPLE_RATE_HZ, wav_info(title, recipe))
-            for block in finisher.blocks():
+        with ThreadPoolExecutor(1) as pool, atomic(wav) as file:
+            writer = WavWriter(file, SAMPLE_RATE_HZ, wav_info(tags))
+            encoder = Encoder(SAMPLE_RATE_HZ, "OGG", tags)
+            encoding: Future[None] | None = None
+            for done, block in enumerate(finisher.blocks()):
                 if cancelled is not None and cancelled():
                     raise CancelledError
                 writer.write(block)
+                if encoding is not None:
+                    encoding.result()  # the encoder is slower than everything else here, and bounds the memory
+                encoding = pool.submit(encoder.write, block)
+                report(_SYNTHESIS_PERCENT + (99 - _SYNTHESIS_PERCENT) * done * BLOCK_FRAMES // frames)
             writer.finish()
-        roll_png = draw_roll(score, title, mood)
+            roll_png = draw_roll(score, title, mood, sound, SAMPLE_RATE_HZ)
+            if encoding is not None:
+                encoding.result()
+            ogg = encoder.finish()
         report(100)
-        return Rendered(midi, wav, roll_png, end_s)
+        return Rendered(midi, wav, ogg, roll_png, frames / SAMPLE_RATE_HZ)
+
+    def _play(
+        self,
+        synth: FluidSynth,
+        midi: bytes,
+        score: Score,
+        space: Space,
+        sound: npt.NDArray[np.float32],
+        report: _Report,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        """Fill `sound` [2, frames] with the piece in its space."""
+        frames = sound.shape[1]
+        end_tick = round(frames / SAMPLE_RATE_HZ * score.tempo_bpm / 60 * stems.ticks_per_beat(midi))
+        place_in = room(space, SAMPLE_RATE_HZ)
+        blocks = synth.blocks(
+            stems.split(midi, (stems.GROUND, stems.AIR), end_tick),
+            frames,
+            block_frames=place_in.hop_frames,
+            cancelled=cancelled,
+            received=lambda done: report(_SYNTHESIS_PERCENT * done // frames),
+        )
+        with contextlib.closing(blocks):
+            place(blocks, place_in, sound)
 
     def _synth(self) -> FluidSynth:
         """FluidSynth with its fonts, checked."""

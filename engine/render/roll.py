@@ -1,4 +1,4 @@
-"""A piece as a picture: its piano roll, one colour a part, with bars and a title.
+"""A piece as a picture: its piano roll, one colour a part, with bars and a title, over the spectrum of its sound.
 
 Discord shows a picture about 550 pixels wide: it is drawn at twice that, with type that is still legible at half size.
 """
@@ -6,17 +6,28 @@ Discord shows a picture about 550 pixels wide: it is drawn at twice that, with t
 from __future__ import annotations
 
 import io
+import math
 
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
 from PIL import Image, ImageDraw, ImageFont
 
 from data.moods import PROFILES, Mood
 from data.score import STEPS_PER_BAR, Note, Part, Score
 
-WIDTH_PX, HEIGHT_PX = 1100, 520
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 76, 78
+WIDTH_PX, HEIGHT_PX = 1100, 620
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 76, 198  # around the roll
+_SPECTRUM_TOP, _SPECTRUM_HEIGHT = HEIGHT_PX - 160, 112  # below it, above the names of the parts
+_MEL_BANDS = 56
+_MEL_HZ = (40.0, 9000.0)
+_SPECTRUM_FRAMES = 2048
+_SPECTRUM_RANGE_DB = 66.0
 _BACKGROUND = (16, 17, 24)
 _GRID, _GRID_STRONG = (34, 36, 48), (58, 61, 80)
 _TEXT, _TEXT_FAINT = (232, 232, 240), (150, 153, 172)
+Sound = npt.NDArray[np.float32]
+
 _OCTAVE = 12
 _MIN_PITCH_SPAN = 24
 
@@ -36,36 +47,42 @@ PART_COLOURS: dict[Part, tuple[int, int, int]] = {
 }
 
 
-def draw_roll(score: Score, title: str, mood: Mood) -> bytes:
+def draw_roll(score: Score, title: str, mood: Mood, sound: Sound | None = None, rate_hz: int = 44_100) -> bytes:
     """A PNG, WIDTH_PX x HEIGHT_PX; 20 to 40 ms for a piece of 200 to 2,000 notes.
 
     Args:
         score: at least one note.
         title: one line; cut with an ellipsis where it is too long.
         mood: gives the accent colour.
+        sound: [2, n] float32, what the piece sounds like; without it the lower part stays empty.
+        rate_hz: of the sound.
     """
     image = Image.new("RGB", (WIDTH_PX, HEIGHT_PX), _BACKGROUND)
     draw = ImageDraw.Draw(image)
-    frame = _Frame(score)
+    duration_s = score.duration_s if sound is None else max(score.duration_s, sound.shape[1] / rate_hz)
+    frame = _Frame(score, duration_s)
     _draw_grid(draw, frame, score)
     for note in sorted(score.notes, key=lambda note: -note.duration_steps):  # short notes on top of long ones
         _draw_note(draw, frame, note)
+    if sound is not None:
+        panel = _spectrum(sound, rate_hz, PROFILES[mood].colour)
+        image.paste(panel.resize((WIDTH_PX - _LEFT - _RIGHT, _SPECTRUM_HEIGHT)), (_LEFT, _SPECTRUM_TOP))
     _draw_words(draw, score, title, mood)
     buffer = io.BytesIO()
-    # 256 colours are plenty for a drawing, and a quarter of the bytes and the time.
-    image.quantize(64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=6)
+    # A hundred colours are plenty for a drawing, and a quarter of the bytes and of the time.
+    image.quantize(100, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 
 class _Frame:
     """Where steps and pitches lie in the picture."""
 
-    def __init__(self, score: Score) -> None:
+    def __init__(self, score: Score, duration_s: float) -> None:
         pitches = [note.pitch for note in score.notes]
         low, high = min(pitches, default=48), max(pitches, default=72)
         spare = max(0, _MIN_PITCH_SPAN - (high - low))
         self.low, self.high = low - 1 - spare // 2, high + 1 + spare - spare // 2
-        self.end_step = max(STEPS_PER_BAR, -(-score.end_step // STEPS_PER_BAR) * STEPS_PER_BAR)
+        self.end_step = max(STEPS_PER_BAR, math.ceil(duration_s / score.seconds(1)))
         self.x_per_step = (WIDTH_PX - _LEFT - _RIGHT) / self.end_step
         self.y_per_pitch = (HEIGHT_PX - _TOP - _BOTTOM) / (self.high - self.low + 1)
 
@@ -77,6 +94,29 @@ class _Frame:
         return _TOP + (self.high - pitch) * self.y_per_pitch
 
 
+def _spectrum(sound: Sound, rate_hz: int, colour: int) -> Image.Image:
+    """A mel spectrogram, one pixel a band and half a pixel a column, from black through the mood's colour to white."""
+    columns = (WIDTH_PX - _LEFT - _RIGHT) // 2
+    starts = np.linspace(0, max(0, sound.shape[1] - 2 * _SPECTRUM_FRAMES), columns).astype(np.int64)
+    # Every second frame will do: nothing to be seen lies above 11 kHz, and little to be folded back.
+    index = np.minimum(starts[:, None] + 2 * np.arange(_SPECTRUM_FRAMES), sound.shape[1] - 1)
+    middle = sound[0][index]
+    middle += sound[1][index]
+    middle *= np.hanning(_SPECTRUM_FRAMES).astype(np.float32)
+    spectra = scipy.fft.rfft(middle)
+    power = spectra.real**2 + spectra.imag**2
+    low, high = (1127 * math.log1p(hz / 700) for hz in _MEL_HZ)  # O'Shaughnessy 1987
+    centres_hz = 700 * np.expm1(np.linspace(low, high, _MEL_BANDS + 1) / 1127)
+    bins = np.round(centres_hz * _SPECTRUM_FRAMES / (rate_hz / 2)).astype(np.int64)
+    bins = np.maximum.accumulate(np.maximum(bins, np.arange(_MEL_BANDS + 1) + bins[0]))
+    bands = np.add.reduceat(power, bins[:-1], axis=1)[:, ::-1].T
+    level_db = 10 * np.log10(bands + 1e-9)
+    light = np.clip(1 + (level_db - level_db.max()) / _SPECTRUM_RANGE_DB, 0, 1)
+    stops = np.array([_BACKGROUND, (colour >> 16, colour >> 8 & 255, colour & 255), (250, 246, 236)], np.float64)
+    shades = np.array([np.interp(np.linspace(0, 1, 40), (0, 0.6, 1), stops[:, channel]) for channel in range(3)]).T
+    return Image.fromarray(shades[(light * 39).astype(np.int64)].astype(np.uint8))
+
+
 def _draw_grid(draw: ImageDraw.ImageDraw, frame: _Frame, score: Score) -> None:
     small = _font(20)
     for pitch in range(frame.low, frame.high + 1):
@@ -85,12 +125,12 @@ def _draw_grid(draw: ImageDraw.ImageDraw, frame: _Frame, score: Score) -> None:
             draw.line((_LEFT, y, WIDTH_PX - _RIGHT, y), _GRID_STRONG)
             if y - 12 > _TOP:
                 draw.text((_LEFT - 10, y), f"C{pitch // _OCTAVE - 1}", _TEXT_FAINT, small, anchor="rs")
-    bars = frame.end_step // STEPS_PER_BAR
+    bars = -(-frame.end_step // STEPS_PER_BAR)
     every = next(step for step in (1, 2, 4, 8, 16, 32, 64, 128, 1 << 30) if bars / step <= 18)
-    for bar in range(0, bars + 1, min(every, bars + 1)):
+    for bar in range(0, bars, min(every, bars)):
         x = frame.x(bar * STEPS_PER_BAR)
         draw.line((x, _TOP, x, HEIGHT_PX - _BOTTOM), _GRID_STRONG if bar % (4 * every) == 0 else _GRID)
-        if bar % (2 * every) == 0 and bar < bars:
+        if bar % (2 * every) == 0:
             time_s = score.seconds(bar * STEPS_PER_BAR)
             draw.text(
                 (x, HEIGHT_PX - _BOTTOM + 6), f"{int(time_s) // 60}:{int(time_s) % 60:02d}", _TEXT_FAINT, small, "ma"

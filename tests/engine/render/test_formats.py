@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from engine.errors import RenderFailed
-from engine.render import fit
+from engine.render import fit, read_recipe
 from engine.render.formats import resample
 
 TITLE, RECIPE = "Void Harbour", ("seed:7", "checkpoint:v1-00000000")
@@ -43,6 +43,21 @@ def test_smaller_limits_give_smaller_files_that_are_read_back(noise, share, kind
         assert file.frames / file.samplerate == pytest.approx(8, abs=0.1)
         assert file.title == TITLE
         assert file.comment == "\n".join(RECIPE)
+
+
+def test_every_form_carries_the_recipe_of_the_wav(rendered):
+    size = rendered.wav.stat().st_size
+    kinds = set()
+    for limit_bytes in (size, size - 1, size // 3, rendered.wav.stat().st_size // 12):
+        posted = fit(rendered.wav, limit_bytes)
+        kinds.add(posted.kind)
+        assert read_recipe(posted.read()) == read_recipe(rendered.wav) is not None
+    assert len(kinds) >= 3
+
+
+def test_an_ogg_that_exists_is_used(rendered):
+    posted = fit(rendered.wav, len(rendered.ogg), ogg=rendered.ogg)
+    assert (posted.kind, posted.data) == ("ogg", rendered.ogg)
 
 
 def test_a_limit_that_nothing_meets_is_one_clear_sentence(rendered):

@@ -54,7 +54,7 @@ def test_midi_has_the_notes(rendered, score):
 def test_roll_is_a_picture(rendered):
     image = Image.open(io.BytesIO(rendered.roll_png))
     assert image.format == "PNG"
-    assert image.size == (1100, 520)
+    assert image.size == (1100, 620)
 
 
 def test_same_piece_gives_same_bytes(rendered, score, tmp_path):
