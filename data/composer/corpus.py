@@ -40,7 +40,8 @@ def compose_corpus(count: int, seed: int, workers: int) -> Iterator[OwnPiece]:
     Args:
         count: how many pieces.
         seed: of the corpus, from 0. A longer corpus of the same seed begins with the same pieces.
-        workers: processes; 1 composes in this one. The result does not depend on it.
+        workers: processes; 1 composes in this one. The result does not depend on it. With more, the calling script
+            needs the usual `if __name__ == "__main__":`, since the processes are spawned.
 
     Yields:
         the pieces in order.

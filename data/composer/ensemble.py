@@ -79,7 +79,7 @@ def cast(rng: np.random.Generator, style: MoodStyle, form: str, meter: Meter, sh
             player.enters = max(0.6 * player.enters, rank / len(players) * 0.9)  # drums still come late
     if form == "passacaglia":
         _give_ground(rng, players)
-    _let_somebody_hold(players)
+    _let_somebody_hold(rng, players, shift)
     _colour_sections(rng, form, players)
     return _with_singers(rng, style, players, lead_part, used, shift)
 
@@ -94,12 +94,14 @@ def _give_ground(rng: np.random.Generator, players: list[Player]) -> None:
     basses[0].enters = 0.0
 
 
-def _let_somebody_hold(players: list[Player]) -> None:
+def _let_somebody_hold(rng: np.random.Generator, players: list[Player], shift: int) -> None:
     """Make the first sustained texture play throughout, so that a piece never falls silent by accident."""
     holding = [player for player in players if isinstance(player.texture, SUSTAINED)]
-    if holding:
-        first = min(holding, key=lambda player: player.enters)
-        first.enters = 0.0
+    if not holding:
+        low, high = _range(Part.PAD, shift)
+        holding = [Player(Pad(rng, Part.PAD, low, high), Part.PAD, 0.0)]
+        players += holding
+    min(holding, key=lambda player: player.enters).enters = 0.0
 
 
 def _colour_sections(rng: np.random.Generator, form: str, players: list[Player]) -> None:

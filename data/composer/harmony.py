@@ -116,7 +116,7 @@ def dress(
     """
     pitch_classes = scale.pitch_classes
     options: dict[tuple[int, ...], float] = {}
-    for shape, weight in shapes.items():
+    for shape, weight in (_CHROMATIC_SHAPES if step.quality else shapes).items():
         tones = _tones(step.root, step.quality, shape, pitch_classes, scale.mode.is_minor)
         distance = (strain(tones) - target_strain) / 0.45
         options[tones] = options.get(tones, 0.0) + weight * exp(-distance * distance)
@@ -124,6 +124,9 @@ def dress(
     bass = step.root if step.bass is None else step.bass
     return Chord(step.root, tones, bass, adapted(pitch_classes, tuple(sorted({*tones, bass}))))
 
+
+# A chromatic harmony is told by its plain triad: anything richer would blur the third relation.
+_CHROMATIC_SHAPES = {"triad": 3.0, "add9": 1.0, "fifth": 0.3}
 
 Idiom = Callable[[np.random.Generator, Scale, int], list[Step]]
 
@@ -148,7 +151,8 @@ def _next_degree(rng: np.random.Generator, scale: Scale, degree: int) -> int:
     for other in range(size):
         if other != degree:
             distance = min((other - degree) % size, (degree - other) % size)
-            weights[other] = _appeal(scale, other) * {1: 1.1, 2: 1.5, 3: 1.2}.get(distance, 0.8)
+            homing = 1.5 if other == 0 else 1.0  # the tonic comes back often: nothing else says where home is
+            weights[other] = homing * _appeal(scale, other) * {1: 1.1, 2: 1.5, 3: 1.2}.get(distance, 0.8)
     return weighed(rng, weights)
 
 
@@ -229,6 +233,8 @@ def turn(rng: np.random.Generator, scale: Scale, count: int) -> list[Step]:
     """A four-chord turn, repeated, its last chord now and then exchanged."""
     size = len(scale.mode.intervals)
     degrees = [degree % size for degree in pick(rng, _TURNS)]
+    if degrees[0] and happens(rng, 0.5):
+        degrees = [0, *degrees[1:]]
     out = []
     for index in range(count):
         degree = degrees[index % 4]

@@ -14,6 +14,8 @@ from data.composer.themes import treat
 from data.composer.theory import Scale, nearest
 from data.score import STEPS_PER_BEAT, Part
 
+_CLOSED = frozenset({"state", "vary", "second", "climax"})  # treatments whose last element is a cadence
+
 
 @dataclass(frozen=True, slots=True)
 class Sung:
@@ -63,6 +65,8 @@ class Melody:
                 silent = happens(rng, self.breath) and not silent
                 again = stage.treatment in {"state", "second", "climax"}
                 elements = treat(rng, theme, "vary" if again and theme is frame.theme else stage.treatment)
+            if start + 2 * length > stage.end and stage.treatment in _CLOSED:
+                turn = len(elements) - 1  # the section ends with the phrase that comes to rest
             element = rest if silent else elements[turn]
             if start + length > stage.end:
                 element = motives.cut(motives.thinned(element, 12), stage.end - start)

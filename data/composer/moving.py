@@ -152,10 +152,10 @@ class Bells:
 
     def __init__(self, rng: np.random.Generator, part: Part, low: int, high: int) -> None:
         self.part, self.low, self.high = part, low, high
-        self.every_bars = pick(rng, (1, 2, 2, 4, 4))
+        self.kind = pick(rng, ("stroke", "pair", "head", "fall", "head"))
+        self.every_bars = pick(rng, (1, 2, 2, 4, 4) if self.kind in {"stroke", "pair"} else (2, 2, 4, 4, 8))
         self.rests = between(rng, 0.1, 0.4)  # share of the strokes that are left out
         self.place = pick(rng, (0, 0, 12, 24, 30, 36))
-        self.kind = pick(rng, ("stroke", "pair", "head", "fall", "head"))
         self.echo_steps = pick(rng, (0, 0, 0, 9, 12, 18, 16))
         self.echoes = pick(rng, (1, 1, 2))
         self.ring = pick(rng, (24, 36, 48))
