@@ -9,7 +9,7 @@ from engine.errors import (
     SetupProblem,
     StorageProblem,
 )
-from engine.types import ComposeRequest, Composition, Engine, Progress, ProgressCallback, Stage
+from engine.types import ComposeRequest, Composition, Engine, Originality, Progress, ProgressCallback, Stage
 
 __all__ = [
     "Busy",
@@ -19,6 +19,7 @@ __all__ = [
     "Engine",
     "EngineClosed",
     "InvalidRequest",
+    "Originality",
     "Progress",
     "ProgressCallback",
     "RenderFailed",

@@ -13,22 +13,28 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from data.score import Score
+from data.tokens import IntArray
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Busy, Cancelled, EngineClosed
+from engine.originality import Index
 from engine.plan import Plan, plan
 from engine.render import Rendered, Renderer
 from engine.sampler import Sampler, to_score
 from engine.titles import title
-from engine.types import ComposeRequest, Composition, Progress, ProgressCallback, Stage
+from engine.types import ComposeRequest, Composition, Originality, Progress, ProgressCallback, Stage
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+DRAWINGS_MAX = 3  # of one request, while what is drawn copies more than a human composer does
 
 
 def open_engine(
@@ -53,7 +59,15 @@ def open_engine(
     """
     renderer = Renderer(soundfont=soundfont)
     renderer.check()
-    return LocalEngine(load_checkpoint(checkpoint or DEFAULT), renderer, folder, queue_limit=queue_limit, device=device)
+    source = checkpoint or DEFAULT
+    return LocalEngine(
+        load_checkpoint(source),
+        renderer,
+        folder,
+        originality=Index.load(source),
+        queue_limit=queue_limit,
+        device=device,
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +100,7 @@ class LocalEngine:
         checkpoint: the model.
         renderer: turns scores into sound.
         folder: where WAV files go.
+        originality: index of the checkpoint's training music, or None to compose without checking for copies.
         queue_limit: pieces that may wait before `Busy`.
         device: "cpu" or "cuda"; None: CUDA where there is one.
     """
@@ -96,11 +111,13 @@ class LocalEngine:
         renderer: Renderer,
         folder: Path,
         *,
+        originality: Index | None = None,
         queue_limit: int = 64,
         device: str | None = None,
     ) -> None:
         self.checkpoint_id = checkpoint.id
         self._sampler = Sampler(checkpoint, device)
+        self._originality = originality
         self._renderer = renderer
         self._folder = folder
         self._queue_limit = queue_limit
@@ -149,20 +166,10 @@ class LocalEngine:
                 raise Cancelled
             decided = plan(job.request)
             job.tell(Stage.SAMPLING, 0, job.request.length_notes)
-            tokens = await self._in_thread(
-                self._sampling,
-                job,
-                lambda: self._sampler.sample(
-                    job.request,
-                    decided,
-                    progress=_in_steps(job, Stage.SAMPLING, job.request.length_notes),
-                    cancelled=job.stop.is_set,
-                ),
-            )
+            score, originality = await self._draw(job, decided)
         finally:
             self._turn.release()
         sampled = time.monotonic()
-        score = to_score(tokens, decided)
         name = title(job.request)
         job.tell(Stage.RENDERING, 0, 100)
         rendered: Rendered = await self._in_thread(
@@ -193,7 +200,28 @@ class LocalEngine:
             duration_s=rendered.duration_s,
             sampling_s=sampled - started,
             rendering_s=finished - sampled,
+            originality=originality,
         )
+
+    async def _draw(self, job: _Job, decided: Plan) -> tuple[Score, Originality | None]:
+        """The notes, drawn again while they copy too much: the first acceptable drawing, or the most original one."""
+        drawn: list[tuple[Score, Originality]] = []
+        for attempt in range(DRAWINGS_MAX):
+            tokens = await self._in_thread(self._sampling, job, partial(self._sample, job, decided, attempt))
+            score = to_score(tokens, decided)
+            if self._originality is None:
+                return score, None
+            originality = await self._in_thread(self._rendering, job, partial(self._originality.check, score))
+            drawn.append((score, originality))
+            if originality.acceptable:
+                break
+            log.info("%s, drawing %d copies too much: %s", job.request.id, attempt + 1, originality)
+        return min(drawn, key=lambda pair: pair[1].rank)
+
+    def _sample(self, job: _Job, decided: Plan, attempt: int) -> IntArray:
+        # Progress never goes back: further drawings, which are rare, are silent.
+        progress = None if attempt else _in_steps(job, Stage.SAMPLING, job.request.length_notes)
+        return self._sampler.sample(job.request, decided, attempt=attempt, progress=progress, cancelled=job.stop.is_set)
 
     def _tell_places(self) -> None:
         for ahead, job in enumerate(self._waiting):

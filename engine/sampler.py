@@ -38,6 +38,7 @@ from engine.plan import Plan, randomness
 from engine.types import ComposeRequest
 
 _NOTES_STREAM = 0
+_FURTHER_STREAMS = 16  # and up: clear of the streams of plan and title
 
 
 class Sampler:
@@ -58,6 +59,7 @@ class Sampler:
         request: ComposeRequest,
         plan: Plan,
         *,
+        attempt: int = 0,
         progress: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> IntArray:
@@ -66,6 +68,7 @@ class Sampler:
         Args:
             request: mood, length, temperature, top-p and seed.
             plan: tempo and key of the request.
+            attempt: 0, or which of further drawings of the same request, each with randomness of its own.
             progress: called with the number of notes written, after each.
             cancelled: asked before each note.
 
@@ -76,7 +79,7 @@ class Sampler:
             Cancelled: `cancelled` said so.
         """
         length = request.length_notes
-        draws = randomness(request.seed, _NOTES_STREAM).random((length, len(ATTRIBUTES)))
+        draws = randomness(request.seed, notes_stream(attempt)).random((length, len(ATTRIBUTES)))
         fixed = [mood_index(request.mood), mode_index(plan.key.mode), tempo_bin(plan.tempo_bpm)]
         tokens = np.zeros((length, len(ATTRIBUTES)), dtype=np.int64)
         previous = [attribute.size for attribute in ATTRIBUTES]
@@ -104,6 +107,11 @@ class Sampler:
                 if progress is not None:
                     progress(t + 1)
         return tokens
+
+
+def notes_stream(attempt: int) -> int:
+    """The stream of `engine.plan.randomness` that the notes of one drawing of a request use; `attempt` from 0."""
+    return _FURTHER_STREAMS + attempt if attempt else _NOTES_STREAM
 
 
 def _forbid(logits: Tensor, attribute: int, note: list[int], previous: list[int], run_is_full: bool) -> None:

@@ -120,6 +120,36 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]  # called on the event loop's thread; must return at once
 
 
+COPIED_RUN_LIMIT_NOTES = 12  # beyond this a stretch counts as copied, see docs/evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Originality:
+    """What a piece shares with the music that its checkpoint was trained on; measured in `engine.originality`.
+
+    Attributes:
+        copied_share: of its distinct runs of eight intervals, the share found there, 0 to 1.
+        longest_copied_run_notes: notes of the longest stretch that stands in one training piece; 0 for none.
+        closest_title: the training piece that shares most runs, or None where none shares any.
+        human_p95: what 95 of 100 human pieces stay within in `copied_share`, each beside the other authors' pieces.
+    """
+
+    copied_share: float
+    longest_copied_run_notes: int
+    closest_title: str | None
+    human_p95: float
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether a human composer might share as much; if not, the engine draws the piece again."""
+        return self.copied_share <= self.human_p95 and self.longest_copied_run_notes <= COPIED_RUN_LIMIT_NOTES
+
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """Sorts the more original of several pieces first."""
+        return not self.acceptable, max(self.longest_copied_run_notes, COPIED_RUN_LIMIT_NOTES), self.copied_share
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
     """A finished piece.
@@ -136,6 +166,7 @@ class Composition:
         duration_s: length of the sound in seconds, its tail included.
         sampling_s: seconds spent writing notes.
         rendering_s: seconds spent making MIDI, sound and picture.
+        originality: what it shares with the training music, or None where the checkpoint ships no index of that.
     """
 
     request: ComposeRequest
@@ -149,6 +180,7 @@ class Composition:
     duration_s: float
     sampling_s: float
     rendering_s: float
+    originality: Originality | None = None
 
 
 class Engine(Protocol):

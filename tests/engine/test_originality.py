@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.keys import transpose
+from data.score import Note, Part, Score
+from data.tokens import DELTA, DURATION
+from engine.checkpoint import Checkpoint
+from engine.errors import CheckpointProblem
+from engine.local import DRAWINGS_MAX, LocalEngine
+from engine.model import ModelConfig, NoteLSTM
+from engine.originality import FILE, Index, Source, all_runs
+from engine.plan import plan
+from engine.render import Renderer
+from engine.sampler import Sampler, to_score
+from engine.types import COPIED_RUN_LIMIT_NOTES, ComposeRequest, Originality
+
+GAPS = (3, 6, 6, 9, 12, 12, 18, 24)
+
+
+def tune(seed: int, length: int, part: Part = Part.LEAD, low: int = 55, high: int = 79) -> list[Note]:
+    """A random walk: music that no other seed repeats."""
+    rng = np.random.default_rng(seed)
+    notes, onset, pitch = [], 0, (low + high) // 2
+    for _ in range(length):
+        pitch = int(np.clip(pitch + rng.choice([-7, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 7]), low, high))
+        gap = int(rng.choice(GAPS))
+        notes.append(Note(onset, part, pitch, gap, 80))
+        onset += gap
+    return notes
+
+
+def chords(seed: int, length: int) -> list[Note]:
+    rng = np.random.default_rng(seed)
+    return [
+        Note(24 * at, Part.PAD, int(pitch), 24, 60)
+        for at in range(length)
+        for pitch in sorted(rng.choice(np.arange(48, 72), 4, replace=False))
+    ]
+
+
+def score(*voices: list[Note]) -> Score:
+    return Score(tuple(sorted(note for voice in voices for note in voice)), 80)
+
+
+def later(notes: list[Note], steps: int) -> list[Note]:
+    return [Note(n.start_step + steps, n.part, n.pitch, n.duration_steps, n.velocity) for n in notes]
+
+
+def index_of(*scores: Score, authors: tuple[str, ...] = (), human_p95: float = 0.07) -> Index:
+    names = authors or tuple(f"author {i}" for i in range(len(scores)))
+    return Index.of([all_runs(s) for s in scores], [Source(f"piece {i}", n) for i, n in enumerate(names)], human_p95)
+
+
+LIBRARY = [score(tune(seed, 120), chords(seed, 40)) for seed in range(6)]
+INDEX = index_of(*LIBRARY)
+
+
+def test_new_music_shares_nothing_and_is_acceptable() -> None:
+    found = INDEX.check(score(tune(100, 200), chords(100, 50)))
+    assert found.longest_copied_run_notes == 0
+    assert found.copied_share < 0.01
+    assert found.acceptable
+
+
+@given(piece=st.sampled_from(LIBRARY), semitones=st.integers(-20, 20), tempo=st.integers(30, 240))
+@settings(max_examples=20, deadline=None)
+def test_a_copy_is_found_in_any_key_and_tempo(piece: Score, semitones: int, tempo: int) -> None:
+    found = INDEX.check(transpose(Score(piece.notes, tempo), semitones))
+    assert found.copied_share == 1.0
+    assert found.longest_copied_run_notes >= 100
+    assert found.closest_title == f"piece {LIBRARY.index(piece)}"
+    assert not found.acceptable
+
+
+@pytest.mark.parametrize(("factor", "share"), [(2, 0.8), (3, 0.3), (4, 0.8)])  # thrice is off the grid of the tokens
+def test_a_copy_in_longer_note_values_is_found(factor: int, share: float) -> None:
+    stretched = [Note(n.start_step * factor, n.part, n.pitch, n.duration_steps, 80) for n in LIBRARY[2].notes]
+    found = INDEX.check(score(stretched))
+    assert found.copied_share > share
+    assert found.longest_copied_run_notes > 3 * COPIED_RUN_LIMIT_NOTES
+    assert found.closest_title == "piece 2"
+
+
+def test_a_copied_tune_is_found_on_another_sound_under_new_chords() -> None:
+    stolen = [Note(n.start_step, Part.KEYS, n.pitch, n.duration_steps, 80) for n in tune(3, 40)]
+    found = INDEX.check(score(stolen, chords(200, 40), tune(201, 30, Part.SUB, 28, 45)))
+    assert found.longest_copied_run_notes == 40
+    assert found.closest_title == "piece 3"
+
+
+def test_copied_chords_are_found_under_a_new_tune() -> None:
+    found = INDEX.check(score(chords(4, 10), tune(202, 60)))
+    assert found.longest_copied_run_notes >= 40
+    assert found.closest_title == "piece 4"
+
+
+@pytest.mark.parametrize("length", [9, 12, 13, 30])
+def test_a_stretch_out_of_a_piece_counts_its_notes(length: int) -> None:
+    stolen = tune(5, 120)[50 : 50 + length]
+    before = tune(203, 40)
+    found = INDEX.check(score(before, later(stolen, before[-1].end_step - stolen[0].start_step)))
+    assert found.longest_copied_run_notes == length
+    assert found.acceptable == (length <= COPIED_RUN_LIMIT_NOTES and found.copied_share <= found.human_p95)
+
+
+def test_a_stretch_is_looked_for_in_one_piece_and_not_patched_together() -> None:
+    first, second = tune(0, 120)[:12], tune(1, 120)[:12]
+    found = INDEX.check(score(first, later(second, first[-1].end_step)))
+    assert found.longest_copied_run_notes == 12
+
+
+def test_scales_and_repeated_notes_are_no_copies() -> None:
+    def scale(notes: int) -> Score:
+        return score([Note(6 * i, Part.LEAD, 40 + (i % 24), 6, 80) for i in range(notes)])
+
+    assert index_of(scale(100)).check(scale(60)).longest_copied_run_notes == 0
+
+
+def test_what_three_authors_have_written_is_idiom_and_what_one_wrote_three_times_is_not() -> None:
+    shared = tune(7, 40)
+    pieces = [score(shared, chords(300 + i, 12)) for i in range(3)]
+    new = score(shared, chords(400, 30))
+    assert index_of(*pieces).check(new).longest_copied_run_notes == 0
+    assert index_of(*pieces, authors=("one", "one", "two")).check(new).longest_copied_run_notes == 40
+
+
+def test_drums_and_short_pieces_share_nothing() -> None:
+    drums = score([Note(12 * i, Part.PULSE, 36 + i % 5, 12, 90) for i in range(50)])
+    for piece in (drums, score(tune(1, 8)), Score((), 60)):
+        assert INDEX.check(piece) == Originality(0.0, 0, None, INDEX.human_p95)
+        assert index_of(drums).check(piece).copied_share == 0.0
+
+
+def test_an_author_can_be_left_out() -> None:
+    piece = LIBRARY[1]
+    assert INDEX.check_runs(all_runs(piece), without_author="author 1").copied_share < 0.01
+    assert INDEX.check_runs(all_runs(piece), without_author="author 2").copied_share == 1.0
+
+
+def test_an_index_is_the_same_after_saving_and_loading(tmp_path: Path) -> None:
+    INDEX.save(tmp_path)
+    loaded = Index.load(tmp_path)
+    assert loaded is not None
+    assert loaded.human_p95 == INDEX.human_p95
+    for piece in (*LIBRARY, score(tune(0, 30), tune(500, 60, Part.BELL))):
+        assert loaded.check(piece) == INDEX.check(piece)
+
+
+def test_a_checkpoint_may_ship_no_index_but_a_damaged_one_is_told(tmp_path: Path) -> None:
+    assert Index.load(tmp_path) is None
+    INDEX.save(tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    for damaged in (b"", whole[:100], whole[: len(whole) // 2]):
+        (tmp_path / FILE).write_bytes(damaged)
+        with pytest.raises(CheckpointProblem, match="damaged"):
+            Index.load(tmp_path)
+
+
+def drawings(checkpoint: Checkpoint, request: ComposeRequest) -> list[Score]:
+    sampler, decided = Sampler(checkpoint, device="cpu"), plan(request)
+    return [to_score(sampler.sample(request, decided, attempt=n), decided) for n in range(DRAWINGS_MAX)]
+
+
+@pytest.mark.parametrize("copied", [1, 3])
+async def test_the_engine_draws_again_what_copies_and_tells_how_original_it_is(copied: int, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
+    for attribute in (DELTA, DURATION):
+        model.outputs[attribute].bias[:8] += 4.0  # short notes, so that the sound is made quickly
+    checkpoint = Checkpoint("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
+    request = ComposeRequest(seed=5, length_notes=40, tempo_bpm=200)
+    drawn = drawings(checkpoint, request)
+    # The training music has the first drawings, as a model would draw them that had learnt them by heart.
+    index = index_of(score(tune(1, 100)), *drawn[:copied])
+    engine = LocalEngine(checkpoint, Renderer(), tmp_path, originality=index, device="cpu")
+    try:
+        piece = await engine.compose(request)
+    finally:
+        await engine.aclose()
+    assert piece.originality == index.check(piece.score)
+    if copied < DRAWINGS_MAX:
+        assert piece.score == drawn[copied]
+        assert piece.originality.acceptable
+    else:
+        assert piece.score in drawn
+        assert not piece.originality.acceptable
