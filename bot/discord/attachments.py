@@ -10,7 +10,7 @@ import discord
 
 from bot.discord import embeds, limits
 from bot.discord.texts import say
-from bot.studio import Piece
+from bot.pieces import Piece
 from engine.errors import RenderFailed
 from engine.render.formats import Attachment, fit
 from engine.titles import title

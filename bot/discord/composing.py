@@ -16,7 +16,9 @@ from bot.discord.posts import Parcel, Post, TooLarge, Undeliverable
 from bot.discord.texts import say
 from bot.errors import Cancelled
 from bot.history import MessageRef, Origin, Record, Requester
-from bot.studio import Piece, Studio, Update, UpdateCallback
+from bot.pieces import Piece
+from bot.studio import Studio
+from bot.workshop import Update, UpdateCallback
 from data.errors import MusicLSTMError
 from engine.errors import EngineClosed
 from engine.types import ComposeRequest
@@ -198,7 +200,7 @@ class Composer:
             embed = embeds.piece_embed(
                 piece.record,
                 locale=post.locale,
-                note="\n-# ".join(notes),
+                note="\n".join(notes),
                 picture=f"{embeds.file_stem(piece.record)}.png",
             )
             parcel = Parcel(

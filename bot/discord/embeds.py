@@ -12,7 +12,8 @@ import discord
 from bot.discord.texts import plain, say
 from bot.grammar import OPTIONS, format_request
 from bot.history import Record, Relation, Result, State
-from bot.studio import Remade, Update
+from bot.pieces import Remade
+from bot.workshop import Update
 from data.moods import PROFILES
 from engine.titles import title
 from engine.types import Stage
@@ -94,7 +95,7 @@ def piece_embed(record: Record, *, locale: Locale = None, note: str = "", pictur
     if note:
         lines.append(note)
     if lines:
-        embed.description = f"{embed.description}\n-# " + "\n-# ".join(lines)
+        embed.description = "\n".join([embed.description or "", *lines])
     made_in = f"{result.sampling_s:.1f} s + {result.rendering_s:.1f} s"
     embed.set_footer(text=f"{record.id} · {say(locale, 'notes and sound made in {time}', time=made_in)}")
     if picture is not None:
@@ -208,5 +209,5 @@ def help_embed(locale: Locale) -> discord.Embed:
         if option.choices:
             says += "\n" + ", ".join(f"`{choice}`" for choice in option.choices)
         default = say(locale, "left out: {default}", default=say(locale, option.default))
-        embed.add_field(name=option.name, value=f"{says}\n-# {default}", inline=not option.choices)
+        embed.add_field(name=option.name, value=f"{says} ({default})", inline=not option.choices)
     return embed

@@ -73,7 +73,7 @@ def sentence_for(error: BaseException, locale: discord.Locale | str | None = Non
         sentence = say(locale, "Discord did not answer as it should; please try again in a minute.")
     else:
         sentence = say(locale, "Something broke on my side; whoever runs me can find it in the log.")
-    return f"{sentence}\n-# {say(locale, 'error {id}', id=error_id)}"
+    return f"{sentence} ({say(locale, 'error {id}', id=error_id)})"
 
 
 @asynccontextmanager

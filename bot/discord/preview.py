@@ -1,0 +1,177 @@
+"""The bot in a browser: the real client and the real engine inside a simulated Discord, with no token and no network.
+
+simcord plays Discord and serves one page on the loopback interface. It lets simulated time pass only when it is told
+to, and it holds every action of the page until the bot has nothing left to do. A piece takes seconds, in which the
+page should show how far it is; so the engine works outside of what simcord watches (`_Outside`), and `_flow` lets time
+pass as it does on the wall.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import discord
+
+from bot.discord.client import MusicLSTMClient
+from bot.history import History
+from bot.settings import Settings
+from bot.studio import Limits, Studio
+from engine.errors import SetupProblem
+from engine.types import ComposeRequest, Composition, Engine, ProgressCallback
+
+if TYPE_CHECKING:
+    from simcord.env import Env
+    from simcord.preview import Preview
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.5  # the page asks for news as often
+
+
+def preview(settings: Settings, *, port: int = 0) -> int:
+    """Serve the preview until Ctrl-C.
+
+    Args:
+        settings: the checkpoint and the soundfont; the preview's history is its own and ends with it.
+        port: of the page; 0 takes a free one.
+
+    Returns:
+        the exit status.
+
+    Raises:
+        SetupProblem: simcord, FluidSynth, a soundfont or the model is missing; the port is taken.
+    """
+    asyncio.run(_serve(settings, port))
+    return 0
+
+
+async def _serve(settings: Settings, port: int) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows has no signal handlers in its event loop
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with open_preview(settings, port=port) as page:
+        sys.stdout.write(f"The bot is at {page.url}\nOpen it in a browser and type /compose; Ctrl-C ends it.\n")
+        sys.stdout.flush()
+        waits = [asyncio.create_task(stopped.wait()), asyncio.create_task(page.wait_closed())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+@asynccontextmanager
+async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> AsyncIterator[Preview]:
+    """The page, with a server, a channel and two people, one of them an administrator.
+
+    Args:
+        settings: as of `preview`.
+        port: as of `preview`.
+        look: of the page, as simcord's `Env.preview` takes it (`width`, `height`, `locale` …).
+
+    Raises:
+        SetupProblem: as `preview`.
+    """
+    try:
+        from simcord.backend.errors import SetupError  # noqa: PLC0415  # a development requirement
+        from simcord.env import Env  # noqa: PLC0415
+    except ImportError as error:
+        raise SetupProblem("The preview needs simcord: pip install -r requirements-dev.txt.") from error
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="musiclstm-preview-")))
+        env: Env
+
+        @asynccontextmanager
+        async def open_studio() -> AsyncIterator[Studio]:
+            from engine.local import open_engine  # noqa: PLC0415  # PyTorch takes seconds to load
+
+            (making := folder / "making").mkdir()
+            engine = await asyncio.to_thread(
+                open_engine, checkpoint=settings.checkpoint, folder=making, soundfont=settings.soundfont
+            )
+            async with History(folder / "history.db") as history:
+                studio = Studio(_Outside(engine, env), history, pieces_dir=folder / "pieces", limits=Limits())
+                try:
+                    yield studio
+                finally:
+                    await studio.aclose()
+
+        client = MusicLSTMClient(open_studio, commands_memory=folder / "commands.json", shard_count=1)
+        env = Env(client, check_errors=False, settle_timeout=30.0)
+        env.backend.bot_user.name = "MusicLSTM"
+        await env.start()
+        stack.push_async_callback(env.shutdown)
+        stack.push_async_callback(client.close)
+        await env.advance_time((datetime.now(UTC) - env.now()).total_seconds())
+        channel, people = await _furnish(env)
+        try:
+            page = await stack.enter_async_context(
+                env.preview(channel, viewers=people, layout="channel", port=port, **look)
+            )
+        except SetupError as error:
+            raise SetupProblem(f"The preview cannot start: {error}.") from error
+        flow = asyncio.create_task(_flow(env, page))
+        stack.callback(flow.cancel)
+        yield page
+
+
+async def _furnish(env: Env) -> tuple[Any, list[Any]]:
+    guild = env.create_guild("Listening Station")
+    channel = guild.create_text_channel("music", topic="Type /compose")
+    guild.create_text_channel("best-of")
+    administrator = guild.create_role("Administrators", permissions=discord.Permissions(administrator=True))
+    ada = guild.add_member(env.create_user("ada", global_name="Ada"))
+    grace = guild.add_member(env.create_user("grace", global_name="Grace"), roles=[administrator])
+    await grace.send(channel, "Type `/compose`, pick a mood and press Enter. Everything here runs on your machine.")
+    return channel, [ada, grace]
+
+
+class _Outside:
+    """An engine whose work simcord does not wait for: to simcord it is an answer from elsewhere."""
+
+    def __init__(self, engine: Engine, env: Env) -> None:
+        self._engine = engine
+        self._env = env
+
+    async def compose(self, request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
+        # simcord knows the bot's work by a context variable; a task begun in an empty context is nobody's.
+        task = contextvars.Context().run(asyncio.create_task, self._engine.compose(request, progress))
+        try:
+            composition: Composition = await self._env.external_wait(task, reason="the engine composes")
+        finally:
+            task.cancel()
+        return composition
+
+    async def aclose(self) -> None:
+        await self._engine.aclose()
+
+
+async def _flow(env: Env, page: Preview) -> None:
+    """Let simulated time follow the clock on the wall, and show what happened meanwhile."""
+    from simcord.backend.errors import SetupError  # noqa: PLC0415
+
+    turn = asyncio.Lock()
+    act = page._action
+
+    async def act_in_turn(*arguments: Any) -> Any:
+        async with turn:  # simcord refuses two things at once; a click should wait instead
+            return await act(*arguments)
+
+    page._action = act_in_turn  # type: ignore[method-assign, assignment]
+    while True:
+        await asyncio.sleep(_TICK_S)
+        async with turn:
+            try:
+                await env.advance_time(max(0.0, (datetime.now(UTC) - env.now()).total_seconds()))
+                await page.refresh()
+            except (SetupError, TimeoutError):
+                log.debug("the page could not be brought up to date", exc_info=True)  # the next tick tries again
