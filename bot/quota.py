@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from bot.errors import LimitReached
 from bot.history import History, Requester, State
+from bot.servers import Servers
 from bot.turns import Turns
 from engine.errors import Busy
 
@@ -38,23 +39,32 @@ class Limits:
 class Quota:
     """Says no, in one sentence and with a time, before anything is written: being refused costs nothing."""
 
-    def __init__(self, limits: Limits, turns: Turns, history: History) -> None:
+    def __init__(self, limits: Limits, turns: Turns, history: History, servers: Servers) -> None:
         self._limits = limits
         self._turns = turns
         self._history = history
+        self._servers = servers
 
     async def check(self, requester: Requester) -> None:
         """Whether one more piece may be asked for.
 
         Raises:
+            NotAllowed: an administrator has blocked this person.
             Busy, LimitReached: not now; `retry_after_s` says when.
         """
-        self.check_now(requester)
         if requester.front_end != "discord":
+            self.check_now(requester)
             return
+        await self._servers.check_not_blocked(requester)
+        self.check_now(requester)
         await self._check_hour(self._limits.user_per_hour, "You have", person=requester.person)
-        if requester.guild_id is not None:
-            await self._check_hour(self._limits.guild_per_hour, "This server has", guild_id=requester.guild_id)
+        if requester.guild_id is None:
+            return
+        await self._check_hour(self._limits.guild_per_hour, "This server has", guild_id=requester.guild_id)
+        allowed = (await self._servers.settings(requester.guild_id)).user_per_hour
+        if allowed is not None:
+            where = {"person": requester.person, "guild_id": requester.guild_id}
+            await self._check_hour(allowed, "In this server you have", **where)
 
     def check_now(self, requester: Requester) -> None:
         """The part that concerns only what is waiting and being made at this moment. Raises as `check`."""
@@ -79,6 +89,8 @@ class Quota:
         self, allowed: int, who: str, *, person: str | None = None, guild_id: str | None = None
     ) -> None:
         now = self._history.clock()
+        if allowed == 0:
+            raise LimitReached("Nobody may ask for pieces here at the moment.", _HOUR.total_seconds())
         pieces = await self._history.newest(
             person=person, guild_id=guild_id, states=_COUNTED, since=now - _HOUR, limit=allowed
         )

@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import difflib
 import weakref
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from bot.errors import NotAllowed, NotFound
+from bot.grammar import build_request
 from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester, State
 from bot.library import Library
 from bot.pieces import Piece, PieceFolder, Remade, notes_digest
+from bot.presets import Presets
 from bot.quota import Limits, Quota
+from bot.servers import Servers
 from bot.surely import surely
 from bot.turns import Pace, Turns
 from bot.upkeep import Tidied, tidy
@@ -44,10 +49,12 @@ class Studio:
     def __init__(self, engine: Engine, history: History, *, pieces_dir: Path, limits: Limits) -> None:
         self.history = history
         self.library = Library(history)
+        self.presets = Presets(history)
+        self.servers = Servers(history)
         self._folder = PieceFolder(pieces_dir)
         self._pace = Pace()
         self._turns = Turns(limits.slots, self._pace)
-        self._quota = Quota(limits, self._turns, history)
+        self._quota = Quota(limits, self._turns, history, self.servers)
         self._workshop = Workshop(engine, history, self._folder, self._turns)
         self._admission = asyncio.Lock()
         self._remaking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -71,6 +78,7 @@ class Studio:
         Cancelling the awaiting task stops the work and marks the request cancelled.
 
         Raises:
+            NotAllowed: an administrator has blocked this person.
             LimitReached: this person or server has to wait; nothing was written and nothing counts.
             Busy: too many pieces are waiting; likewise.
             Cancelled: somebody called `cancel`.
@@ -87,6 +95,24 @@ class Studio:
                 raise
             job = self._workshop.enter(record, requester, progress)
         return await self._workshop.finish(job)
+
+    async def request_for(
+        self, requester: Requester, values: Mapping[str, Any], *, preset: str | None = None
+    ) -> ComposeRequest:
+        """What somebody asks for: what they said, else their preset, else their server's defaults, else ours.
+
+        Args:
+            requester: who and where.
+            values: option name -> value, as from `bot.grammar.parse_values` or typed options.
+            preset: the name of one of their presets, or None.
+
+        Raises:
+            InvalidRequest: a value is not on offer.
+            NotFound: no preset of that name.
+        """
+        defaults = await self.servers.defaults(requester.guild_id)
+        kept = {} if preset is None else await self.presets.get(requester, preset)
+        return build_request({**defaults, **kept, **values})
 
     async def resume(self, record: Record, progress: UpdateCallback | None = None) -> Piece:
         """Go on with a request that `recover` returned: finish it, or find it already made. Raises as `compose`."""
