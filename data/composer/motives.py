@@ -62,7 +62,7 @@ def invent(
         for _ in range(bars):
             whole_bar = meter.bar_steps <= 48 and happens(rng, 0.4)
             for group in (meter.bar_steps,) if whole_bar else meter.groups:
-                lengths += divide(rng, group, liveliness)
+                lengths += divide(rng, group, liveliness, sum(lengths))
         liveliness = min(1.0, liveliness + 0.2)  # two notes are no motive: try again, livelier
     if len(lengths) > 3 and happens(rng, 0.7):  # come to rest: the two last notes become one
         lengths[-2:] = [lengths[-2] + lengths[-1]]

@@ -155,8 +155,8 @@ class Bells:
         self.kind = pick(rng, ("stroke", "pair", "head", "fall", "head"))
         self.every_bars = pick(rng, (1, 2, 2, 4, 4) if self.kind in {"stroke", "pair"} else (2, 2, 4, 4, 8))
         self.rests = between(rng, 0.1, 0.4)  # share of the strokes that are left out
-        self.place = pick(rng, (0, 0, 12, 24, 30, 36))
-        self.echo_steps = pick(rng, (0, 0, 0, 9, 12, 18, 16))
+        self.place = pick(rng, (0, 0, 12, 24, 24, 36))
+        self.echo_steps = pick(rng, (0, 0, 0, 9, 12, 18, 24))
         self.echoes = pick(rng, (1, 1, 2))
         self.ring = pick(rng, (24, 36, 48))
         self.loudness = between(rng, 0.6, 0.8)
@@ -214,7 +214,7 @@ class Pulse:
         self.slots = pick(rng, (8, 8, 16, 12, 16)) if driving else 8
         self.calm = euclid(whole(rng, 2, 3), self.slots, pick(rng, (0, 0, 1)))
         self.busy = euclid(whole(rng, self.slots // 3, self.slots * 3 // 4), self.slots, pick(rng, (0, 0, 2, 3)))
-        self.beat = pick(rng, ((0, 6), (0, 9), (0, 4), (0, 12)))
+        self.beat = pick(rng, ((0, 6), (0, 9), (0, 3), (0, 12)))
         self.every_bars = pick(rng, (1, 1, 2))
         self.leap = pick(rng, (7, 5, 12, 3))
         self.rolls = happens(rng, 0.6)
@@ -233,6 +233,7 @@ class Pulse:
                 continue
             mask = self.busy if stage.tension(bar) > 0.7 else self.calm
             tick = {8: 6, 12: 4, 16: 3}[self.slots]
+            tick = 6 if bar_steps % tick else tick  # an uneven bar has no triplets
             for slot in range(bar_steps // tick):
                 if mask[slot % len(mask)]:
                     step = bar + slot * tick

@@ -63,13 +63,14 @@ _DIVISIONS: dict[int, dict[tuple[int, ...], float]] = {
 }
 
 
-def divide(rng: np.random.Generator, span_steps: int, liveliness: float) -> list[int]:
+def divide(rng: np.random.Generator, span_steps: int, liveliness: float, offset_steps: int = 0) -> list[int]:
     """Note lengths that fill a span: long and few at liveliness 0, short and many at 1.
 
     Args:
         rng: source of chance.
         span_steps: length to fill, a bar or a part of one.
         liveliness: in [0, 1].
+        offset_steps: where the span begins; triplets are used on the beat only, to stay on the grid.
 
     Returns:
         lengths in steps, adding up to `span_steps`.
@@ -78,14 +79,19 @@ def divide(rng: np.random.Generator, span_steps: int, liveliness: float) -> list
     if table is None:
         if span_steps > 60:
             half = span_steps // 2 // 6 * 6
-            return divide(rng, half, liveliness) + divide(rng, span_steps - half, liveliness)
+            first = divide(rng, half, liveliness, offset_steps)
+            return first + divide(rng, span_steps - half, liveliness, offset_steps + half)
         return [span_steps]
     beats = span_steps / STEPS_PER_BEAT
     if not happens(rng, min(0.97, liveliness * (0.45 + 0.28 * beats))):
         return [span_steps]
+    if offset_steps % STEPS_PER_BEAT:
+        table = {lengths: weight for lengths, weight in table.items() if all(length % 3 == 0 for length in lengths)}
     out: list[int] = []
+    at = offset_steps
     for length in weighed(rng, table):
-        out += divide(rng, length, liveliness * 0.8) if length > STEPS_PER_BEAT // 2 else [length]
+        out += divide(rng, length, liveliness * 0.8, at) if length > STEPS_PER_BEAT // 2 else [length]
+        at += length
     return out
 
 
