@@ -30,7 +30,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
         StorageProblem: the disk is full, or the folder is missing or read-only.
     """
     path = path.absolute()
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.part")
     try:
         with temporary.open("xb") as file:
             yield file

@@ -1,0 +1,106 @@
+"""Rendering in other processes: the same bytes, and nothing that happens to a worker loses a piece."""
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from data.moods import Mood
+from engine.errors import SetupProblem
+from engine.render.worker import RenderPool
+
+RECIPE = ("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000")
+
+
+@pytest.fixture(scope="module")
+def pool():
+    pool = RenderPool(workers=2)
+    pool.check()
+    yield pool
+    pool.close()
+
+
+def _render(pool, score, folder, name="piece", **others):
+    return pool.render(score, title="Void Harbour", recipe=RECIPE, folder=folder, name=name, mood=Mood.DARK, **others)
+
+
+def test_workers_give_the_same_bytes_alone_and_in_parallel(pool, score, rendered, tmp_path):
+    with ThreadPoolExecutor(3) as threads:
+        pieces = list(threads.map(lambda name: _render(pool, score, tmp_path, name), ("one", "two", "three")))
+    expected = rendered.wav.read_bytes()
+    for piece in pieces:
+        assert piece.wav.read_bytes() == expected
+        assert piece.midi == rendered.midi
+
+
+def test_progress_comes_through(pool, score, tmp_path):
+    seen: list[int] = []
+    _render(pool, score, tmp_path, progress=seen.append)
+    assert seen == sorted(set(seen))
+    assert len(seen) >= 2
+
+
+def test_cancelling_stops_a_worker_and_leaves_nothing(pool, score, tmp_path):
+    with pytest.raises(CancelledError):
+        _render(pool, score, tmp_path, cancelled=lambda: True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_come_through(score, tmp_path):
+    pool = RenderPool(soundfont=tmp_path / "missing.sf2")
+    try:
+        with pytest.raises(SetupProblem, match="does not exist"):
+            _render(pool, score, tmp_path)
+    finally:
+        pool.close()
+
+
+def test_a_killed_worker_loses_no_piece(score, rendered, tmp_path):
+    pool = RenderPool(workers=1)
+    try:
+        pool.check()
+        killed = threading.Event()
+
+        def kill_once(percent: int) -> None:
+            if not killed.is_set() and percent >= 1:
+                killed.set()
+                for pid in list(pool._pool._processes):
+                    os.kill(pid, signal.SIGKILL)
+
+        piece = _render(pool, score, tmp_path, progress=kill_once)
+        assert killed.is_set()
+        assert piece.wav.read_bytes() == rendered.wav.read_bytes()
+        assert [path.name for path in tmp_path.iterdir()] == ["piece.wav"]
+    finally:
+        pool.close()
+        pool.close()
+
+
+def test_closing_stops_what_is_running(score, tmp_path):
+    pool = RenderPool(workers=1)
+    pool.check()
+    with pytest.raises(CancelledError):
+        _render(pool, score, tmp_path, progress=lambda _: pool.close())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closing_leaves_no_process_and_no_file(score, tmp_path):
+    pool = RenderPool(workers=1)
+    pool.check()
+    _render(pool, score, tmp_path)
+    (pid,) = pool._pool._processes
+    scratch = pool._scratch
+    pool.close()
+    assert not Path(scratch).exists()
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("the worker is still there")
