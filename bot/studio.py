@@ -21,7 +21,9 @@ from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester
 from bot.library import Library
 from bot.pieces import Piece, PieceFolder, Remade, notes_digest
 from bot.presets import Presets
+from bot.privacy import Privacy
 from bot.quota import Limits, Quota
+from bot.ratings import Ratings
 from bot.servers import Servers
 from bot.surely import surely
 from bot.turns import Pace, Turns
@@ -51,6 +53,8 @@ class Studio:
         self.library = Library(history)
         self.presets = Presets(history)
         self.servers = Servers(history)
+        self.ratings = Ratings(history)
+        self.privacy = Privacy(history)
         self._folder = PieceFolder(pieces_dir)
         self._pace = Pace()
         self._turns = Turns(limits.slots, self._pace)
@@ -275,11 +279,27 @@ class Studio:
         await self._erase(record)
         return record
 
+    async def forget(self, person: Requester) -> int:
+        """Delete everything that is kept about somebody: pieces in the making, records, files, and all the rest.
+
+        Returns:
+            how many pieces there were.
+        """
+        for update in self._workshop.in_the_making(person.person):
+            await self._workshop.stop(update.record.id)
+        pieces = await surely(self.privacy.forget(person))
+        for piece_id in pieces:
+            await asyncio.to_thread(self._remove_files, piece_id)
+        return len(pieces)
+
     async def _erase(self, record: Record) -> None:
         await self._workshop.stop(record.id)
         await surely(self.history.delete(record.id))
-        for name in (record.id, _again(record.id)):
-            await asyncio.to_thread(self._folder.remove, name)
+        await asyncio.to_thread(self._remove_files, record.id)
+
+    def _remove_files(self, piece_id: str) -> None:
+        for name in (piece_id, _again(piece_id)):
+            self._folder.remove(name)
 
     def queue(self, viewer: Requester) -> list[Update]:
         """How far the viewer's own pieces are that wait or are in the making, the oldest first."""

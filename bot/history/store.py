@@ -66,6 +66,7 @@ class History:
             self._db.row_factory = sqlite3.Row
             await self._db.execute("PRAGMA foreign_keys = ON")
             await self._db.execute("PRAGMA synchronous = NORMAL")
+            await self._db.execute("PRAGMA secure_delete = ON")  # what somebody had deleted is overwritten, not hidden
             self._open = stack.pop_all()
         return self
 
