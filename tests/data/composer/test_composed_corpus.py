@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data.composer import compose_corpus, compose_piece
+from data.composer import compose_corpus, compose_piece, write_corpus
 from data.composer.__main__ import main
 from data.composer.corpus import COLUMNS, piece_seed
 from data.composer.variety import sharing
@@ -44,6 +44,16 @@ def test_the_command_writes_midi_files_with_a_catalogue(tmp_path: Path) -> None:
         assert read.score == piece.score
         assert read.title == piece.title
         assert any("CC0-1.0" in text for text in read.texts)
+
+
+def test_writing_again_leaves_no_stale_pieces_and_nobody_elses_files_harmed(tmp_path: Path) -> None:
+    (tmp_path / "mine.mid").write_bytes(b"not listed")
+    write_corpus(tmp_path, 6, 1, workers=1)
+    write_corpus(tmp_path, 2, 2, workers=1)
+    left = {path.name for path in tmp_path.glob("*.mid")}
+    with (tmp_path / "catalogue.tsv").open(encoding="utf-8", newline="") as table:
+        listed = {row["file"] for row in csv.DictReader(table, delimiter="\t")}
+    assert left == {*listed, "mine.mid"}
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
