@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 _FORM_BYTES = 64 * 1024  # of a multipart request beside its files: the message itself and the part headers
 
 
-def sound_bytes_max(piece: Piece, file_bytes_max: int) -> int:
+def sound_bytes_max(piece: Piece, file_bytes_max: float) -> int:
     """What the sound may weigh beside the other files in one request, where one file may weigh `file_bytes_max`."""
     others = piece.midi.stat().st_size + piece.png.stat().st_size + _FORM_BYTES
     # Where Discord allows a file larger than its usual request, it allows the request that carries it.
     request_bytes_max = max(limits.REQUEST_BYTES_MAX, file_bytes_max)
-    return min(file_bytes_max, request_bytes_max - others)
+    return int(min(file_bytes_max, request_bytes_max - others))
 
 
 def choose_sound(piece: Piece, bytes_max: int) -> Attachment | None:

@@ -47,6 +47,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         commands_memory: the file that remembers which commands Discord has.
         api_base: another address of Discord's HTTP API, for a simulation; None is Discord itself.
         shard_count: None asks Discord, which also tells the gateway's address.
+        file_bytes_max: post no larger file than this even where Discord would take it; None: whatever Discord takes.
     """
 
     def __init__(
@@ -56,7 +57,10 @@ class MusicLSTMClient(discord.AutoShardedClient):
         commands_memory: Path,
         api_base: str | None = None,
         shard_count: int | None = None,
+        file_bytes_max: int | None = None,
     ) -> None:
+        # The bot never speaks: that the libraries for voice are not installed is nothing to warn about.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         intents = discord.Intents.none()
         intents.guilds = True
         super().__init__(
@@ -70,6 +74,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         self._open_studio = open_studio
         self._commands_memory = commands_memory
         self._api_base = api_base
+        self._file_bytes_max = file_bytes_max
         self._closing = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self.tree = _Tree(self)
@@ -80,7 +85,12 @@ class MusicLSTMClient(discord.AutoShardedClient):
     async def setup_hook(self) -> None:
         """Before the gateway is connected: engine, history, commands. What was left unfinished goes on when ready."""
         self.studio = await self._closing.enter_async_context(self._open_studio())
-        self.composer = Composer(self.studio, piece_buttons=lambda _: None, cancel_button=lambda _: None)
+        self.composer = Composer(
+            self.studio,
+            piece_buttons=lambda _: None,
+            cancel_button=lambda _: None,
+            file_bytes_max=self._file_bytes_max,
+        )
         await self.tree.set_translator(Translator())
         if self._api_base is not None:
             # What discord.py connects to when it cannot resume, instead of Discord's own address.

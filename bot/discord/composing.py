@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -104,12 +105,16 @@ class Composer:
         studio: makes and remembers.
         piece_buttons: the buttons below a finished piece.
         cancel_button: the button below a notice.
+        file_bytes_max: post no larger file than this even where Discord would take it; None: whatever Discord takes.
     """
 
-    def __init__(self, studio: Studio, *, piece_buttons: Buttons, cancel_button: Buttons) -> None:
+    def __init__(
+        self, studio: Studio, *, piece_buttons: Buttons, cancel_button: Buttons, file_bytes_max: int | None = None
+    ) -> None:
         self._studio = studio
         self._piece_buttons = piece_buttons
         self._cancel_button = cancel_button
+        self._file_bytes_max = file_bytes_max
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def goodbyes(self, timeout_s: float) -> None:
@@ -193,7 +198,7 @@ class Composer:
             Undeliverable: there is no way to the person.
             discord.HTTPException: Discord refused it for good.
         """
-        bytes_max = attachments.sound_bytes_max(piece, post.file_bytes_max)
+        bytes_max = attachments.sound_bytes_max(piece, min(post.file_bytes_max, self._file_bytes_max or math.inf))
         while True:
             sound = await asyncio.to_thread(attachments.choose_sound, piece, bytes_max)
             notes = [text for text in (note, attachments.sound_note(sound, post.locale)) if text]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import mimetypes
 import signal
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
+from bot.discord import limits
 from bot.discord.client import MusicLSTMClient
 from bot.history import History
 from bot.settings import Settings
@@ -86,6 +88,8 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
         from simcord.env import Env  # noqa: PLC0415
     except ImportError as error:
         raise SetupProblem("The preview needs simcord: pip install -r requirements-dev.txt.") from error
+    # simcord tells the kind of a file by its name and would try to play MIDI as recorded sound, which fails.
+    mimetypes.add_type("application/octet-stream", ".mid")
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="musiclstm-preview-")))
         env: Env
@@ -105,7 +109,12 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
                 finally:
                     await studio.aclose()
 
-        client = MusicLSTMClient(open_studio, commands_memory=folder / "commands.json", shard_count=1)
+        client = MusicLSTMClient(
+            open_studio,
+            commands_memory=folder / "commands.json",
+            shard_count=1,
+            file_bytes_max=limits.FILE_BYTES_DEFAULT,  # simcord announces more than the page can play
+        )
         env = Env(client, check_errors=False, settle_timeout=30.0)
         env.backend.bot_user.name = "MusicLSTM"
         await env.start()
@@ -167,11 +176,14 @@ async def _flow(env: Env, page: Preview) -> None:
             return await act(*arguments)
 
     page._action = act_in_turn  # type: ignore[method-assign, assignment]
+    shown = len(env.http_requests)
     while True:
         await asyncio.sleep(_TICK_S)
         async with turn:
             try:
                 await env.advance_time(max(0.0, (datetime.now(UTC) - env.now()).total_seconds()))
-                await page.refresh()
+                if len(env.http_requests) != shown:  # each refresh makes what is open in the browser out of date
+                    shown = len(env.http_requests)
+                    await page.refresh()
             except (SetupError, TimeoutError):
                 log.debug("the page could not be brought up to date", exc_info=True)  # the next tick tries again
