@@ -130,10 +130,10 @@ def _run(arguments: list[str]) -> int:
             raise SetupProblem(_HOW_TO_CONNECT)
         set_up_logging(settings.log_level)
         return asyncio.run(_serve(settings, settings.discord_token.get_secret_value()))
-    from bot.discord.preview import preview  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
+    from bot.discord.preview import preview  # noqa: PLC0415
 
     set_up_logging(settings.log_level)
-    return int(preview(settings, port=known.port))
+    return preview(settings, port=known.port)
 
 
 async def _compose(request: ComposeRequest, settings: Settings, *, out: Path, as_json: bool) -> int:

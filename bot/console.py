@@ -1,124 +1,27 @@
-"""The bot as a chat in the terminal: `/compose …`, `/history`, `/show ID`, `/help`, `/quit`.
+"""The bot as a chat in the terminal: what `bot.chat` answers, with line editing where somebody types.
 
-The event loop runs only while a line is being answered, so that typing is a plain `input()` with line editing, and
-Ctrl-C stops the piece in the making and not the chat.
+The event loop runs only while a line is being answered, so that typing is a plain `input()`, and Ctrl-C stops the piece
+in the making and not the chat.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from bot import wording
 from bot.app import open_studio
-from bot.grammar import OPTIONS, parse_request
-from bot.history import Requester
+from bot.chat import COMMANDS, Chat
+from bot.grammar import OPTIONS
 from bot.settings import Settings
-from bot.studio import Studio
-from bot.terminal import local_user, progress_bars
+from bot.terminal import local_user
 from data.errors import MusicLSTMError
 from data.moods import MOODS
-from engine.errors import InvalidRequest
 
 _PROMPT = "» "
-_HISTORY_LINES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Command:
-    """One thing that can be typed after a slash."""
-
-    usage: str
-    says: str
-    answer: Callable[[Chat, str], Awaitable[str]]
-
-
-class Chat:
-    """Answers lines, one at a time.
-
-    Args:
-        studio: open.
-        requester: whoever types.
-        out: where files go.
-    """
-
-    def __init__(self, studio: Studio, requester: Requester, out: Path) -> None:
-        self.studio = studio
-        self.requester = requester
-        self.out = out
-
-    async def answer(self, line: str) -> str:
-        """What the bot says to one line; a mistake is one sentence.
-
-        Raises:
-            MusicLSTMError: the sentence to tell.
-        """
-        line = line.strip()
-        if not line:
-            return ""
-        if not line.startswith("/"):
-            return await self.compose(line)  # what people type first: the request itself
-        name, _, rest = line[1:].partition(" ")
-        command = COMMANDS.get(name.casefold())
-        if command is None:
-            close = difflib.get_close_matches(name.casefold(), COMMANDS, n=1)
-            meant = f" (did you mean /{close[0]}?)" if close else ""
-            raise InvalidRequest("", f"There is no command /{name[:24]}{meant}: /help lists them.")
-        return await command.answer(self, rest.strip())
-
-    async def compose(self, text: str) -> str:
-        """Make a piece and put its files into the folder."""
-        request = parse_request(text)
-        started = time.monotonic()
-        with progress_bars() as show:
-            piece = await self.studio.compose(request, self.requester, show)
-        piece = await self.studio.hand_over(piece, self.out, wording.stem(request))
-        await self.studio.mark_delivered(request.id)
-        return wording.piece_text(piece, time.monotonic() - started)
-
-    async def history(self, text: str) -> str:
-        """The newest requests; `/history 30` shows more."""
-        limit = _HISTORY_LINES
-        if text:
-            if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 1000:
-                raise InvalidRequest("", "Write /history, or /history with a number from 1 to 1000.")
-            limit = int(text)
-        records = await self.studio.recent(self.requester, limit=limit)
-        return wording.history_text(records, self.studio.history.clock())
-
-    async def show(self, text: str) -> str:
-        """Make a piece again and prove that it is the same."""
-        if not text:
-            raise InvalidRequest("", "Write /show and the id of a piece; /history lists them.")
-        started = time.monotonic()
-        with progress_bars() as bars:
-            remade = await self.studio.remake(text, self.requester, bars)
-        piece = await self.studio.hand_over(remade.piece, self.out, wording.stem(remade.piece.record.request))
-        return f"{wording.piece_text(piece, time.monotonic() - started)}\n{wording.proof(remade)}"
-
-    async def help(self, _: str) -> str:
-        """What can be typed."""
-        lines = [f"  {command.usage:24} {command.says}" for command in COMMANDS.values()]
-        return "\n".join([*lines, "", f"A request, such as {wording.EXAMPLE}:", wording.options_help()])
-
-    async def quit(self, _: str) -> str:
-        """Leave."""
-        raise EOFError
-
-
-COMMANDS: dict[str, _Command] = {
-    "compose": _Command("/compose REQUEST", "make a piece", Chat.compose),
-    "history": _Command("/history [HOW MANY]", "what you asked for, newest first", Chat.history),
-    "show": _Command("/show ID", "make a piece again and compare it with the first time", Chat.show),
-    "help": _Command("/help", "this list", Chat.help),
-    "quit": _Command("/quit", "leave (Ctrl-D does too)", Chat.quit),
-}
 
 
 def chat(settings: Settings, *, out: Path) -> int:

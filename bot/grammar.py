@@ -20,6 +20,7 @@ from typing import Any
 from data.errors import InvalidKey
 from data.keys import Key
 from data.moods import MOODS, Mood
+from data.spaces import SPACES, Space
 from engine.errors import InvalidRequest
 from engine.types import (
     LENGTH_NOTES_DEFAULT,
@@ -157,6 +158,16 @@ OPTIONS: tuple[Option, ...] = (
         auto=True,
     ),
     Option(
+        "space",
+        "space",
+        "The room it sounds in; left out, it suits the mood",
+        lambda text: Space(text.casefold()),
+        _either(SPACES),
+        aliases=("room", "reverb"),
+        choices=SPACES,
+        auto=True,
+    ),
+    Option(
         "seed",
         "seed",
         "A number: the same request with the same seed gives the same piece",
@@ -196,8 +207,8 @@ def build_request(values: Mapping[str, Any]) -> ComposeRequest:
     for name, given in values.items():
         option = _BY_NAME[name]
         value = _read(option, given) if isinstance(given, str) and given not in option.choices else given
-        if option is _BY_NAME["mood"] and isinstance(value, str):
-            value = Mood(value)
+        if option.choices and isinstance(value, str):
+            value = option.read(value)
         if value is not None:
             fields[option.field] = value
     try:

@@ -7,6 +7,8 @@ from datetime import datetime
 from bot.grammar import OPTIONS, format_request
 from bot.history import Record, State
 from bot.pieces import Piece, Remade
+from bot.privacy import Kept
+from bot.ratings import CheckpointRatings
 from engine.titles import title
 from engine.types import ComposeRequest
 
@@ -113,3 +115,32 @@ def ago(time: datetime, now: datetime) -> str:
         if seconds >= length_s:
             return f"{seconds / length_s:.0f} {unit} ago"
     return "just now"
+
+
+def favourites_text(records: list[Record], now: datetime) -> str:
+    """A table of favourites."""
+    return history_text(records, now) if records else "You have no favourites yet: /favourite ID keeps a piece."
+
+
+def stats_text(stats: list[CheckpointRatings]) -> str:
+    """Each checkpoint's ratings with their 95 % confidence intervals."""
+    if not stats:
+        return "Nobody has rated a piece yet: /rate ID followed by four numbers from 1 to 5."
+    lines = []
+    for each in stats:
+        lines.append(f"{each.checkpoint_id}: {each.ratings} ratings by {each.raters} people of {each.pieces} pieces")
+        for scale, mean in each.means.items():
+            margin = "" if mean.margin is None else f" ± {mean.margin:.2f}"
+            lines.append(f"  {scale:11} {mean.value:.2f}{margin}")
+    return "\n".join(lines)
+
+
+def kept_text(kept: Kept) -> str:
+    """How much is kept about somebody."""
+    since = "" if kept.since is None else f" since {kept.since:%Y-%m-%d}"
+    consent = "allowed" if kept.training_consent else "not allowed"
+    return (
+        f"Kept about you{since}: {kept.requests} requests, {kept.favourites} favourites, {kept.presets} presets, "
+        f"{kept.ratings} ratings. Training with your favourites is {consent}.\n"
+        "/privacy export writes all of it to a file, /privacy delete deletes it."
+    )

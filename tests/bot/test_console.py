@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.console import COMMANDS, Chat
+from bot.chat import COMMANDS, Chat
 from bot.settings import ROOT
 from data.errors import MusicLSTMError
 from tests.bot.conftest import TERMINAL, House
@@ -38,6 +38,45 @@ async def test_the_slash_and_even_the_command_may_be_left_out(chat: Chat) -> Non
     assert await chat.answer("   ") == ""
 
 
+async def _piece_id(chat: Chat) -> str:
+    return re.findall(r"\(dark, (\w+)\)", await chat.answer("/compose length:16"))[0]
+
+
+async def test_favourites_and_ratings_and_deleting(chat: Chat) -> None:
+    piece_id = await _piece_id(chat)
+    assert "/favourite ID" in await chat.answer("/favourites")
+    assert "now among" in await chat.answer(f"/favourite {piece_id}")
+    assert (await chat.answer("/favourites")).startswith(piece_id)
+    assert "no longer" in await chat.answer(f"/favourite {piece_id}")
+    assert "Nobody has rated" in await chat.answer("/stats")
+    assert "counts" in await chat.answer(f"/rate {piece_id} 4 3 5 4")
+    assert "small-1: 1 ratings" in await chat.answer("/stats")
+    assert "forgotten" in await chat.answer(f"/delete {piece_id}")
+    assert "/compose mood:dark" in await chat.answer("/history")
+
+
+async def test_presets(chat: Chat) -> None:
+    assert "No presets" in await chat.answer("/preset")
+    assert await chat.answer("/preset save Night tense, length:32") == "Preset night: mood:tense length:32"
+    assert "night" in await chat.answer("/preset list")
+    made = await chat.answer("/preset use night length:16")
+    assert "(tense, " in made
+    assert "16 notes" in made
+    assert "deleted" in await chat.answer("/preset delete night")
+
+
+async def test_privacy(chat: Chat, house: House) -> None:
+    piece_id = await _piece_id(chat)
+    assert "1 requests" in await chat.answer("/privacy")
+    assert "allowed" in await chat.answer("/privacy allow")
+    said = await chat.answer("/privacy export")
+    assert piece_id in (house.folder / "out" / "about-ada.json").read_text(encoding="utf-8")
+    assert "about-ada.json" in said
+    assert "deleted, 1 requests" in await chat.answer("/privacy delete")
+    assert "0 requests" in await chat.answer("/privacy show")
+    assert len(list((house.folder / "out").glob("dark-*"))) == 3  # what was handed over stays
+
+
 async def test_another_checkpoint_is_told(chat: Chat, house: House) -> None:
     made = await chat.answer("/compose length:32")
     house.engine.checkpoint_id = "small-2"
@@ -56,6 +95,15 @@ async def test_another_checkpoint_is_told(chat: Chat, house: House) -> None:
         ("/history ³", "a number from 1 to 1000"),
         ("/", "There is no command /"),
         ("what is this", "is not an option"),
+        ("/favourite", "Write /favourite and the id"),
+        ("/delete nothing", "There is no piece"),
+        ("/rate abcd2345 1 2 3", "4 numbers from 1 to 5"),
+        ("/rate abcd2345 1 2 3 6", "4 numbers from 1 to 5"),
+        ("/rate", "4 numbers from 1 to 5"),
+        ("/preset save", "Write /preset"),
+        ("/preset use nigth", "You have no preset"),
+        ("/preset save night length:5", "16 to 2000"),
+        ("/privacy please", "Write /privacy"),
     ],
 )
 async def test_a_typing_error_is_answered_in_one_line(line: str, says: str, chat: Chat) -> None:
