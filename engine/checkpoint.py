@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -132,5 +131,4 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    torch.set_flush_denormal(True)  # fading activations would otherwise slow a CPU several times
     return Checkpoint(f"{name}-{digest[:8]}", model, sidecar)

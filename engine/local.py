@@ -182,6 +182,7 @@ class LocalEngine:
                 folder=self._folder,
                 name=f"{job.request.mood}-{job.request.id}",
                 mood=job.request.mood,
+                space=job.request.room,
                 progress=_in_steps(job, Stage.RENDERING, 100),
                 cancelled=job.stop.is_set,
             ),
@@ -239,6 +240,7 @@ class LocalEngine:
             "seed": request.seed,
             "tempo": decided.tempo_bpm,
             "key": str(decided.key),
+            "space": request.room,
         }
         return [json.dumps(recipe)]
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from data.keys import Key
 from data.moods import MOODS, Mood
 from data.score import Score
+from data.spaces import DEFAULT_SPACES, SPACES, Space
 from engine.errors import InvalidRequest
 
 LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, LENGTH_NOTES_DEFAULT = 16, 2000, 200
@@ -49,6 +50,7 @@ class ComposeRequest:
         seed: 0 to SEED_MAX; fresh when not given, so that a request always names its randomness.
         tempo_bpm: quarter notes a minute, or None: drawn from the mood's range with the seed.
         key: tonic and mode, or None: drawn for the mood with the seed.
+        space: the room it sounds in, or None: the mood's own.
         id: names the piece in files, history and buttons.
 
     Raises:
@@ -62,6 +64,7 @@ class ComposeRequest:
     seed: int = field(default_factory=new_seed)
     tempo_bpm: int | None = None
     key: Key | None = None
+    space: Space | None = None
     id: str = field(default_factory=new_id, compare=False)
 
     def __post_init__(self) -> None:
@@ -76,8 +79,15 @@ class ComposeRequest:
             _check_int("tempo", self.tempo_bpm, TEMPO_MIN_BPM, TEMPO_MAX_BPM, "beats a minute")
         if self.key is not None and not isinstance(self.key, Key):
             raise InvalidRequest("key", "key is a letter A to G, # or b, and m for minor, as in Am or F#.")
+        if self.space is not None and not isinstance(self.space, Space):
+            raise InvalidRequest("space", f"space is one of {', '.join(SPACES)}.")
         if not (isinstance(self.id, str) and 1 <= len(self.id) <= 32 and set(self.id) <= set(_ID_ALPHABET)):
             raise InvalidRequest("id", "that is not the id of a piece.")
+
+    @property
+    def room(self) -> Space:
+        """The space it sounds in: as asked for, else the mood's own."""
+        return self.space or DEFAULT_SPACES[self.mood]
 
 
 def _is_number(value: object) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from bot.history.records import MessageRef, Origin, Record, Relation, Requester, Result, State
 from data.keys import Key
 from data.moods import Mood
+from data.spaces import Space
 from engine.types import ComposeRequest
 
 
@@ -33,6 +34,7 @@ def request_columns(request: ComposeRequest) -> dict[str, Any]:
         "seed": request.seed,
         "tempo_bpm": request.tempo_bpm,
         "key": None if request.key is None else str(request.key),
+        "space": request.space,
     }
 
 
@@ -80,6 +82,7 @@ def record_of(row: sqlite3.Row) -> Record:
             seed=row["seed"],
             tempo_bpm=row["tempo_bpm"],
             key=None if row["key"] is None else Key.parse(row["key"]),
+            space=None if row["space"] is None else Space(row["space"]),
         ),
         requester=Requester(
             front_end=row["front_end"],
@@ -98,4 +101,5 @@ def record_of(row: sqlite3.Row) -> Record:
         private=bool(row["private"]),
         origin=Origin(row["parent_id"], Relation(row["relation"])) if row["parent_id"] else None,
         message=MessageRef(row["message_channel_id"], row["message_id"]) if row["message_id"] else None,
+        attempts=row["attempts"],
     )

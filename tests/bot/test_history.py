@@ -17,6 +17,7 @@ from bot.history.migrate import migrations
 from bot.settings import ROOT
 from data.keys import Key
 from data.moods import Mood
+from data.spaces import Space
 from engine.types import ComposeRequest
 
 ADA = Requester(front_end="discord", user_id="1", user_name="Ada", guild_id="10", channel_id="100")
@@ -51,6 +52,7 @@ async def test_every_field_of_a_request_comes_back(history: History) -> None:
         seed=2**32 - 1,
         tempo_bpm=77,
         key=Key(6, "minor"),
+        space=Space.TAPE,
     )
     plain = ComposeRequest()
     for field in dataclasses.fields(ComposeRequest):
