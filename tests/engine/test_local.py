@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from data.midi import read_midi
+from engine import Busy, CheckpointProblem, ComposeRequest, EngineClosed, SetupProblem, Stage
+from engine.local import LocalEngine, open_engine
+from tests.engine.contract import EngineContract
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[LocalEngine]:
+    opened = open_engine(folder=tmp_path, device="cpu")
+    yield opened
+    await opened.aclose()
+
+
+class TestContract(EngineContract):
+    """LocalEngine is an Engine."""
+
+
+def quick(seed: int, length_notes: int = 16) -> ComposeRequest:
+    return ComposeRequest(length_notes=length_notes, seed=seed, tempo_bpm=200)
+
+
+async def test_pieces_made_side_by_side_are_what_they_are_alone(engine: LocalEngine) -> None:
+    alone = [(await engine.compose(quick(seed))).midi for seed in range(3)]
+    together = await asyncio.gather(*(engine.compose(quick(seed)) for seed in (2, 0, 1)))
+    assert [piece.midi for piece in together] == [alone[2], alone[0], alone[1]]
+
+
+async def test_the_event_loop_is_never_held_while_a_piece_is_made(engine: LocalEngine) -> None:
+    longest_s, running = 0.0, True
+
+    async def heartbeat() -> None:
+        nonlocal longest_s
+        while running:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            longest_s = max(longest_s, time.perf_counter() - before - 0.005)
+
+    beat = asyncio.create_task(heartbeat())
+    await engine.compose(quick(1, length_notes=300))
+    running = False
+    await beat
+    # Work on the loop itself would hold it for all of sampling (over 100 ms) or rendering (seconds); the bound leaves
+    # room for a machine that is busy with other things.
+    print(f"longest stall of the event loop: {1000 * longest_s:.1f} ms")  # noqa: T201  # the measurement itself
+    assert longest_s < 0.25
+
+
+async def test_one_piece_too_many_is_told_when_to_come_back(tmp_path: Path) -> None:
+    engine = open_engine(folder=tmp_path, queue_limit=1, device="cpu")
+    tasks = [asyncio.create_task(engine.compose(quick(seed, length_notes=2000))) for seed in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy) as caught:
+        await engine.compose(quick(9))
+    assert caught.value.retry_after_s > 0
+    await engine.aclose()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(result, EngineClosed)
+    assert not any(tmp_path.iterdir())  # noqa: ASYNC240  # nothing else runs by now
+
+
+async def test_those_who_wait_are_told_their_place(engine: LocalEngine) -> None:
+    places: list[int] = []
+    first = asyncio.create_task(engine.compose(quick(1, length_notes=200)))
+    second = asyncio.create_task(engine.compose(quick(2, length_notes=200)))
+    third = asyncio.create_task(
+        engine.compose(quick(3), lambda now: places.append(now.done) if now.stage is Stage.QUEUED else None)
+    )
+    await asyncio.gather(first, second, third)
+    assert places == sorted(places, reverse=True)
+    assert places
+
+
+async def test_the_recipe_in_the_midi_makes_the_piece_again(engine: LocalEngine) -> None:
+    piece = await engine.compose(quick(4))
+    recipe = json.loads(read_midi(piece.midi).texts[0])
+    assert recipe["seed"] == 4
+    assert recipe["checkpoint"] == piece.checkpoint_id
+    assert recipe["length"] == 16
+    assert "id" not in recipe
+
+
+def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CheckpointProblem):
+        open_engine(folder=tmp_path, checkpoint=tmp_path / "nothing")
+    with pytest.raises(SetupProblem):
+        open_engine(folder=tmp_path, soundfont=tmp_path / "nothing.sf2")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupProblem, match=r"(?i)fluidsynth"):
+        open_engine(folder=tmp_path)

@@ -1,0 +1,89 @@
+"""The README says what there is: every command, option, mood, space and setting, with the numbers of the checkpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bot.grammar import OPTIONS
+from bot.settings import documented
+from data.moods import MOODS
+from data.spaces import SPACES
+from engine.checkpoint import BUILT_IN, SIDECAR
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    """The commands of the launcher, as its own help lists them."""
+    help_text = subprocess.run([ROOT / "run", "help"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"^  \./run (\w+)", help_text, flags=re.MULTILINE)
+
+
+def test_the_readme_leads_with_the_two_commands() -> None:
+    code = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)[0].splitlines()
+    assert [line.split("#")[0].strip() for line in code] == [
+        "./run compose mood:dark length:200 temp:0.9",
+        "./run test",
+    ]
+
+
+def test_every_command_is_in_the_readme_and_in_the_launcher() -> None:
+    launcher = (ROOT / "run").read_text(encoding="utf-8")
+    assert len(commands()) >= 8
+    for command in commands():
+        assert f"`./run {command}" in README, command
+        assert re.search(rf"\b{command}\b.*\) ;;", launcher), command
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_option_is_in_the_readme(option: object) -> None:
+    assert f"| `{option.name}` |" in README  # type: ignore[attr-defined]
+
+
+def test_every_mood_and_space_is_in_the_readme() -> None:
+    for word in (*MOODS, *SPACES):
+        assert f"`{word}`" in README, word
+
+
+def test_every_setting_is_in_the_readme_and_in_the_example() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    for setting in documented():
+        assert f"| `{setting.variable}` | {f'`{setting.default}`' if setting.default else ''} |" in README, setting
+        assert re.search(rf"^#?\s?{setting.variable}=", example, flags=re.MULTILINE), setting
+
+
+def test_every_link_into_the_repository_leads_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_file_that_the_readme_points_to_exists() -> None:
+    for name in re.findall(r"`((?:bot|data|engine|trainer)/[\w./]*)`", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_results_are_those_of_the_checkpoints() -> None:
+    for sidecar in sorted(BUILT_IN.glob(f"*/{SIDECAR}")):
+        about = json.loads(sidecar.read_text(encoding="utf-8"))
+        assert f"{about['metrics']['valid_nats_per_note']:.2f}" in README, sidecar
+
+
+def test_every_direct_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pinned = {
+        re.split(r"[=;\[]", line)[0].strip().lower().replace("_", "-").replace(".", "-")
+        for name in ("requirements.txt", "requirements-dev.txt")
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    }
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    for requirement in wanted:
+        name = re.split(r"[=<>\[]", requirement)[0].lower().replace("_", "-").replace(".", "-")
+        assert name in pinned, requirement
