@@ -11,6 +11,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from data.tokens import ATTRIBUTES, PART, IntArray
 
 Context = tuple[int, ...]
@@ -49,6 +52,25 @@ class NGram:
                     for context in self._contexts(rows, t, attribute):
                         counts[context][row[attribute]] += 1
         return self
+
+    def distribution(self, rows: list[list[int]], t: int, attribute: int) -> npt.NDArray[np.float64]:
+        """Probabilities of every value of one attribute of note t, [V] float64.
+
+        Args:
+            rows: the notes before t, and of note t the attributes before this one; the rest is not looked at.
+            t: index of the note.
+            attribute: index into ATTRIBUTES.
+        """
+        size = ATTRIBUTES[attribute].size
+        probabilities = np.full(size, 1.0 / size)
+        for context in self._contexts(rows, t, attribute):
+            seen = self._counts[attribute].get(context)
+            if seen is None:
+                break
+            probabilities *= _SHORTER_WEIGHT * len(seen)
+            probabilities[list(seen)] += list(seen.values())
+            probabilities /= probabilities.sum()
+        return probabilities
 
     def nats_per_note(self, pieces: Sequence[IntArray]) -> float:
         """Mean negative log-likelihood of a note."""

@@ -44,8 +44,8 @@ PRESETS: dict[str, TrainConfig] = {
     "v1": TrainConfig(),
     "v2": TrainConfig(
         name="v2",
-        model=ModelConfig(hidden=320, layers=3, dropout=0.25, variational=True),
-        epochs=10,
+        model=ModelConfig(layers=3, dropout=0.25, variational=True),
+        epochs=8,
         sequence_notes=64,
         learning_rate=2e-3,
         weight_decay=0.01,

@@ -32,3 +32,12 @@ def test_context_helps_where_music_repeats() -> None:
     phrase = random_piece(3, length=12)
     piece = np.concatenate([phrase] * 20)
     assert NGram(5).fit([piece]).nats_per_note([piece]) < 0.6 * NGram(1).fit([piece]).nats_per_note([piece])
+
+
+@pytest.mark.parametrize("order", [1, 5])
+def test_the_whole_distribution_agrees_with_single_probabilities(order: int) -> None:
+    model = NGram(order).fit([random_piece(1)])
+    rows = random_piece(2).tolist()
+    for attribute, (_, size) in enumerate(ATTRIBUTES):
+        singly = [model._probability(rows, 7, attribute, value, size) for value in range(size)]
+        np.testing.assert_allclose(model.distribution(rows, 7, attribute), singly, rtol=1e-9)
