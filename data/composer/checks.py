@@ -5,6 +5,8 @@ from __future__ import annotations
 from data.score import STEPS_PER_BEAT, Part, Score
 
 _SUSTAINED = frozenset({Part.SUB, Part.DRONE, Part.PAD, Part.STRINGS, Part.CHOIR})
+_DECAYING = frozenset({Part.SUB, Part.KEYS, Part.BELL, Part.PLUCK, Part.PULSE})
+_DECAY_S = 2.0
 
 
 def ends_well(score: Score) -> bool:
@@ -20,9 +22,14 @@ def ends_well(score: Score) -> bool:
 
 
 def longest_silence_s(score: Score) -> float:
-    """Seconds of the longest stretch inside a piece in which nothing sounds."""
+    """Seconds of the longest stretch inside a piece in which nothing is heard.
+
+    Struck and plucked sounds are taken to have died away two seconds after their onset, however long they are held.
+    """
+    decay_steps = round(_DECAY_S / score.seconds(1))
     reached, longest = 0, 0
     for note in score.notes:
         longest = max(longest, note.start_step - reached)
-        reached = max(reached, note.end_step)
+        heard = min(note.duration_steps, decay_steps) if note.part in _DECAYING else note.duration_steps
+        reached = max(reached, note.start_step + heard)
     return score.seconds(longest)

@@ -16,7 +16,7 @@ from data.composer.sustained import Bass, Chorale, Drone, Pad, Shimmer
 from data.composer.transitions import Transition
 from data.score import Part
 
-SUSTAINED = (Drone, Bass, Pad, Chorale)
+_HOLDING = (Drone, Pad, Chorale)  # not the bass: plucked and synthesiser basses die away within a bar
 _FIGURES = frozenset({"arpeggio", "ostinato", "loops"})
 _LEADING_IN = (Part.PLUCK, Part.STRINGS, Part.TEXTURE, Part.BELL, Part.CHOIR)
 _LAYERED_FORMS = frozenset({"accumulation", "ebb"})
@@ -96,7 +96,7 @@ def _give_ground(rng: np.random.Generator, players: list[Player]) -> None:
 
 def _let_somebody_hold(rng: np.random.Generator, players: list[Player], shift: int) -> None:
     """Make the first sustained texture play throughout, so that a piece never falls silent by accident."""
-    holding = [player for player in players if isinstance(player.texture, SUSTAINED)]
+    holding = [player for player in players if isinstance(player.texture, _HOLDING)]
     if not holding:
         low, high = _range(Part.PAD, shift)
         holding = [Player(Pad(rng, Part.PAD, low, high), Part.PAD, 0.0)]

@@ -81,9 +81,7 @@ def test_the_last_sonority_is_the_tonic(all_pieces: list[OwnPiece]) -> None:
 
 
 def test_no_unmeant_silence(all_pieces: list[OwnPiece]) -> None:
-    silences = sorted(longest_silence_s(piece.score) for piece in all_pieces)
-    assert silences[-1] < 8.0
-    assert silences[int(0.95 * len(silences))] < 2.0
+    assert max(longest_silence_s(piece.score) for piece in all_pieces) < 2.0
 
 
 def test_drones_are_long_and_low(all_pieces: list[OwnPiece]) -> None:
