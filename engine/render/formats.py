@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ import soundfile
 from engine.errors import RenderFailed
 from engine.render.audio_file import WavWriter
 from engine.render.tags import Tags, read_tags, set_comments, wav_info
+from engine.render.vorbis import encode_vorbis
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ Kind = Literal["wav", "wav32", "flac", "ogg", "ogg-low"]
 VORBIS_LEVEL = 0.5  # libsndfile's scale, 0 best to 1 smallest: about 130 kbit/s
 _LOW_LEVELS = (0.8, 0.99)  # about 80 and 50 kbit/s
 _LOW_RATE_HZ = 32_000
-_BLOCK_FRAMES = 1 << 15  # libsndfile 1.2 crashes when a whole piece is given to its Vorbis encoder in one call
+_BLOCK_FRAMES = 1 << 16
 
 Audio = npt.NDArray[np.float32]
 
@@ -97,7 +99,7 @@ def fit(
             return Attachment(
                 f"{stem}-32k.wav", data, None, "wav32", f"The WAV of {size} is too large here, so it is at 32 kHz."
             )
-    data = encode(sound, rate_hz, "FLAC", tags)
+    data = encode_flac(sound, rate_hz, tags)
     if len(data) <= limit_bytes:
         return Attachment(
             f"{stem}.flac", data, None, "flac", f"The WAV of {size} is too large here, so it is a lossless FLAC."
@@ -105,7 +107,7 @@ def fit(
     smallest = len(data)
     for level in (VORBIS_LEVEL, *_LOW_LEVELS):
         reuse = ogg if level == VORBIS_LEVEL else None
-        data = reuse or encode(sound, rate_hz, "OGG", tags, level)
+        data = reuse or _encode_ogg(sound, rate_hz, tags, level)
         smallest = min(smallest, len(data))
         if len(data) <= limit_bytes:
             low = level != VORBIS_LEVEL
@@ -123,45 +125,19 @@ def fit(
     )
 
 
-def encode(sound: Audio, rate_hz: int, form: Literal["FLAC", "OGG"], tags: Tags, level: float = VORBIS_LEVEL) -> bytes:
-    """Encode [n, 2] float32 in memory."""
-    encoder = Encoder(rate_hz, form, tags, level)
-    encoder.write(sound)
-    return encoder.finish()
-
-
-class Encoder:
-    """FLAC or OGG Vorbis, in memory, from sound that arrives in blocks.
-
-    Args:
-        rate_hz: of the sound.
-        form: which format.
-        tags: its comments.
-        level: of Vorbis: libsndfile's scale, 0 best to 1 smallest.
-    """
-
-    def __init__(self, rate_hz: int, form: Literal["FLAC", "OGG"], tags: Tags, level: float = VORBIS_LEVEL) -> None:
-        self._buffer = io.BytesIO()
-        self._file = soundfile.SoundFile(
-            self._buffer,
-            "w",
-            rate_hz,
-            2,
-            "PCM_16" if form == "FLAC" else "VORBIS",
-            format=form,
-            compression_level=None if form == "FLAC" else level,
-        )
-        set_comments(self._file, tags)
-
-    def write(self, sound: Audio) -> None:
-        """Append [n, 2] float32."""
+def encode_flac(sound: Audio, rate_hz: int, tags: Tags) -> bytes:
+    """A 16-bit FLAC in memory."""
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", rate_hz, 2, "PCM_16", format="FLAC") as file:
+        set_comments(file, tags)
         for start in range(0, len(sound), _BLOCK_FRAMES):
-            self._file.write(sound[start : start + _BLOCK_FRAMES])
+            file.write(sound[start : start + _BLOCK_FRAMES])
+    return buffer.getvalue()
 
-    def finish(self) -> bytes:
-        """The whole file."""
-        self._file.close()
-        return self._buffer.getvalue()
+
+def _encode_ogg(sound: Audio, rate_hz: int, tags: Tags, level: float) -> bytes:
+    with ThreadPoolExecutor(2) as pool:
+        return encode_vorbis(lambda start, stop: sound[start:stop].copy(), len(sound), rate_hz, tags, level, pool)
 
 
 def encode_wav(sound: Audio, rate_hz: int, tags: Tags) -> bytes:

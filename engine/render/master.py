@@ -1,6 +1,6 @@
 """From what the synthesiser gives to what a listener gets.
 
-    stems --room--> premaster --gain, movement, saturation--> --limiter--> blocks to be written
+    stems --room--> premaster --gain, movement, saturation--> --limiter--> master
 
 The room (`engine.render.space`) is convolution by overlap-add; it runs while FluidSynth is still playing. Loudness is a
 property of the whole piece, so the second half starts when the last sample has arrived. A piece is held in memory once,
@@ -10,7 +10,7 @@ as 32-bit floats: 85 MB for four minutes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -93,7 +93,7 @@ def place(blocks: Iterable[npt.NDArray[np.float32]], room: Room, out: Audio) -> 
 
 
 class Finisher:
-    """The second half of the mastering: hears the whole premaster, then gives the master in blocks.
+    """The second half of the mastering: hears the whole premaster, then gives the master piece by piece.
 
     Args:
         sound: [2, n], changed in place.
@@ -121,18 +121,19 @@ class Finisher:
             list(pool.map(self._colour, self._starts, before, behind))
             hops = _hops(pool, sound, rate_hz)
         self._curve, self.reduction_db = self._limiter(hops)
+        self._even = float(np.ptp(self._curve)) == 0.0
 
-    def blocks(self) -> Iterator[Audio]:
-        """The master in blocks [n, 2] of interleaved float32, no true peak above CEILING_DBTP."""
-        centres = (np.arange(len(self._curve)) + 0.5) * _CHUNK
-        even = float(np.ptp(self._curve)) == 0.0
-        for start in self._starts:
-            planar = self._sound[:, start : start + BLOCK_FRAMES]
-            frames = planar.shape[1]
-            gain = self._curve[:1] if even else np.interp(np.arange(start, start + frames), centres, self._curve)
-            block = np.empty((frames, 2), np.float32)
+    def master(self, start: int, stop: int) -> Audio:
+        """[stop - start, 2], interleaved, no true peak above CEILING_DBTP. May be called from any thread."""
+        planar = self._sound[:, start:stop]
+        block = np.empty((planar.shape[1], 2), np.float32)
+        if self._even:
+            np.multiply(planar.T, np.float32(self._curve[0]), out=block)
+        else:
+            centres = (np.arange(len(self._curve)) + 0.5) * _CHUNK
+            gain = np.interp(np.arange(start, start + len(block)), centres, self._curve)
             np.multiply(planar.T, gain.astype(np.float32)[:, None], out=block)
-            yield block
+        return block
 
     def _colour(self, start: int, before: Audio, behind: Audio) -> None:
         """Treble, movement, saturation and fades of one block, in place; notes its peaks.

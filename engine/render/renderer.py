@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,18 @@ from engine.render import stems
 from engine.render.audio_file import WavWriter, atomic
 from engine.render.bank import default_cache, ensure_bank
 from engine.render.fluidsynth import SAMPLE_RATE_HZ, FluidSynth
-from engine.render.formats import Encoder
+from engine.render.formats import VORBIS_LEVEL
 from engine.render.master import BLOCK_FRAMES, Finisher, place
 from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
 from engine.render.space import CHARACTERS, room
 from engine.render.tags import Tags, midi_texts, wav_info
+from engine.render.vorbis import encode_vorbis
 
 MAX_DURATION_S = 3600.0  # 635 MB of WAV; 2,000 notes at the slowest tempo can be that long
 MAX_NOTES = 100_000
 _SYNTHESIS_PERCENT = 55  # what follows, mostly the encoding, takes the rest
+_REPORT_S = 0.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,24 +120,27 @@ class Renderer:
         self._play(synth, midi, score, space, sound, report, cancelled)
         finisher = Finisher(sound, SAMPLE_RATE_HZ, character)
         report(_SYNTHESIS_PERCENT)
+        encoded = 0
+
+        def master(start: int, stop: int) -> npt.NDArray[np.float32]:
+            nonlocal encoded
+            if cancelled is not None and cancelled():
+                raise CancelledError
+            encoded += stop - start
+            return finisher.master(start, stop)
+
         wav = folder / f"{name}.wav"
-        with ThreadPoolExecutor(1) as pool, atomic(wav) as file:
+        with ThreadPoolExecutor(3) as pool, atomic(wav) as file:
+            encoding = pool.submit(encode_vorbis, master, frames, SAMPLE_RATE_HZ, tags, VORBIS_LEVEL, pool)
             writer = WavWriter(file, SAMPLE_RATE_HZ, wav_info(tags))
-            encoder = Encoder(SAMPLE_RATE_HZ, "OGG", tags)
-            encoding: Future[None] | None = None
-            for done, block in enumerate(finisher.blocks()):
-                if cancelled is not None and cancelled():
-                    raise CancelledError
-                writer.write(block)
-                if encoding is not None:
-                    encoding.result()  # the encoder is slower than everything else here, and bounds the memory
-                encoding = pool.submit(encoder.write, block)
-                report(_SYNTHESIS_PERCENT + (99 - _SYNTHESIS_PERCENT) * done * BLOCK_FRAMES // frames)
+            for start in range(0, frames, BLOCK_FRAMES):
+                writer.write(master(start, min(frames, start + BLOCK_FRAMES)))
             writer.finish()
             roll_png = draw_roll(score, title, mood, sound, SAMPLE_RATE_HZ)
-            if encoding is not None:
-                encoding.result()
-            ogg = encoder.finish()
+            while not encoding.done():
+                wait([encoding], _REPORT_S)
+                report(_SYNTHESIS_PERCENT + (99 - _SYNTHESIS_PERCENT) * encoded // (2 * frames))
+            ogg = encoding.result()
         report(100)
         return Rendered(midi, wav, ogg, roll_png, frames / SAMPLE_RATE_HZ)
 
