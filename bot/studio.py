@@ -35,6 +35,7 @@ from engine.types import ComposeRequest, Engine
 
 __all__ = ["Limits", "Piece", "Remade", "Studio", "Update", "UpdateCallback"]
 
+_ATTEMPTS_MAX = 3  # a piece in whose making the process died so often is not tried again: it may be the cause
 _PACE_PIECES = 20  # finished pieces that the estimates start from: a few minutes' worth, so of this machine and model
 
 
@@ -323,10 +324,13 @@ class Studio:
         for record in await self.history.abandoned():
             if record.requester.front_end != "discord":
                 await self.history.finish(record.id, State.FAILED, error="The program stopped before it was finished.")
-            elif front_end == "discord" and record.requester.channel_id is not None:
-                mine.append(await self.history.adopt(record.id))
             elif front_end == "discord":
-                await self.history.finish(record.id, State.FAILED, error="The bot stopped before it was finished.")
+                adopted = await self.history.adopt(record.id)
+                if adopted.requester.channel_id is not None and adopted.attempts < _ATTEMPTS_MAX:
+                    mine.append(adopted)
+                else:
+                    sentence = "The bot stopped before it was finished."
+                    await self.history.finish(record.id, State.FAILED, error=sentence)
         return mine
 
     async def aclose(self) -> None:

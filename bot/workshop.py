@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class Workshop:
         self._folder = folder
         self._turns = turns
         self._jobs: dict[str, Job] = {}  # by piece id: those of `finish`, whose history is being written
+        self._idle = asyncio.Event()  # set while there are none
+        self._idle.set()
         self._closing = False
 
     def check_open(self) -> None:
@@ -103,23 +106,29 @@ class Workshop:
 
     async def finish(self, job: Job) -> Piece:
         """Make the piece of a request that is QUEUED. Raises as `Studio.compose`."""
-        record = job.record
-        job.task = task = asyncio.create_task(self._work(job), name=f"piece {record.id}")
-        self._jobs[record.id] = job
+        job.task = asyncio.create_task(self._work(job), name=f"piece {job.record.id}")
+        self._jobs[job.record.id] = job
+        self._idle.clear()
+        try:
+            return await self._watch(job.record, job.task)
+        finally:
+            self._turns.leave(job.ticket)
+            del self._jobs[job.record.id]
+            if not self._jobs:
+                self._idle.set()
+
+    async def _watch(self, record: Record, task: asyncio.Task[Piece]) -> Piece:
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
             task.cancel()
             await surely(_ended(task))
-            if not self._closing:
-                await surely(self.forsake(record))
+            await surely(self._requeue(record) if self._closing else self.forsake(record))
             raise
-        finally:
-            del self._jobs[record.id]
-            self._turns.leave(job.ticket)
         if not task.cancelled():
             return task.result()
         if self._closing:
+            await surely(self._requeue(record))
             raise EngineClosed("The bot is stopping; your piece will be finished when it is back.")
         await surely(self.forsake(record))
         raise Cancelled(f"Piece {record.id} was cancelled.")
@@ -164,11 +173,10 @@ class Workshop:
     async def aclose(self) -> None:
         """Stop all work, leaving it unfinished in history, and close the engine. Safe to call twice."""
         self._closing = True
-        tasks = {job.task for job in self._jobs.values() if job.task is not None}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        for job in self._jobs.values():
+            if job.task is not None:
+                job.task.cancel()
+        await self._idle.wait()  # history knows of each where it was left
         await self._engine.aclose()
 
     async def _work(self, job: Job) -> Piece:
@@ -187,13 +195,19 @@ class Workshop:
             await surely(self._history.finish(piece_id, State.FAILED, error=str(unexpected)))
             raise unexpected from error
 
+    async def _requeue(self, record: Record) -> Record:
+        with contextlib.suppress(NotFound):  # deleted at this very moment
+            return await self._history.requeue(record.id)
+        return record
+
     async def _make(self, job: Job, name: str) -> tuple[Composition, Result]:
         def relay(step: Progress) -> None:
             job.tell(step.stage, step.done, step.total, self._turns.remaining_s(job.ticket))
 
         await job.ticket.turn
         composition = await self._engine.compose(job.record.request, relay)
-        result = await asyncio.to_thread(self._folder.keep, composition, name)
+        # To the end even when it is cancelled now: whoever cleans up has to find all files or none.
+        result = await surely(asyncio.to_thread(self._folder.keep, composition, name))
         self._turns.made(job.ticket)
         return composition, result
 

@@ -122,6 +122,7 @@ class Record:
         private: shown to its requester only.
         origin: the piece that it came out of, or None.
         message: the message that announces and finally carries it, or None.
+        attempts: how often the program died while this piece was being made.
     """
 
     request: ComposeRequest
@@ -136,6 +137,7 @@ class Record:
     private: bool = False
     origin: Origin | None = None
     message: MessageRef | None = None
+    attempts: int = 0
 
     @property
     def id(self) -> str:

@@ -48,6 +48,7 @@ class History:
         self.clock = clock
         self._writing = asyncio.Lock()  # one connection has one transaction: writers take turns
         self._open = contextlib.AsyncExitStack()
+        self._closed = True
 
     async def __aenter__(self) -> History:
         """Open the database, migrating it when it is older than this program.
@@ -68,10 +69,13 @@ class History:
             await self._db.execute("PRAGMA synchronous = NORMAL")
             await self._db.execute("PRAGMA secure_delete = ON")  # what somebody had deleted is overwritten, not hidden
             self._open = stack.pop_all()
+            self._closed = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
+        async with self._writing:  # whoever is writing comes to the end
+            await self._open.aclose()
+            self._closed = True
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
@@ -81,6 +85,7 @@ class History:
             HistoryProblem: the database cannot be written.
         """
         async with self._writing:
+            self._check_open()
             try:
                 await self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
@@ -90,6 +95,10 @@ class History:
                 if isinstance(error, sqlite3.Error):
                     raise HistoryProblem(f"The history {self.path} cannot be written: {error}.") from error
                 raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise HistoryProblem(f"The history {self.path} is closed: the program is stopping.")
 
     async def _rollback(self) -> None:
         # A cancelled call still runs: once this one has, all before it have, and `in_transaction` tells the truth.
@@ -103,6 +112,7 @@ class History:
         Raises:
             HistoryProblem: the database cannot be read.
         """
+        self._check_open()
         try:
             return list(await self._db.execute_fetchall(sql, dict(values)))
         except sqlite3.Error as error:
@@ -157,6 +167,12 @@ class History:
         """Reach a final state. A request that already reached one keeps it."""
         sql = f"UPDATE requests SET state = :state, error = :error, finished_at = :now WHERE id = :id AND {_UNFINISHED}"  # noqa: S608 - a constant
         return await self._update(piece_id, sql, {"state": state, "error": error, "now": self.now_text()})
+
+    async def requeue(self, piece_id: str) -> Record:
+        """RUNNING -> QUEUED: the program is stopping in an orderly way, and the piece will be made later."""
+        return await self._update(
+            piece_id, "UPDATE requests SET state = 'queued' WHERE id = :id AND state = 'running'", {}
+        )
 
     async def set_message(self, piece_id: str, message: MessageRef) -> Record:
         """Remember which message announces the piece, so that it can be edited after a restart."""
@@ -233,7 +249,10 @@ class History:
 
     async def adopt(self, piece_id: str) -> Record:
         """Take over an abandoned request: QUEUED again, and this process works on it."""
-        sql = f"UPDATE requests SET state = 'queued', session_id = :session WHERE id = :id AND {_UNFINISHED}"  # noqa: S608 - a constant
+        sql = (
+            "UPDATE requests SET attempts = attempts + (state = 'running' AND made_at IS NULL), state = 'queued', "  # noqa: S608
+            f"session_id = :session WHERE id = :id AND {_UNFINISHED}"
+        )
         return await self._update(piece_id, sql, {"session": self._session.id})
 
     async def delete(self, piece_id: str) -> None:

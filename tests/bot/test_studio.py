@@ -289,6 +289,35 @@ async def test_a_piece_that_was_made_but_not_delivered_is_not_made_again(house: 
     assert (await house.studio.mark_delivered(record.id)).state is State.DELIVERED
 
 
+async def test_a_piece_that_kills_the_program_again_and_again_is_given_up(house: House) -> None:
+    request = ComposeRequest()
+    await house.history.add(request, ADA)
+    for attempt in range(1, 4):
+        await house.history.start(request.id)  # and here it dies
+        await house.shut()
+        await house.open()
+        left = await house.studio.recover("discord")
+        assert [record.attempts for record in left] == ([attempt] if attempt < 3 else [])
+    assert (await house.studio.find(request.id)).state is State.FAILED
+
+
+async def test_orderly_restarts_are_not_held_against_a_piece(house: House, until: Until) -> None:
+    request = ComposeRequest()
+    house.engine.gate.clear()
+    making = asyncio.create_task(house.studio.compose(request, ADA))
+    for _ in range(5):
+        await until(lambda: house.engine.taken == [request.id])
+        await house.shut()
+        with pytest.raises(EngineClosed):
+            await making
+        await house.open()
+        house.engine.gate.clear()
+        (record,) = await house.studio.recover("discord")
+        making = asyncio.create_task(house.studio.resume(record))
+    house.engine.gate.set()
+    assert (await making).record.result is not None
+
+
 async def test_a_terminal_does_not_take_what_belongs_to_discord(house: House) -> None:
     await house.studio.compose(ComposeRequest(), ADA)
     await house.shut()
