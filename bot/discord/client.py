@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -22,10 +23,12 @@ from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bot.discord.buttons import DYNAMIC_ITEMS, cancel_view, piece_view
 from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
 from bot.discord.errors import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION, sentence_for, tell
 from bot.discord.posts import ChannelPost
+from bot.discord.rating import is_rating, take_rating
 from bot.discord.sync import sync_when_changed
 from bot.discord.texts import Translator
 from bot.history import Record
@@ -36,6 +39,7 @@ log = logging.getLogger(__name__)
 
 OpenStudio = Callable[[], AbstractAsyncContextManager[Studio]]
 
+DOUBLE_CLICK_S = 1.0
 GOODBYE_WITHIN_S = 8.0  # systemd and Docker wait 10 s and more before they kill
 
 
@@ -77,6 +81,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         self._file_bytes_max = file_bytes_max
         self._closing = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._presses: dict[tuple[int, str | None], float] = {}
         self.tree = _Tree(self)
         add_commands(self.tree)
         self.studio: Studio
@@ -87,11 +92,12 @@ class MusicLSTMClient(discord.AutoShardedClient):
         self.studio = await self._closing.enter_async_context(self._open_studio())
         self.composer = Composer(
             self.studio,
-            piece_buttons=lambda _: None,
-            cancel_button=lambda _: None,
+            piece_buttons=piece_view,
+            cancel_button=cancel_view,
             file_bytes_max=self._file_bytes_max,
         )
         await self.tree.set_translator(Translator())
+        self.add_dynamic_items(*DYNAMIC_ITEMS)
         if self._api_base is not None:
             # What discord.py connects to when it cannot resume, instead of Discord's own address.
             _, gateway, _ = await self.http.get_bot_gateway()
@@ -103,6 +109,23 @@ class MusicLSTMClient(discord.AutoShardedClient):
     async def on_ready(self) -> None:
         """Once at each new session; nothing is done here but saying so."""
         log.info("connected as %s to %d servers", self.user, len(self.guilds))
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Forms come here, because discord.py forgets over a restart which form somebody has open."""
+        if is_rating(interaction):
+            await take_rating(interaction)
+
+    async def first_press(self, interaction: discord.Interaction[Any]) -> bool:
+        """Whether this is not the second half of a double click; that one is acknowledged and nothing else."""
+        data: Any = interaction.data or {}
+        press = (interaction.user.id, data.get("custom_id"))
+        now = time.monotonic()
+        self._presses = {each: at for each, at in self._presses.items() if now - at < DOUBLE_CLICK_S}
+        if press in self._presses:
+            await interaction.response.defer()
+            return False
+        self._presses[press] = now
+        return True
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something of the client's own; `close` waits for it a little."""

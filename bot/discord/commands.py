@@ -8,46 +8,22 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import discord
 from discord import app_commands
 
 from bot.discord import about, embeds, limits
+from bot.discord.asking import Interaction, compose_values, requester_of
 from bot.discord.errors import answering
 from bot.discord.permissions import check_can_attach
 from bot.discord.posts import InteractionPost
 from bot.discord.texts import say
-from bot.grammar import OPTIONS, Option, build_request
-from bot.history import Record, Requester
+from bot.grammar import OPTIONS, Option
+from bot.history import Record
 from data.moods import MOODS, Mood
-from engine.types import ComposeRequest
 
 if TYPE_CHECKING:
     from bot.discord.client import MusicLSTMClient
 
-Interaction = discord.Interaction["MusicLSTMClient"]
-
 HISTORY_PAGE = 10  # requests: a page fits a phone's screen without scrolling far
-
-
-def requester_of(interaction: Interaction) -> Requester:
-    """Who asks, and where."""
-    return Requester(
-        front_end="discord",
-        user_id=str(interaction.user.id),
-        user_name=interaction.user.display_name,
-        guild_id=None if interaction.guild_id is None else str(interaction.guild_id),
-        channel_id=None if interaction.channel_id is None else str(interaction.channel_id),
-    )
-
-
-async def start_composing(
-    interaction: Interaction, request: ComposeRequest, *, private: bool = False, **origin: Any
-) -> None:
-    """Acknowledge, then make the piece and post it as the reply. The way of every command and button that composes."""
-    check_can_attach(interaction)
-    post = InteractionPost(interaction, private=private)
-    await post.acknowledge()
-    await interaction.client.composer.compose(post, request, requester_of(interaction), private=private, **origin)
 
 
 def add_commands(tree: app_commands.CommandTree[MusicLSTMClient]) -> None:
@@ -62,8 +38,8 @@ def add_commands(tree: app_commands.CommandTree[MusicLSTMClient]) -> None:
 async def _compose(interaction: Interaction, **given: Any) -> None:
     async with answering(interaction, "/compose"):
         private = bool(given.pop("private", False))
-        request = build_request({name: value for name, value in given.items() if value is not None})
-        await start_composing(interaction, request, private=private)
+        values = {name: value for name, value in given.items() if value is not None}
+        await compose_values(interaction, values, private=private)
 
 
 def _compose_command() -> app_commands.Command[Any, ..., None]:

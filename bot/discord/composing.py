@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 EDIT_INTERVAL_S = 3.0  # Discord allows about five edits in five seconds in a channel; many pieces share one channel
 LAST_EDIT_WITHIN_S = 10.0  # how long an edit of progress may hold up the finished piece
 
-Buttons = Callable[[Record], discord.ui.View | None]
+Buttons = Callable[[Record, discord.Locale | None], discord.ui.View | None]
 
 
 class Notice:
@@ -93,7 +93,7 @@ class Notice:
         self._shown = text
         async with self._editing:
             try:
-                await self._post.show(text, self._cancel_button(self._latest.record))
+                await self._post.show(text, self._cancel_button(self._latest.record, self._post.locale))
             except (discord.HTTPException, *errors.TRANSIENT) as error:
                 log.info("progress of %s not shown: %s", self._latest.record.id, error)  # the piece itself matters
 
@@ -180,7 +180,7 @@ class Composer:
     async def show(self, post: Post, piece_id: str, viewer: Requester) -> None:
         """Make a finished piece again, prove it by its digests, and post it, or tell why not."""
         try:
-            async with Notice(post, lambda _: None) as update:
+            async with Notice(post, lambda *_: None) as update:
                 remade = await self._studio.remake(piece_id, viewer, update)
             await self.post_piece(post, remade.piece, note=embeds.proof_text(remade, post.locale))
         except Exception as error:  # whatever it is, the person is told; the log has the rest
@@ -211,7 +211,7 @@ class Composer:
             parcel = Parcel(
                 embed,
                 lambda sound=sound: attachments.files(piece, sound, post.locale),  # type: ignore[misc]
-                self._piece_buttons(piece.record),
+                self._piece_buttons(piece.record, post.locale),
             )
             try:
                 return await post.deliver(parcel)

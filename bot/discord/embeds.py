@@ -20,6 +20,7 @@ from engine.types import Stage
 
 Locale = discord.Locale | None
 
+LINEAGE_SHOWN = 8  # the nearest ancestors: one field of an embed has room for about so many
 BAR_CELLS = 16  # of a progress bar: fits a phone in one line beside its numbers
 _STATE_SIGNS = {
     State.QUEUED: "⏳",
@@ -174,6 +175,23 @@ def request_embed(record: Record, locale: Locale) -> discord.Embed:
         colour=PROFILES[record.request.mood].colour,
     )
     embed.add_field(name=say(locale, "The same again"), value=f"```\n{repeat_text(record)}\n```", inline=False)
+    embed.set_footer(text=record.id)
+    return embed
+
+
+def recipe_embed(record: Record, lineage: Sequence[Record], locale: Locale) -> discord.Embed:
+    """What it takes to make a piece again, its digests, and the pieces that it came out of."""
+    result = _result(record)
+    embed = discord.Embed(title=title(record.request), colour=PROFILES[record.request.mood].colour)
+    embed.add_field(name=say(locale, "The same again"), value=f"```\n{repeat_text(record)}\n```", inline=False)
+    embed.add_field(name=say(locale, "checkpoint"), value=f"`{result.checkpoint_id}`")
+    embed.add_field(name=say(locale, "top-p"), value=f"`{record.request.top_p:g}`")
+    if lineage:
+        steps = [f"`{each.id}` {title(each.request)}" for each in lineage[-LINEAGE_SHOWN:]]
+        embed.add_field(name=say(locale, "Came out of"), value=" → ".join(steps), inline=False)
+    digests = {"MIDI": result.midi_sha256, "WAV": result.wav_sha256}
+    for name, digest in digests.items():
+        embed.add_field(name=f"{name} SHA-256", value=f"`{digest}`", inline=False)
     embed.set_footer(text=record.id)
     return embed
 

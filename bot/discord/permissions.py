@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import discord
+from discord import app_commands
 
 from bot.discord.texts import say
 from bot.errors import NotAllowed
@@ -37,3 +38,22 @@ def check_can_attach(interaction: discord.Interaction[Any]) -> None:
         raise NotAllowed(
             say(interaction.locale, "I need the permission {names} in this channel.", names=" + ".join(missing))
         )
+
+
+def check_can_post(
+    interaction: discord.Interaction[Any], channel: app_commands.AppCommandChannel | app_commands.AppCommandThread
+) -> None:
+    """Raises NotAllowed where the one who asks, or the bot, could not post files.
+
+    Discord tells with the chosen channel what the one who asks may do there; what the bot may is known from the server.
+    """
+    theirs = channel.permissions
+    if not theirs.administrator and not (theirs.view_channel and theirs.send_messages and theirs.attach_files):
+        raise NotAllowed(say(interaction.locale, "You may not post files in {where}.", where=channel.mention))
+    guild = interaction.guild
+    here = None if guild is None else guild.get_channel_or_thread(channel.id)
+    if guild is None or guild.me is None or here is None:
+        raise NotAllowed(say(interaction.locale, "I may not post files in {where}.", where=channel.mention))
+    ours = here.permissions_for(guild.me)
+    if not (ours.view_channel and ours.send_messages and ours.attach_files and ours.embed_links):
+        raise NotAllowed(say(interaction.locale, "I may not post files in {where}.", where=channel.mention))

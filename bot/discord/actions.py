@@ -1,0 +1,155 @@
+"""What the buttons of a piece do. Every action finds its piece in history by id; nothing is kept in memory."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.discord import embeds
+from bot.discord.asking import Interaction, compose_request, is_moderator, requester_of
+from bot.discord.errors import TRANSIENT
+from bot.discord.permissions import check_can_post
+from bot.discord.posts import ChannelPost, persist
+from bot.discord.rating import RatingModal
+from bot.discord.texts import say
+from bot.errors import NotAllowed, NotFound
+from bot.history import Origin, Record, Relation
+from data.moods import Mood
+from engine.errors import InvalidRequest
+from engine.types import LENGTH_NOTES_MAX, new_id, new_seed
+
+log = logging.getLogger(__name__)
+
+
+async def known(interaction: Interaction, piece_id: str) -> Record:
+    """The piece, if the one who asks may know of it. Raises NotFound."""
+    return await interaction.client.studio.find(piece_id, requester_of(interaction))
+
+
+async def again(interaction: Interaction, piece_id: str) -> None:
+    """The same wish with a new seed."""
+    record = await known(interaction, piece_id)
+    request = replace(record.request, seed=new_seed(), id=new_id())
+    await compose_request(interaction, request, private=record.private, origin=Origin(record.id, Relation.AGAIN))
+
+
+async def longer(interaction: Interaction, piece_id: str) -> None:
+    """The same wish with twice the notes."""
+    record = await known(interaction, piece_id)
+    if record.request.length_notes >= LENGTH_NOTES_MAX:
+        most = say(interaction.locale, "It has {n} notes already, which is the most there is.", n=LENGTH_NOTES_MAX)
+        raise InvalidRequest("length", most)
+    length_notes = min(2 * record.request.length_notes, LENGTH_NOTES_MAX)
+    request = replace(record.request, length_notes=length_notes, id=new_id())
+    await compose_request(interaction, request, private=record.private, origin=Origin(record.id, Relation.LONGER))
+
+
+async def in_mood(interaction: Interaction, piece_id: str, mood: str) -> None:
+    """The same wish in another mood."""
+    record = await known(interaction, piece_id)
+    request = replace(record.request, mood=Mood(mood), id=new_id())
+    await compose_request(interaction, request, private=record.private, origin=Origin(record.id, Relation.MOOD))
+
+
+async def toggle_favourite(interaction: Interaction, piece_id: str) -> None:
+    """Among one's favourites or not; a piece that enough people like goes to the server's best-of channel, once."""
+    studio = interaction.client.studio
+    viewer = requester_of(interaction)
+    record = await known(interaction, piece_id)
+    on = not await studio.library.is_favourite(record, viewer)
+    count = await studio.library.set_favourite(record, viewer, on=on)
+    text = "⭐ Among your favourites now; {n} like it." if on else "No longer among your favourites; {n} like it."
+    await interaction.response.send_message(say(interaction.locale, text, n=count), ephemeral=True)
+    channel_id = await studio.servers.claim_best_of(record) if on else None
+    if channel_id is not None:
+        await _post_to(interaction, record, int(channel_id), note="⭐ " + say(interaction.guild_locale, "Liked here"))
+
+
+async def ask_rating(interaction: Interaction, piece_id: str) -> None:
+    """Open the form with the four questions of the listening test."""
+    record = await known(interaction, piece_id)
+    await interaction.response.send_modal(RatingModal(record.id, interaction.locale))
+
+
+async def show_recipe(interaction: Interaction, piece_id: str) -> None:
+    """Everything that it takes to make the piece again, and where it came from."""
+    record = await known(interaction, piece_id)
+    lineage = await interaction.client.studio.library.lineage(record)
+    embed = embeds.recipe_embed(record, lineage, interaction.locale)
+    await interaction.response.send_message(embed=embed, ephemeral=True)
+
+
+async def cancel(interaction: Interaction, piece_id: str) -> None:
+    """Stop a piece that waits or is being made; whoever waits for it is told in its own message."""
+    await interaction.client.studio.cancel(piece_id, requester_of(interaction), moderator=is_moderator(interaction))
+    # The reply to whoever waits replaces this message or takes it away: there is nothing more to say here.
+    with suppress(discord.HTTPException, *TRANSIENT):
+        await interaction.response.defer()
+
+
+def check_in_server(interaction: Interaction) -> None:
+    """Raises NotAllowed outside of a server."""
+    if interaction.guild is None:
+        raise NotAllowed(say(interaction.locale, "There are channels to share to in servers only."))
+
+
+async def share(
+    interaction: Interaction,
+    piece_id: str,
+    channel: app_commands.AppCommandChannel | app_commands.AppCommandThread,
+) -> None:
+    """Post a piece in another channel, if both the one who asks and the bot may post there."""
+    record = await known(interaction, piece_id)
+    check_in_server(interaction)
+    if record.private and record.requester.person != requester_of(interaction).person:
+        raise NotFound(say(interaction.locale, "There is no such piece."))
+    check_can_post(interaction, channel)
+    await interaction.response.defer(thinking=True, ephemeral=True)
+    note = say(interaction.guild_locale, "Shared by {who}", who=interaction.user.mention)
+    await _post_to(interaction, record, channel.id, note=note)
+    await interaction.followup.send(say(interaction.locale, "Shared in {where}.", where=channel.mention))
+
+
+async def _post_to(interaction: Interaction, record: Record, channel_id: int, *, note: str) -> None:
+    post = ChannelPost(
+        interaction.client,
+        user_id=interaction.user.id,
+        channel_id=channel_id,
+        locale=interaction.guild_locale,
+        nonce=f"{record.id}-{interaction.id % 10**12}",
+    )
+    piece = await interaction.client.studio.piece(record.id)
+    await interaction.client.composer.post_piece(post, piece, note=note)
+
+
+async def check_may_delete(interaction: Interaction, piece_id: str) -> Record:
+    """The piece, if the one who asks may delete it: its author, or a moderator of its server.
+
+    Raises:
+        NotAllowed, NotFound: who may not.
+    """
+    moderator = is_moderator(interaction)
+    record = await interaction.client.studio.find(piece_id, None if moderator else requester_of(interaction))
+    here = record.requester.guild_id is not None and record.requester.guild_id == str(interaction.guild_id)
+    if record.requester.person != requester_of(interaction).person and not (moderator and here):
+        raise NotAllowed(say(interaction.locale, "Only the one who asked for a piece, or a moderator, can delete it."))
+    return record
+
+
+async def erase(interaction: Interaction, piece_id: str) -> None:
+    """Forget the piece, its files and its message."""
+    record = await check_may_delete(interaction, piece_id)
+    await interaction.client.studio.delete(record.id, requester_of(interaction), moderator=is_moderator(interaction))
+    await interaction.response.edit_message(content=say(interaction.locale, "Deleted."), view=None)
+    if record.message is not None and not record.private:
+        channel = interaction.client.get_partial_messageable(int(record.message.channel_id))
+        message: Any = channel.get_partial_message(int(record.message.message_id))
+        try:
+            await persist(message.delete)
+        except (discord.HTTPException, *TRANSIENT) as error:
+            log.info("the message of %s stays: %s", record.id, error)  # gone already, or no longer ours to delete
