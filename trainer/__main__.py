@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from data.errors import MusicLSTMError
+from engine.checkpoint import load_checkpoint
 from engine.errors import SetupProblem
 from trainer.config import PRESETS, TrainConfig
 from trainer.loop import Run, has_fast_bf16
@@ -32,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
         "--corpus", type=Path, default=DEFAULT_CORPUS, help=f"folder made by ./run data (default: {DEFAULT_CORPUS})"
     )
     result.add_argument("--out", type=Path, help=f"checkpoint folder (default: {DEFAULT_FOLDER}/PRESET)")
+    result.add_argument(
+        "--from", dest="start", type=Path, metavar="CHECKPOINT", help="fine-tune these weights instead of random ones"
+    )
     result.add_argument("--epochs", type=int, help="instead of the preset's number")
     result.add_argument("--seed", type=int, help="instead of the preset's seed")
     result.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -69,7 +73,8 @@ def run(arguments: argparse.Namespace) -> Path:
     out: Path = arguments.out or DEFAULT_FOLDER / config.name
     reporter = JsonProgress(sys.stdout) if arguments.progress == "jsonl" else BarProgress()
     corpora: Corpora = prepare(arguments.corpus, config.mood_confidence)
-    unfinished = Run(config, out, device, bf16=bf16)
+    start = load_checkpoint(arguments.start) if arguments.start else None
+    unfinished = Run(config, out, device, bf16=bf16, start=start)
     if arguments.resume and unfinished.resumable:
         unfinished.resume()
     elif unfinished.resumable:
@@ -77,7 +82,13 @@ def run(arguments: argparse.Namespace) -> Path:
     started = time.monotonic()
     with reporter:
         trained = unfinished.train(corpora.train, corpora.valid, reporter)
-    finish(out, config, corpora, trained, device=device, bf16=bf16, seconds=time.monotonic() - started)
+    how = {
+        "from": start.id if start else None,
+        "seconds": round(time.monotonic() - started),
+        "device": device.type,
+        "lstm_precision": "bfloat16" if bf16 else "float32",
+    }
+    finish(out, config, corpora, trained, device=device, how=how)
     unfinished.finish()
     return out
 

@@ -42,16 +42,18 @@ class TrainConfig:
 
 PRESETS: dict[str, TrainConfig] = {
     "v1": TrainConfig(),
+    # Starts from v1 (--from): what music is has been learnt, this adds the pieces that were composed for each mood.
     "v2": TrainConfig(
         name="v2",
-        model=ModelConfig(layers=3, dropout=0.25, variational=True),
-        epochs=8,
+        model=ModelConfig(dropout=0.25, variational=True),
+        epochs=5,
+        batch=32,  # twice the updates for the same notes
         sequence_notes=64,
-        learning_rate=2e-3,
+        learning_rate=1.5e-3,
         weight_decay=0.01,
         warm_up=0.02,
         final_rate=0.02,
-        averaging=0.998,
+        averaging=0.995,
         clip_norm=1.0,
         mood_confidence=1.0,  # a mood is learnt from music written for it, the rest of the corpus teaches music
     ),

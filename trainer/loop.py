@@ -16,8 +16,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from data.tokens import ATTRIBUTES
-from engine.checkpoint import write_atomically
-from engine.errors import MusicLSTMError, StorageProblem
+from engine.checkpoint import Checkpoint, write_atomically
+from engine.errors import CheckpointProblem, MusicLSTMError, StorageProblem
 from engine.model import NoteLSTM, State
 from trainer.config import TrainConfig
 from trainer.dataset import Batch, Example, batches
@@ -119,15 +119,29 @@ class Run:
         folder: where the unfinished run is kept.
         device: where the model is trained.
         bf16: run the LSTM in bfloat16 (weights and optimiser stay float32); see `has_fast_bf16`.
+        start: weights to begin with, of the same shape; None: random ones.
+
+    Raises:
+        CheckpointProblem: `start` has another shape.
     """
 
-    def __init__(self, config: TrainConfig, folder: Path, device: torch.device, *, bf16: bool = False) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        device: torch.device,
+        *,
+        bf16: bool = False,
+        start: Checkpoint | None = None,
+    ) -> None:
         self.config = config
         self.device = device
         self.bf16 = bf16
         self._file = folder / "training.safetensors"
         torch.manual_seed(config.seed)
         self.model = NoteLSTM(config.model).to(device)
+        if start is not None:
+            self._begin_with(start)
         # With no weight decay AdamW is Adam.
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -136,6 +150,14 @@ class Run:
         self._at = _Progress()
         self._state = self.model.initial_state(config.batch, device)
         self._best: dict[str, Tensor] = {}
+
+    def _begin_with(self, start: Checkpoint) -> None:
+        try:
+            self.model.load_state_dict(start.model.state_dict())
+        except RuntimeError as error:
+            raise CheckpointProblem(
+                f"{start.id} has another shape than the preset {self.config.name}: train without --from."
+            ) from error
 
     @property
     def resumable(self) -> bool:

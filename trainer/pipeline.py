@@ -84,8 +84,7 @@ def finish(
     trained: Trained,
     *,
     device: torch.device,
-    bf16: bool,
-    seconds: float,
+    how: dict[str, Any],
 ) -> None:
     """Measure the trained model beside its baselines, write the checkpoint, load it again and compose with it.
 
@@ -111,9 +110,7 @@ def finish(
         "training": {
             **config.as_dict(),
             "best_epoch": trained.best_epoch,
-            "seconds": round(seconds),
-            "device": device.type,
-            "lstm_precision": "bfloat16" if bf16 else "float32",
+            **how,
             "torch": torch.__version__,
         },
         "revision": _revision(),
