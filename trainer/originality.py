@@ -1,13 +1,24 @@
-"""The originality index of a training corpus, and how much human pieces share with each other's."""
+"""The originality index of a training corpus, and how much human pieces share with each other's.
+
+Training writes the index by itself; `python -m trainer.originality CHECKPOINT --corpus DIR` adds one to a
+checkpoint that has none.
+"""
 
 from __future__ import annotations
 
+import argparse
+import logging
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from data.composer.corpus import SOURCE
-from data.corpus import Piece
+from data.corpus import DEFAULT_FOLDER, Piece, corpus_hash, load_corpus, split_by_composer
+from data.errors import MusicLSTMError
+from engine.checkpoint import load_checkpoint
+from engine.errors import SetupProblem
 from engine.originality import USUAL_HUMAN_P95, Index, Source, all_runs
 from engine.types import Originality
 
@@ -43,3 +54,41 @@ def source_of(piece: Piece) -> Source:
     if piece.composer == "Anonymous":
         return Source(f"{piece.title} ({piece.source})", piece.sha256)
     return Source(f"{piece.title} by {piece.composer} ({piece.source})", piece.composer)
+
+
+def add_index(checkpoint: Path, corpus: Path) -> Index:
+    """Write the index of a checkpoint's training side beside it.
+
+    Raises:
+        MusicLSTMError: either is missing or damaged, or the checkpoint was trained on another corpus.
+    """
+    pieces = load_corpus(corpus)
+    trained_on = load_checkpoint(checkpoint).sidecar["corpus"].get("hash")
+    if trained_on != corpus_hash(pieces):
+        raise SetupProblem(f"{checkpoint} was not trained on the corpus in {corpus} as it is now: name the right one.")
+    index = build_index(split_by_composer(pieces).train)
+    index.save(checkpoint)
+    return index
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(description="Add the originality index to a checkpoint that has none.")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument(
+        "--corpus", type=Path, default=DEFAULT_FOLDER, help=f"what it learnt (default: {DEFAULT_FOLDER})"
+    )
+    arguments = parser.parse_args(argv)
+    log = logging.getLogger("trainer.originality")
+    try:
+        index = add_index(arguments.checkpoint, arguments.corpus)
+    except MusicLSTMError as error:
+        log.error("%s", error)  # noqa: TRY400  # one sentence; the traceback helps nobody here
+        return 1
+    log.info("%d pieces, %d runs; human 95th percentile %.3f", len(index.sources), len(index.hashes), index.human_p95)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""The evaluation as Markdown, written from its numbers by the program and never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from data.moods import MOODS
+
+Json = dict[str, Any]
+
+
+def markdown(facts: Json) -> str:
+    """The report of `study.run`'s facts; pictures are expected beside it."""
+    parts = [_head(facts), _nats(facts), _measures(facts), _moods(facts), _originality(facts), _endings(facts)]
+    if facts.get("sounds"):
+        parts.append(_sounds(facts["sounds"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _head(facts: Json) -> str:
+    corpus = facts["corpus"]
+    same = (
+        "the corpus that it was trained on"
+        if corpus["trained_on_this"]
+        else "**another corpus** than it was trained on"
+    )
+    return (
+        f"# Evaluation of {facts['checkpoint']}\n\n"
+        f"{facts['date']}. {facts['pieces']} pieces of {facts['length_notes']} notes at temperature "
+        f"{facts['temperature']}, the eight moods taking turns, seeds from {facts['first_seed']}, as the engine serves "
+        f"them. Beside them stand {corpus['human_excerpts']} excerpts of as many notes out of "
+        f"{corpus['held_out_human_pieces']} human pieces by people whose music training never saw, from {same} "
+        f"({corpus['hash'][:12]}, {corpus['train_pieces']} training pieces).\n\n"
+        "The baselines are drawn with the same lengths, temperature, tempi and keys. *Shuffle* has the notes of the "
+        "human excerpts in random order: a measure that does not tell it from music proves nothing.\n\n"
+        + _verdicts(facts)
+    )
+
+
+def verdicts(facts: Json) -> dict[str, bool]:
+    """What the checkpoint has to show, each with whether it does."""
+    own = facts["checkpoint"]
+    test = facts["nats_per_note"]["test"]
+    telling = [row for row in facts["measures"] if "human" in row and not row["systems"]["shuffle"]["inside"]]
+    served = facts["originality"]["served"]
+    return {
+        "held-out nats per note below every baseline": all(
+            test[own] < value for name, value in test.items() if not name.startswith(own)
+        ),
+        "inside the human band wherever the shuffle is outside": all(row["systems"][own]["inside"] for row in telling),
+        "moods recognised by the fitted listener in at least 80 %": facts["moods"]["fitted"]["accuracy"] >= 0.8,
+        "moods recognised by the literature's above shuffled labels": facts["moods"]["literature"]["accuracy"]
+        > facts["moods"]["literature"]["shuffled_p99"],
+        "dark and tense lower in valence than hopeful and ethereal": facts["moods"]["valence"][
+            "probability_high_above_low"
+        ]
+        > 0.5,
+        "originality: 95th percentile at most the human one": served["copied_share_p95"]
+        <= facts["originality"]["held_out_human"]["copied_share_p95"],
+        "no copied run beyond the limit": served["longest_run_max_notes"] <= facts["originality"]["run_limit_notes"],
+        "at least 90 % of pieces end": facts["endings"]["served"]["ends"] >= 0.9,
+        "every piece has exactly the notes asked for": facts["exact_length"] == 1.0,
+    }
+
+
+def _verdicts(facts: Json) -> str:
+    return _table(("asked", "shown"), ((name, "yes" if ok else "**no**") for name, ok in verdicts(facts).items()))
+
+
+def _nats(facts: Json) -> str:
+    sides = facts["nats_per_note"]
+    names = list(next(iter(sides.values())))
+    rows = [(name, *(f"{sides[side][name]:.3f}" for side in sides)) for name in names]
+    return (
+        "## Coherence: held-out nats per note\n\n"
+        "Mean negative log-likelihood of a note (part, time, pitch, duration, velocity) in pieces by composers that "
+        "training has not seen; lower is better.\n\n" + _table(("system", *sides), rows)
+    )
+
+
+def _measures(facts: Json) -> str:
+    rows = [row for row in facts["measures"] if "human" in row]
+    names = list(rows[0]["systems"])
+    table = []
+    for row in rows:
+        human = row["human"]
+        cells = [
+            f"{'**' if not row['systems'][name]['inside'] else ''}{row['systems'][name]['median']:.3f}"
+            f"{'**' if not row['systems'][name]['inside'] else ''} ({row['systems'][name]['share_inside']:.0%})"
+            for name in names
+        ]
+        band = f"{human['p5']:.3f} · {human['median']:.3f} · {human['p95']:.3f}"
+        table.append((row["name"], row["group"], band, *cells))
+    error = next(row for row in facts["measures"] if row["name"] == "similarity error")
+    table.append((error["name"], error["group"], "0", *(f"{error['systems'][name]['error']:.3f}" for name in names)))
+    says = "\n".join(f"- *{row['name']}*: {row['says']}." for row in facts["measures"])
+    return (
+        "## Coherence and repetition\n\n"
+        "Median over pieces, in brackets the share of pieces inside the human band (by its definition 90 % of human "
+        "excerpts). Bold: the median lies outside. Controls are printed, but cannot tell music from its shuffle.\n\n"
+        + _table(("measure", "group", "human 5 · 50 · 95 %", *names), table)
+        + f"\n\n{says}\n\n![Measures](measures.png)\n\n![Bars that come back](lags.png)"
+    )
+
+
+def _moods(facts: Json) -> str:
+    moods = facts["moods"]
+    rows = [
+        (
+            name,
+            f"{moods[key]['accuracy']:.1%}",
+            f"{moods[key]['shuffled_mean']:.1%} (99 % below {moods[key]['shuffled_p99']:.1%})",
+        )
+        for key, name in (
+            ("literature", "attribute model of the literature, fitted to nothing of ours"),
+            ("fitted", f"softmax regression on attributes ({moods['fitted']['trained_on']['human_excerpts']} human and "
+             f"{moods['fitted']['trained_on']['own_excerpts']} own excerpts)"),
+        )
+    ]  # fmt: skip
+    affect = [
+        (mood.value, *(f"{moods[axis]['means'].get(mood.value, float('nan')):+.2f}" for axis in ("valence", "arousal")))
+        for mood in MOODS
+    ]
+    orders = "\n".join(
+        f"- {axis}: rank correlation with the moods' profiles {moods[axis]['rank_correlation']:.2f}; a piece of "
+        f"{' or '.join(moods[axis]['high_moods'])} is estimated above one of {' or '.join(moods[axis]['low_moods'])} "
+        f"with probability {moods[axis]['probability_high_above_low']:.2f} (chance 0.50)."
+        for axis in ("valence", "arousal")
+    )
+    return (
+        "## Mood\n\nHow often the mood that was asked for is the one that is heard.\n\n"
+        + _table(("listener", "right", "with shuffled labels"), rows)
+        + "\n\nThe regression is right in "
+        f"{moods['fitted']['held_out_accuracy']:.1%} of held-out excerpts; the labels of human ones are estimates "
+        "themselves.\n\n"
+        + _table(("mood", "valence", "arousal"), affect)
+        + f"\n\n{orders}\n\n![Asked and heard, regression](confusion-fitted.png)\n\n"
+        "![Asked and heard, literature](confusion-literature.png)\n\n![Valence and arousal](affect.png)"
+    )
+
+
+def _originality(facts: Json) -> str:
+    found = facts["originality"]
+    rows = [
+        (
+            name,
+            f"{found[key]['copied_share_median']:.3f}",
+            f"{found[key]['copied_share_p95']:.3f}",
+            f"{found[key]['copied_share_max']:.3f}",
+            f"{found[key]['longest_run_median_notes']:.0f}",
+            f"{found[key]['longest_run_p95_notes']:.0f}",
+            found[key]["longest_run_max_notes"],
+        )
+        for key, name in (
+            ("held_out_human", "held-out human pieces"),
+            ("served", "served pieces"),
+            ("first_drawing", "first drawings"),
+        )
+    ]
+    closest = [
+        (one["mood"], one["seed"], f"{one['copied_share']:.3f}", one["longest_copied_run_notes"], one["closest_title"])
+        for one in found["closest"]
+    ]
+    return (
+        "## Originality\n\n"
+        "Share of a piece's distinct 8-interval runs that stand in the training music, and the longest stretch out of "
+        "one training piece (after Yin et al. 2022; `engine/originality.py`).\n\n"
+        + _table(("", "share, median", "95 %", "most", "run, median", "95 %", "longest"), rows)
+        + f"\n\nThe engine draws a piece again above {found['human_p95_of_training_pieces']:.3f} (95 % of human "
+        f"training pieces beside other authors' stay below) or beyond {found['run_limit_notes']} notes in a row: "
+        f"{found['drawn_again']:.1%} were; {found['not_acceptable_after_all']:.1%} stayed above after three "
+        "drawings.\n\n"
+        "The five that share most:\n\n" + _table(("mood", "seed", "share", "run", "closest to"), closest)
+    )
+
+
+def _endings(facts: Json) -> str:
+    names = ("ends", "long", "fading", "tonic")
+    rows = [(who, *(f"{of[name]:.1%}" for name in names)) for who, of in facts["endings"].items()]
+    return (
+        "## Endings\n\n"
+        "*Long*: the last sonority rings on for two beats or more, and twice as long as onsets usually are apart. "
+        "*Fading*: the last eight notes are softer or slower than the piece. *Ends*: either. *Tonic*: the lowest final "
+        "note is the first or fifth degree of the key. Human pieces cut anywhere show what stopping looks like.\n\n"
+        + _table(("", *names), rows)
+        + f"\n\nPieces with exactly the notes asked for: {facts['exact_length']:.1%}."
+    )
+
+
+def _sounds(sounds: Sequence[Json]) -> str:
+    rows = [
+        (
+            one["mood"],
+            one["closest_title"],
+            f"{one['bleu']:.3f}",
+            f"{one['bleu_to_another']:.3f}",
+            f"{one['distance_db']:.1f}",
+            f"{one['distance_to_another_db']:.1f}",
+        )
+        for one in sounds
+    ]
+    pictures = "\n\n".join(f"![{one['mood']}]({one['picture']})" for one in sounds)
+    return (
+        "## Pieces beside their nearest\n\n"
+        "The training piece that shares most runs with a served one: BLEU-4 (sacrebleu) of the notes, and the distance "
+        "of the log-mel spectra of their sound; beside each the same to a training piece drawn at random.\n\n"
+        + _table(("mood", "nearest", "BLEU", "to another", "distance, dB", "to another"), rows)
+        + "\n\n"
+        + pictures
+    )

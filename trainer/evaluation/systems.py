@@ -1,0 +1,130 @@
+"""Who writes the pieces that are measured: the checkpoint, as the engine serves it; n-grams; a shuffle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.moods import MOODS
+from data.score import STEPS_PER_BAR, Note, Score, trim_overlaps
+from data.tokens import ATTRIBUTES, IntArray, decode, encode
+from engine.local import DRAWINGS_MAX
+from engine.originality import Index
+from engine.plan import Plan, plan, randomness
+from engine.sampler import Sampler, to_score
+from engine.types import ComposeRequest, Originality
+from trainer.baselines import NGram
+
+_NGRAM_STREAM = 900  # of a request's randomness; clear of the engine's own
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One piece as the engine would serve it.
+
+    Attributes:
+        request: what was asked.
+        plan: the key and tempo that it has.
+        score: the notes.
+        originality: of the notes, or None where the checkpoint has no index.
+        first: of the first drawing, which may have been thrown away.
+        drawings: how often it was drawn.
+    """
+
+    request: ComposeRequest
+    plan: Plan
+    score: Score
+    originality: Originality | None
+    first: Originality | None
+    drawings: int
+
+
+def requests(count: int, length_notes: int, temperature: float, seed: int) -> list[ComposeRequest]:
+    """Wishes for pieces, the moods taking turns; seeds count up from `seed`."""
+    return [
+        ComposeRequest(
+            mood=MOODS[n % len(MOODS)], length_notes=length_notes, temperature=temperature, seed=(seed + n) % 2**32
+        )
+        for n in range(count)
+    ]
+
+
+def serve(sampler: Sampler, index: Index | None, wanted: Sequence[ComposeRequest], tick: Tick) -> list[Served]:
+    """Compose as `engine.local.LocalEngine` does, without the sound."""
+    result = []
+    for request in wanted:
+        decided = plan(request)
+        drawn: list[tuple[Score, Originality]] = []
+        score = None
+        for attempt in range(DRAWINGS_MAX):
+            score = to_score(sampler.sample(request, decided, attempt=attempt), decided)
+            if index is None:
+                break
+            drawn.append((score, index.check(score)))
+            if drawn[-1][1].acceptable:
+                break
+        if drawn:
+            best, found = min(drawn, key=lambda pair: pair[1].rank)
+            result.append(Served(request, decided, best, found, drawn[0][1], len(drawn)))
+        elif score is not None:
+            result.append(Served(request, decided, score, None, None, 1))
+        tick()
+    return result
+
+
+def ngram_pieces(model: NGram, wanted: Sequence[ComposeRequest], tick: Tick) -> list[Score]:
+    """Pieces by an n-gram, with the temperature, nucleus, length, tempo and key of each request."""
+    result = []
+    for request in wanted:
+        decided = plan(request)
+        result.append(to_score(_ngram_tokens(model, request), decided))
+        tick()
+    return result
+
+
+def _ngram_tokens(model: NGram, request: ComposeRequest) -> IntArray:
+    uniforms = randomness(request.seed, _NGRAM_STREAM).random((request.length_notes, len(ATTRIBUTES)))
+    rows: list[list[int]] = []
+    for t in range(request.length_notes):
+        rows.append([0] * len(ATTRIBUTES))
+        for attribute in range(len(ATTRIBUTES)):
+            probabilities = model.distribution(rows, t, attribute) ** (1 / request.temperature)
+            order = np.argsort(-probabilities, kind="stable")
+            cumulative = np.cumsum(probabilities[order])
+            cumulative /= cumulative[-1]
+            size = int(np.searchsorted(cumulative, request.top_p)) + 1
+            at = np.searchsorted(cumulative[:size], uniforms[t, attribute] * cumulative[:size][-1], side="right")
+            rows[t][attribute] = int(order[min(int(at), size - 1)])
+    return np.array(rows, dtype=np.int64)
+
+
+def shuffled(score: Score, rng: np.random.Generator) -> Score:
+    """The same notes, each with the time before it, in random order: all that order says is gone."""
+    tokens = encode(score)[rng.permutation(len(score.notes))]
+    shuffle = decode(tokens, score.tempo_bpm)
+    return Score(trim_overlaps(shuffle.notes), shuffle.tempo_bpm)
+
+
+def excerpts(scores: Sequence[Score], length_notes: int, most: int = 3) -> list[Score]:
+    """Stretches of human pieces as long as the pieces that are measured, so that like is compared with like.
+
+    Args:
+        scores: whole pieces; one that is shorter than `length_notes` is left out.
+        length_notes: of every excerpt.
+        most: from one piece, evenly spread over it, so that no long piece rules.
+    """
+    result = []
+    for score in scores:
+        count = min(most, len(score.notes) // length_notes)
+        starts = np.linspace(0, len(score.notes) - length_notes, count).astype(int).tolist()
+        result += [Score(_from_bar(score.notes[at : at + length_notes]), score.tempo_bpm) for at in starts]
+    return result
+
+
+def _from_bar(notes: tuple[Note, ...]) -> tuple[Note, ...]:
+    """Notes moved by whole bars to the beginning."""
+    from_step = notes[0].start_step // STEPS_PER_BAR * STEPS_PER_BAR
+    return tuple(Note(n.start_step - from_step, n.part, n.pitch, n.duration_steps, n.velocity) for n in notes)
