@@ -51,6 +51,7 @@ async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
                 folder=making,
                 soundfont=settings.soundfont,
                 queue_limit=settings.slots,
+                render_workers=settings.render_workers,
             )
             studio = Studio(engine, history, pieces_dir=settings.pieces_dir, limits=limits)
             upkeep = asyncio.create_task(_keep_tidy(studio, settings))

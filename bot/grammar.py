@@ -3,8 +3,9 @@
 `OPTIONS` is the one table behind the parser, the help text and the typed options of Discord: an option is one entry.
 
 Forgiven: any order, anything left out, `length=200`, `--length 200`, `length 200`, quotes, capitals, spaces around `:`
-and `=`, a leading `/compose`, a mood without its name (`dark`), decimal commas, and what phones make of quotes and
-dashes. Not forgiven: an unknown or repeated option, a value that is not on offer; the sentence names the nearest.
+and `=`, a leading `/compose`, a mood or a space without its name (`dark`), decimal commas, and what phones make of
+quotes and dashes. Not forgiven: an unknown or repeated option, a value that is not on offer; the sentence names the
+nearest.
 """
 
 from __future__ import annotations
@@ -179,6 +180,7 @@ OPTIONS: tuple[Option, ...] = (
         auto=True,
     ),
 )
+_BY_CHOICE = {str(choice): option for option in OPTIONS for choice in option.choices}
 _BY_NAME = {name: option for option in OPTIONS for name in (option.name, *option.aliases)}
 
 
@@ -293,8 +295,8 @@ def _take(words: list[str]) -> tuple[Option, str]:
     name, colon, value = bare.partition(":")
     option = _BY_NAME.get(name.casefold().replace("_", "-"))
     if option is None:
-        if not colon and bare == word and bare.casefold() in set(MOODS):
-            return _BY_NAME["mood"], bare
+        if not colon and bare == word and bare.casefold() in _BY_CHOICE:
+            return _BY_CHOICE[bare.casefold()], bare
         raise InvalidRequest("", _unknown(word, name, value))
     if not colon and words and words[0].partition(":")[0].lstrip("-").casefold() not in _BY_NAME:
         value = words.pop(0)
@@ -329,8 +331,9 @@ def _unknown(word: str, name: str, value: str) -> str:
         option = _BY_NAME["temp" if re.search(r"[.,]", name) else "length"]
         return f"{_echo(name)} stands alone: did you mean {option.name}:{_clip(name)}?"
     meant = _nearest(name, _BY_NAME)
-    mood = None if meant or value else _nearest(name, MOODS)
-    hint = f" (did you mean {meant or f'mood:{mood}'}?)" if meant or mood else ""
+    choice = None if meant or value else _nearest(name, _BY_CHOICE)
+    meant = meant or (choice and f"{_BY_CHOICE[choice].name}:{choice}")
+    hint = f" (did you mean {meant}?)" if meant else ""
     return f"{_echo(name)} is not an option{hint}: choose {allowed}."
 
 

@@ -47,6 +47,12 @@ class Settings(BaseSettings):
         default="warning", description="How much is logged on standard error: debug, info, warning or error."
     )
     slots: int = Field(default=3, ge=1, le=64, description="Pieces that are in the making at the same time.")
+    render_workers: int = Field(
+        default=1,
+        ge=0,
+        le=16,
+        description="Processes that render sound beside the bot; 0 renders in the bot's own process.",
+    )
     queue_limit: int = Field(
         default=200, ge=1, le=10_000, description="Pieces that may wait at once; more are told to come back later."
     )

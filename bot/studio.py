@@ -231,6 +231,9 @@ class Studio:
             same = (result.midi_sha256, result.wav_sha256) == (original.midi_sha256, original.wav_sha256)
             if same:
                 await asyncio.to_thread(self._folder.rename, again, record.id)
+            if await self.history.get(record.id) is None:  # deleted meanwhile: nothing of it may come back
+                await asyncio.to_thread(self._remove_files, record.id)
+                raise NotFound(f"Piece {record.id} has been deleted.")
         return Remade(
             piece=self._folder.piece(record, name=record.id if same else again),
             same_notes=notes_digest(composition.score) == original.notes_sha256,
@@ -323,14 +326,13 @@ class Studio:
         mine = []
         for record in await self.history.abandoned():
             if record.requester.front_end != "discord":
-                await self.history.finish(record.id, State.FAILED, error="The program stopped before it was finished.")
+                await self._workshop.fail(record.id, "The program stopped before it was finished.")
             elif front_end == "discord":
                 adopted = await self.history.adopt(record.id)
                 if adopted.requester.channel_id is not None and adopted.attempts < _ATTEMPTS_MAX:
                     mine.append(adopted)
                 else:
-                    sentence = "The bot stopped before it was finished."
-                    await self.history.finish(record.id, State.FAILED, error=sentence)
+                    await self._workshop.fail(record.id, "The bot stopped before it was finished.")
         return mine
 
     async def aclose(self) -> None:

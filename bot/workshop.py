@@ -165,6 +165,12 @@ class Workshop:
             await asyncio.to_thread(self._folder.remove, record.id)
         return record
 
+    async def fail(self, piece_id: str, sentence: str) -> None:
+        """The piece will never be finished; files of an earlier attempt go, those of a finished piece stay."""
+        record = await self._history.finish(piece_id, State.FAILED, error=sentence)
+        if record.result is None:
+            await asyncio.to_thread(self._folder.remove, piece_id)
+
     def in_the_making(self, person: str) -> list[Update]:
         """The latest news of each piece of that person that waits or is being made, the oldest first."""
         latest = [job.latest or Update(job.record, Stage.QUEUED, 0, 0, None) for job in self._jobs.values()]
@@ -188,11 +194,11 @@ class Workshop:
             return self._folder.piece(await surely(self._history.made(piece_id, result)))
         except MusicLSTMError as error:
             if not (self._closing and isinstance(error, EngineClosed)):
-                await surely(self._history.finish(piece_id, State.FAILED, error=str(error)))
+                await surely(self.fail(piece_id, str(error)))
             raise
         except Exception as error:
             unexpected = self._unexpected(job, error)
-            await surely(self._history.finish(piece_id, State.FAILED, error=str(unexpected)))
+            await surely(self.fail(piece_id, str(unexpected)))
             raise unexpected from error
 
     async def _requeue(self, record: Record) -> Record:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bot.grammar import OPTIONS, build_request, format_request, parse_request, parse_values
 from data.keys import Key
 from data.moods import MOODS, Mood
+from data.spaces import SPACES, Space
 from engine.errors import InvalidRequest
 from engine.types import ComposeRequest
 
@@ -21,6 +22,7 @@ requests = st.builds(
     seed=st.integers(0, 2**32 - 1),
     tempo_bpm=st.none() | st.integers(40, 200),
     key=st.none() | st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"])),
+    space=st.none() | st.sampled_from(SPACES),
 )
 
 
@@ -86,6 +88,11 @@ def test_every_usual_way_of_writing_is_understood(text: str) -> None:
     assert parse_request(text) == WISH
 
 
+def test_a_mood_and_a_space_need_no_name() -> None:
+    made = parse_request("Cathedral length:32 epic")
+    assert (made.mood, made.space, made.length_notes) == (Mood.EPIC, Space.CATHEDRAL, 32)
+
+
 def test_nothing_said_means_the_defaults_with_a_fresh_seed() -> None:
     first, second = parse_request(""), parse_request("/compose")
     assert (first.mood, first.length_notes, first.temperature) == (Mood.DARK, 200, 0.9)
@@ -100,6 +107,9 @@ MALFORMED = {
     "mood": "mood has no value",
     "mood: length:200": "mood has no value",
     "drak": "did you mean mood:dark?",
+    "catedral": "did you mean space:cathedral?",
+    "dry void": "space is given twice",
+    "space:moon": "void, cathedral, hangar, tape or dry, not 'moon'",
     "happy": "is not an option",
     "lenght:200": "did you mean length?",
     "length:15": "16 to 2000 notes, not 15: did you mean 16?",

@@ -97,11 +97,12 @@ async def test_whatever_happens_every_request_ends_and_nothing_is_left_over(seed
     while life.tasks:
         await asyncio.gather(*life.tasks, return_exceptions=True)
     records = await house.history.newest(limit=10_000)
-    assert len(records) > 20
+    assert len(records) > 5
     assert {record.state for record in records} <= {State.DELIVERED, State.FAILED, State.CANCELLED}
     assert all(record.error for record in records if record.state is State.FAILED)
     assert all(record.result for record in records if record.state is State.DELIVERED)
     assert house.studio.waiting == 0
     assert all(house.studio.queue(who) == [] for who in life.people)
     kept = {record.id for record in records if record.result is not None}
-    assert {name.partition(".")[0].removesuffix("-again") for name in house.files()} <= kept
+    left = {name for name in house.files() if name.partition(".")[0].removesuffix("-again") not in kept}
+    assert not left, [(name, [record for record in records if record.id in name]) for name in left]
