@@ -23,8 +23,10 @@ _MAKING = "making-"  # folders of unfinished files, one for each process
 
 
 @contextlib.asynccontextmanager
-async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
+async def open_studio(settings: Settings, *, render_workers: int | None = None) -> AsyncIterator[Studio]:
     """The studio that the settings describe, closed at the end of the block.
+
+    `render_workers` stands in for the setting: 0 suits a program that makes one piece and ends.
 
     Everything that can be missing (database, FluidSynth, soundfont, model) is found missing here, before any work.
 
@@ -51,7 +53,7 @@ async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
                 folder=making,
                 soundfont=settings.soundfont,
                 queue_limit=settings.slots,
-                render_workers=settings.render_workers,
+                render_workers=settings.render_workers if render_workers is None else render_workers,
             )
             studio = Studio(engine, history, pieces_dir=settings.pieces_dir, limits=limits)
             upkeep = asyncio.create_task(_keep_tidy(studio, settings))

@@ -115,6 +115,9 @@ def _run(arguments: list[str]) -> int:
     settings = load_settings()
     chosen = {name: getattr(known, name, None) for name in ("checkpoint", "soundfont")}
     settings = settings.model_copy(update={name: path for name, path in chosen.items() if path is not None})
+    if known.command in {"compose", "console"}:
+        # One piece at a time: a process of its own for the sound would only start later.
+        settings = settings.model_copy(update={"render_workers": 0})
     # Loaded only when needed: discord.py and PyTorch take seconds.
     if known.command == "compose":
         request = parse_request(" ".join(request_words))
@@ -144,7 +147,7 @@ async def _compose(request: ComposeRequest, settings: Settings, *, out: Path, as
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         with _writable(out) as folder:
-            async with open_studio(settings) as studio:
+            async with open_studio(settings, render_workers=0) as studio:
                 await studio.recover("cli")
                 with progress_bars() as show:
                     piece = await studio.compose(request, local_user("cli"), show)

@@ -34,7 +34,7 @@ def chat(settings: Settings, *, out: Path) -> int:
         SetupProblem: something has to be installed or configured.
     """
     with asyncio.Runner() as runner:
-        opening = open_studio(settings)
+        opening = open_studio(settings, render_workers=0)
         studio = runner.run(opening.__aenter__())
         try:
             runner.run(studio.recover("console"))

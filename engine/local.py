@@ -25,7 +25,7 @@ from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Busy, Cancelled, EngineClosed
 from engine.originality import Index
 from engine.plan import Plan, plan
-from engine.render import Rendered, Renderer
+from engine.render import Rendered, Renderer, RenderPool
 from engine.sampler import Sampler, to_score
 from engine.titles import title
 from engine.types import ComposeRequest, Composition, Originality, Progress, ProgressCallback, Stage
@@ -44,6 +44,7 @@ def open_engine(
     soundfont: Path | None = None,
     queue_limit: int = 64,
     device: str | None = None,
+    render_workers: int = 0,
 ) -> LocalEngine:
     """Load the model and check the synthesiser, so that what is missing is told before any note is written.
 
@@ -53,11 +54,15 @@ def open_engine(
         soundfont: None: found where the system keeps soundfonts.
         queue_limit: pieces that may wait; one more is told to come back.
         device: "cpu" or "cuda"; None: CUDA where there is one.
+        render_workers: processes that render, each for one piece at a time on two cores; 0 renders in this process, which
+            starts sooner and suits a program that makes one piece.
 
     Raises:
         SetupProblem: FluidSynth, the soundfont or the checkpoint is missing or damaged.
     """
-    renderer = Renderer(soundfont=soundfont)
+    renderer = (
+        RenderPool(workers=render_workers, soundfont=soundfont) if render_workers else Renderer(soundfont=soundfont)
+    )
     renderer.check()
     source = checkpoint or DEFAULT
     return LocalEngine(
@@ -108,7 +113,7 @@ class LocalEngine:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        renderer: Renderer,
+        renderer: Renderer | RenderPool,
         folder: Path,
         *,
         originality: Index | None = None,
@@ -123,7 +128,7 @@ class LocalEngine:
         self._queue_limit = queue_limit
         # A step of the LSTM is too small to share between cores: a second thread only adds waiting.
         self._sampling = ThreadPoolExecutor(1, "sampler", initializer=lambda: torch.set_num_threads(1))
-        self._rendering = ThreadPoolExecutor(2, "renderer")
+        self._rendering = ThreadPoolExecutor(2, "renderer")  # FluidSynth works in processes, one for a core
         self._turn = asyncio.Lock()  # fair: first come, first served
         self._waiting: list[_Job] = []
         self._jobs: set[_Job] = set()
@@ -264,6 +269,8 @@ class LocalEngine:
         await self._idle.wait()
         self._sampling.shutdown()
         self._rendering.shutdown()
+        if isinstance(self._renderer, RenderPool):
+            self._renderer.close()
 
 
 def _in_steps(job: _Job, stage: Stage, total: int) -> Callable[[int], None]:

@@ -24,7 +24,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import IO
 
@@ -32,7 +31,7 @@ import midi2audio
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import RenderFailed, SetupProblem, StorageProblem
+from engine.errors import Cancelled, RenderFailed, SetupProblem, StorageProblem
 from engine.render.soundfont import check_soundfont, how_to_install
 
 _log = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
             SetupProblem: FluidSynth is missing, or cannot use a font.
             StorageProblem: the temporary folder cannot be written.
             RenderFailed: FluidSynth failed, or took longer than any piece of this duration may.
-            CancelledError: `cancelled()` was true. No process is left when this or any other error arrives.
+            Cancelled: `cancelled()` was true. No process is left when this or any other error arrives.
         """
         deadline_s = time.monotonic() + _STARTUP_S + frames / self.sample_rate / _SLOWEST_REALTIME_FACTOR
         with contextlib.ExitStack() as stack:
@@ -231,7 +230,7 @@ def _fill(
                 selector.register(voice.fd, selectors.EVENT_READ, index)
         while selector.get_map():
             if cancelled is not None and cancelled():
-                raise CancelledError
+                raise Cancelled
             if time.monotonic() > deadline_s:
                 raise RenderFailed("The synthesiser took too long: the machine is overloaded, try again later.")
             if received is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from data.midi import write_midi
 from data.moods import Mood
 from data.score import Score
 from data.spaces import DEFAULT_SPACES, Space
-from engine.errors import RenderFailed
+from engine.errors import Cancelled, RenderFailed
 from engine.render import stems
 from engine.render.audio_file import WavWriter, atomic
 from engine.render.bank import default_cache, ensure_bank
@@ -106,7 +106,7 @@ class Renderer:
             RenderFailed: the piece cannot be turned into sound: too long, too many notes, silent, …
             SetupProblem: FluidSynth or the soundfont is missing or damaged.
             StorageProblem: the disk is full or the folder cannot be written.
-            concurrent.futures.CancelledError: `cancelled()` was true. Nothing is left behind by any error.
+            Cancelled: `cancelled()` was true. Nothing is left behind by any error.
         """
         _check_score(score)
         synth = self._synth()
@@ -125,7 +125,7 @@ class Renderer:
         def master(start: int, stop: int) -> npt.NDArray[np.float32]:
             nonlocal encoded
             if cancelled is not None and cancelled():
-                raise CancelledError
+                raise Cancelled
             encoded += stop - start
             return finisher.master(start, stop)
 

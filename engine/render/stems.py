@@ -20,14 +20,14 @@ AIR: frozenset[Part] = frozenset(Part) - GROUND
 # How far each part is turned down so that at one velocity the ensemble is balanced, in dB. Measured: three seconds of a
 # typical note or chord at velocity 80, K-weighted, with FluidR3_GM and the project's bank; pulse, the quietest, stays.
 _TRIM_DB: dict[Part, float] = {
-    Part.SUB: 0.0,
+    Part.SUB: 1.5,
     Part.DRONE: 0.0,
     Part.PAD: 2.0,
     Part.STRINGS: 7.5,
     Part.CHOIR: 3.5,
-    Part.KEYS: 9.0,
+    Part.KEYS: 1.2,
     Part.BELL: 0.5,
-    Part.PLUCK: 3.5,
+    Part.PLUCK: 1.2,
     Part.LEAD: 8.0,
     Part.TEXTURE: 4.0,
     Part.PULSE: 0.0,

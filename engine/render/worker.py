@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from typing import Any
 from data.moods import Mood
 from data.score import Score
 from data.spaces import Space
-from engine.errors import RenderFailed
+from engine.errors import Cancelled, RenderFailed
 from engine.render.renderer import Rendered, Renderer
 
 _log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class RenderPool:
     ) -> Rendered:
         """See `Renderer.render`. A worker that dies is replaced, and the piece is made again, with the same result.
 
-        Closing the pool meanwhile raises CancelledError too.
+        Closing the pool meanwhile raises Cancelled too.
         """
         slot = self._take_slot(cancelled)
         try:
@@ -206,13 +206,13 @@ class RenderPool:
             while not self._free_slots:
                 self._slot_freed.wait(_POLL_S)
                 if cancelled is not None and cancelled():
-                    raise CancelledError
+                    raise Cancelled
             return self._free_slots.pop()
 
     def _running_pool(self) -> ProcessPoolExecutor:
         with self._lock:
             if self._closed:
-                raise CancelledError
+                raise Cancelled
             if self._pool is None:
                 Path(self._scratch).mkdir(parents=True, exist_ok=True)
                 self._pool = ProcessPoolExecutor(

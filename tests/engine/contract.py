@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 import soundfile
@@ -15,8 +14,8 @@ from engine import ComposeRequest, Engine, EngineClosed, Progress, Stage
 
 class EngineContract:
     @pytest.fixture
-    def request_(self) -> Iterator[ComposeRequest]:
-        yield ComposeRequest(mood=Mood.AMBIENT, length_notes=24, seed=3, tempo_bpm=180)
+    def request_(self) -> ComposeRequest:
+        return ComposeRequest(mood=Mood.AMBIENT, length_notes=24, seed=3, tempo_bpm=180)
 
     async def test_a_piece_is_what_was_asked_for(self, engine: Engine, request_: ComposeRequest) -> None:
         piece = await engine.compose(request_)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy.signal import resample_poly
 
 from data.moods import Mood
 from data.score import Note, Part, Score
-from engine.errors import RenderFailed
+from engine.errors import Cancelled, RenderFailed
 from engine.render import Rendered, Renderer
 
 RATE_HZ = 44_100
@@ -76,7 +75,7 @@ def test_progress_grows_to_100(score, tmp_path):
 
 
 def test_cancelling_leaves_nothing(score, tmp_path):
-    with pytest.raises(CancelledError):
+    with pytest.raises(Cancelled):
         _render(tmp_path, score, cancelled=lambda: True)
     assert list(tmp_path.iterdir()) == []
 

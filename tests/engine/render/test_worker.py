@@ -4,13 +4,13 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from data.moods import Mood
-from engine.errors import SetupProblem
+from engine.errors import Cancelled, SetupProblem
 from engine.render.worker import RenderPool
 
 RECIPE = ("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000")
@@ -45,7 +45,7 @@ def test_progress_comes_through(pool, score, tmp_path):
 
 
 def test_cancelling_stops_a_worker_and_leaves_nothing(pool, score, tmp_path):
-    with pytest.raises(CancelledError):
+    with pytest.raises(Cancelled):
         _render(pool, score, tmp_path, cancelled=lambda: True)
     assert list(tmp_path.iterdir()) == []
 
@@ -83,7 +83,7 @@ def test_a_killed_worker_loses_no_piece(score, rendered, tmp_path):
 def test_closing_stops_what_is_running(score, tmp_path):
     pool = RenderPool(workers=1)
     pool.check()
-    with pytest.raises(CancelledError):
+    with pytest.raises(Cancelled):
         _render(pool, score, tmp_path, progress=lambda _: pool.close())
     assert list(tmp_path.iterdir()) == []
 
