@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from bot.history import Record, Result
 from data.score import Score
 from engine.errors import StorageProblem
 from engine.types import Composition
+
+_log = logging.getLogger(__name__)
 
 
 def notes_digest(score: Score) -> str:
@@ -106,8 +109,8 @@ class PieceFolder:
             _write(files.png, composition.roll_png)
             wav_sha256 = _digest(files.wav)
         except OSError as error:
+            self.remove(name)
             with contextlib.suppress(OSError):
-                self.remove(name)
                 composition.wav.unlink(missing_ok=True)
             raise StorageProblem(f"The piece cannot be kept in {self.path}: {error.strerror or error}.") from error
         return Result(
@@ -149,10 +152,13 @@ class PieceFolder:
         return theirs
 
     def remove(self, name: str) -> None:
-        """Delete the files of that name, those that exist."""
+        """Delete the files of that name, those that exist; what cannot be deleted now is left to `bot.upkeep`."""
         files = self.files(name)
         for path in (files.midi, files.wav, files.png):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                _log.warning("%s cannot be deleted: %s", path, error)
 
 
 def _write(path: Path, content: bytes) -> None:
