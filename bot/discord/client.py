@@ -1,7 +1,7 @@
 """The bot on Discord's gateway.
 
-It asks for no privileged intent: servers and channels are all that it is told about. Commands, buttons and modals
-arrive as interactions, which need no intent at all.
+It asks for no privileged intent: it is told about servers and channels, and about messages, of which only those that
+mention it or are written to it have text. Commands, buttons and forms arrive as interactions, which need no intent.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bot.discord import messages
 from bot.discord.buttons import DYNAMIC_ITEMS, cancel_view, piece_view
 from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
 from bot.discord.errors import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION, sentence_for, tell
+from bot.discord.lookback import OlderButton
 from bot.discord.posts import ChannelPost
+from bot.discord.privacy import ForgetButton
 from bot.discord.rating import is_rating, take_rating
 from bot.discord.sync import sync_when_changed
 from bot.discord.texts import Translator
@@ -67,6 +71,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         intents = discord.Intents.none()
         intents.guilds = True
+        intents.guild_messages = intents.dm_messages = True  # of which only those written to the bot have text
         super().__init__(
             intents=intents,
             shard_count=shard_count,
@@ -81,6 +86,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         self._file_bytes_max = file_bytes_max
         self._closing = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.started_at = datetime.now(UTC)
         self._presses: dict[tuple[int, str | None], float] = {}
         self.tree = _Tree(self)
         add_commands(self.tree)
@@ -97,7 +103,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
             file_bytes_max=self._file_bytes_max,
         )
         await self.tree.set_translator(Translator())
-        self.add_dynamic_items(*DYNAMIC_ITEMS)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, OlderButton, ForgetButton)
         if self._api_base is not None:
             # What discord.py connects to when it cannot resume, instead of Discord's own address.
             _, gateway, _ = await self.http.get_bot_gateway()
@@ -114,6 +120,10 @@ class MusicLSTMClient(discord.AutoShardedClient):
         """Forms come here, because discord.py forgets over a restart which form somebody has open."""
         if is_rating(interaction):
             await take_rating(interaction)
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Messages that are written to the bot ask for pieces too."""
+        await messages.answer(self, message)
 
     async def first_press(self, interaction: discord.Interaction[Any]) -> bool:
         """Whether this is not the second half of a double click; that one is acknowledged and nothing else."""

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 
 import discord
 
+from bot.discord import limits
 from bot.discord.texts import plain, say
 from bot.grammar import OPTIONS, format_request
 from bot.history import Record, Relation, Result, State
 from bot.pieces import Remade
+from bot.ratings import CheckpointRatings, Mean
 from bot.workshop import Update
 from data.moods import PROFILES
 from engine.titles import title
@@ -107,6 +109,7 @@ def piece_embed(record: Record, *, locale: Locale = None, note: str = "", pictur
 def _parameters(record: Record, result: Result, locale: Locale) -> Iterable[tuple[str, str]]:
     """Every option of the grammar with what became of it, then what can only be measured."""
     made = {
+        "space": str(record.request.room),
         "tempo": f"{result.tempo_bpm:g} bpm",
         "key": str(result.key),
         "length": say(locale, "{n} notes", n=result.notes),
@@ -144,10 +147,21 @@ def progress_text(update: Update, locale: Locale) -> str:
     return f"🎼 {doing}{about}\n`{bar}`"
 
 
-def history_embed(records: Sequence[Record], heading: str, locale: Locale) -> discord.Embed:
-    """One page of history, newest first."""
+def history_embed(
+    records: Sequence[Record], heading: str, locale: Locale, *, likes: Sequence[int] = ()
+) -> discord.Embed:
+    """One page of history, in the order given.
+
+    Args:
+        records: what to list.
+        heading: the title.
+        locale: the reader's.
+        likes: of each record, how many people starred it; empty where that does not matter.
+    """
     embed = discord.Embed(title=heading, colour=0x4B3F72)
     lines = [_history_line(record, locale) for record in records]
+    if likes:
+        lines = [f"⭐ {count} {line}" for count, line in zip(likes, lines, strict=True)]
     embed.description = "\n".join(lines) or say(locale, "Nothing here yet: try /compose.")
     embed.set_footer(text=say(locale, "/show and an id makes a piece again and proves it"))
     return embed
@@ -194,6 +208,31 @@ def recipe_embed(record: Record, lineage: Sequence[Record], locale: Locale) -> d
         embed.add_field(name=f"{name} SHA-256", value=f"`{digest}`", inline=False)
     embed.set_footer(text=record.id)
     return embed
+
+
+def stats_embed(stats: Sequence[CheckpointRatings], locale: Locale) -> discord.Embed:
+    """Each model's ratings, with 95 % confidence intervals."""
+    embed = discord.Embed(title=say(locale, "How people rate the pieces"), colour=0x4B3F72)
+    if not stats:
+        embed.description = say(locale, "Nobody has rated a piece yet: press Rate under one.")
+    for each in stats[: limits.EMBED_FIELDS_MAX]:
+        lines = [f"{say(locale, scale)}: {_mean(mean)}" for scale, mean in each.means.items()]
+        lines.append(
+            say(
+                locale,
+                "{n} ratings by {people} people of {pieces} pieces",
+                n=each.ratings,
+                people=each.raters,
+                pieces=each.pieces,
+            )
+        )
+        embed.add_field(name=each.checkpoint_id, value="\n".join(lines))
+    embed.set_footer(text=say(locale, "1 to 5, with 95 % confidence intervals of the raters' means"))
+    return embed
+
+
+def _mean(mean: Mean) -> str:
+    return f"**{mean.value:.1f}**" + ("" if mean.margin is None else f" ± {mean.margin:.1f}")
 
 
 def proof_text(remade: Remade, locale: Locale) -> str:

@@ -69,7 +69,7 @@ def sentence_for(error: BaseException, locale: discord.Locale | str | None = Non
         sentence = say(locale, "Discord does not let me do that here: I lack a permission.")
     elif isinstance(error, discord.NotFound):
         sentence = say(locale, "That message or channel is gone.")
-    elif isinstance(error, discord.HTTPException | TRANSIENT):
+    elif isinstance(error, (discord.HTTPException, *TRANSIENT)):
         sentence = say(locale, "Discord did not answer as it should; please try again in a minute.")
     else:
         sentence = say(locale, "Something broke on my side; whoever runs me can find it in the log.")

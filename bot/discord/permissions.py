@@ -40,6 +40,19 @@ def check_can_attach(interaction: discord.Interaction[Any]) -> None:
         )
 
 
+def check_can_send(
+    interaction: discord.Interaction[Any],
+    channel: app_commands.AppCommandChannel | app_commands.AppCommandThread | discord.TextChannel,
+) -> None:
+    """Raises NotAllowed where the bot could not post files."""
+    here = None if interaction.guild is None else interaction.guild.get_channel_or_thread(channel.id)
+    if here is not None and interaction.guild is not None and interaction.guild.me is not None:
+        ours = here.permissions_for(interaction.guild.me)
+        if ours.view_channel and ours.send_messages and ours.attach_files and ours.embed_links:
+            return
+    raise NotAllowed(say(interaction.locale, "I may not post files in {where}.", where=channel.mention))
+
+
 def check_can_post(
     interaction: discord.Interaction[Any], channel: app_commands.AppCommandChannel | app_commands.AppCommandThread
 ) -> None:
@@ -50,10 +63,4 @@ def check_can_post(
     theirs = channel.permissions
     if not theirs.administrator and not (theirs.view_channel and theirs.send_messages and theirs.attach_files):
         raise NotAllowed(say(interaction.locale, "You may not post files in {where}.", where=channel.mention))
-    guild = interaction.guild
-    here = None if guild is None else guild.get_channel_or_thread(channel.id)
-    if guild is None or guild.me is None or here is None:
-        raise NotAllowed(say(interaction.locale, "I may not post files in {where}.", where=channel.mention))
-    ours = here.permissions_for(guild.me)
-    if not (ours.view_channel and ours.send_messages and ours.attach_files and ours.embed_links):
-        raise NotAllowed(say(interaction.locale, "I may not post files in {where}.", where=channel.mention))
+    check_can_send(interaction, channel)

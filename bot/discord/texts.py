@@ -33,7 +33,7 @@ def language_of(locale: discord.Locale | str | None) -> str:
     return language if language in LANGUAGES else "en"
 
 
-def say(locale: discord.Locale | str | None, text: str, **values: object) -> str:
+def say(locale: discord.Locale | str | None, text: str, /, **values: object) -> str:
     """A sentence in the reader's language, its `{placeholders}` filled in.
 
     Args:

@@ -1,0 +1,197 @@
+"""Commands that look back: history, one piece again, favourites, a server's best, what is in the making."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Self
+
+import discord
+from discord import app_commands, ui
+
+from bot.discord import embeds, limits
+from bot.discord.actions import share as share_piece
+from bot.discord.asking import Interaction, requester_of
+from bot.discord.buttons import PieceButton
+from bot.discord.errors import answering
+from bot.discord.permissions import check_can_attach
+from bot.discord.placing import everywhere
+from bot.discord.posts import InteractionPost
+from bot.discord.texts import say
+from bot.errors import NotAllowed
+from bot.history import Record
+from data.moods import MOODS, Mood
+from engine.titles import title
+
+PAGE = 10  # requests: a page fits a phone's screen without scrolling far
+_MOOD_CHOICES = [app_commands.Choice(name=mood, value=mood) for mood in MOODS]
+
+
+@everywhere
+@app_commands.command(name="history", description="The newest pieces, yours or the whole server's")
+@app_commands.describe(server="Everybody's in this server", mood="Of this mood only")
+@app_commands.choices(mood=_MOOD_CHOICES)
+async def history(interaction: Interaction, server: bool = False, mood: str | None = None) -> None:
+    """/history: the first page."""
+    async with answering(interaction, "/history"):
+        whole_server = server and interaction.guild_id is not None
+        embed, view = await _page(interaction, whole_server=whole_server, mood=mood)
+        await interaction.response.send_message(embed=embed, view=view, ephemeral=True)
+
+
+async def _page(
+    interaction: Interaction, *, whole_server: bool, mood: str | None, before: str | None = None
+) -> tuple[discord.Embed, ui.View]:
+    records = await interaction.client.studio.recent(
+        requester_of(interaction),
+        whole_server=whole_server,
+        mood=None if mood is None else Mood(mood),
+        before=before,
+        limit=PAGE + 1,
+    )
+    heading = say(interaction.locale, "The newest pieces here" if whole_server else "Your newest pieces")
+    view = ui.View(timeout=None)
+    if len(records) > PAGE:
+        view.add_item(OlderButton(records[PAGE - 1].id, interaction.locale, whole_server=whole_server, mood=mood))
+    return embeds.history_embed(records[:PAGE], heading, interaction.locale), view
+
+
+class OlderButton(
+    ui.DynamicItem[ui.Button[Any]],
+    template=r"older:(?P<whose>mine|server):(?P<mood>[a-z]*):(?P<before>[a-z0-9]{1,32})",
+):
+    """Turns to the next page of history."""
+
+    def __init__(self, before: str, locale: discord.Locale, *, whole_server: bool, mood: str | None) -> None:
+        whose = "server" if whole_server else "mine"
+        super().__init__(
+            ui.Button(label=say(locale, "Older"), emoji="◀️", custom_id=f"older:{whose}:{mood or ''}:{before}")
+        )
+        self._before, self._whole_server, self._mood = before, whole_server, mood
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Made by discord.py when somebody presses the button."""
+        mood = match["mood"] or None
+        return cls(match["before"], interaction.locale, whole_server=match["whose"] == "server", mood=mood)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> Any:
+        """Show the next page in the place of this one."""
+        async with answering(interaction, "older pieces"):
+            embed, view = await _page(
+                interaction, whole_server=self._whole_server, mood=self._mood, before=self._before
+            )
+            await interaction.response.edit_message(embed=embed, view=view)
+
+
+@everywhere
+@app_commands.command(name="show", description="Make a piece again from its id, and prove that it is the same")
+@app_commands.rename(piece_id="id")
+@app_commands.describe(piece_id="The eight letters below a piece")
+async def show(interaction: Interaction, piece_id: str) -> None:
+    """/show: the piece again, with the proof; a request without a piece says what became of it."""
+    async with answering(interaction, "/show"):
+        viewer = requester_of(interaction)
+        record = await interaction.client.studio.find(piece_id, viewer)
+        if record.result is None:
+            embed = embeds.request_embed(record, interaction.locale)
+            await interaction.response.send_message(embed=embed, ephemeral=True)
+            return
+        check_can_attach(interaction)
+        post = InteractionPost(interaction, private=record.private)
+        await post.acknowledge()
+        await interaction.client.composer.show(post, record.id, viewer)
+
+
+@everywhere
+@app_commands.command(name="share", description="Post a piece in another channel of this server")
+@app_commands.rename(piece_id="id")
+@app_commands.describe(piece_id="The eight letters below a piece", channel="Where")
+@app_commands.guild_only()
+async def share(interaction: Interaction, piece_id: str, channel: discord.TextChannel | discord.Thread) -> None:
+    """/share: as the button."""
+    async with answering(interaction, "/share"):
+        # What discord.py made of the option knows the channel, but not what the one who asks may do in it.
+        data: Any = interaction.data
+        payload = data["resolved"]["channels"][str(channel.id)]
+        chosen = app_commands.AppCommandChannel(
+            state=interaction._state, data=payload, guild_id=interaction.guild_id or 0
+        )
+        await share_piece(interaction, piece_id, chosen)
+
+
+@show.autocomplete("piece_id")
+@share.autocomplete("piece_id")
+async def _known_pieces(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    viewer = requester_of(interaction)
+    studio = interaction.client.studio
+    records = [*await studio.recent(viewer, limit=50), *await studio.library.favourites(viewer, limit=50)]
+    wanted = typed.strip().casefold()
+    named = {record.id: _choice_name(record, interaction) for record in records if record.result is not None}
+    found = [app_commands.Choice(name=name, value=key) for key, name in named.items() if wanted in name.casefold()]
+    return found[: limits.OPTION_CHOICES_MAX]
+
+
+def _choice_name(record: Record, interaction: Interaction) -> str:
+    duration = "" if record.result is None else f", {embeds.clock(record.result.duration_s)}"
+    return f"{record.id} · {title(record.request)} · {say(interaction.locale, record.request.mood)}{duration}"
+
+
+@everywhere
+@app_commands.command(name="favourites", description="The pieces that you starred")
+async def favourites(interaction: Interaction) -> None:
+    """/favourites."""
+    async with answering(interaction, "/favourites"):
+        records = await interaction.client.studio.library.favourites(requester_of(interaction), limit=2 * PAGE)
+        embed = embeds.history_embed(records, say(interaction.locale, "Your favourites"), interaction.locale)
+        await interaction.response.send_message(embed=embed, ephemeral=True)
+
+
+@app_commands.command(name="top", description="What this server likes best")
+@app_commands.guild_only()
+@app_commands.describe(days="Only pieces of the last so many days")
+async def top(interaction: Interaction, days: app_commands.Range[int, 1, 3650] | None = None) -> None:
+    """/top: the pieces of this server that most people starred."""
+    async with answering(interaction, "/top"):
+        if interaction.guild_id is None:
+            raise NotAllowed(say(interaction.locale, "That works in a server only."))
+        since = None if days is None else discord.utils.utcnow() - timedelta(days=days)
+        ranked = await interaction.client.studio.library.top(str(interaction.guild_id), since=since, limit=PAGE)
+        heading = say(interaction.locale, "What this server likes best")
+        likes = [each.favourites for each in ranked]
+        embed = embeds.history_embed([each.record for each in ranked], heading, interaction.locale, likes=likes)
+        await interaction.response.send_message(embed=embed)
+
+
+@everywhere
+@app_commands.command(name="queue", description="Your pieces that wait or are being made")
+async def queue(interaction: Interaction) -> None:
+    """/queue: how far one's own pieces are, with a button to cancel each."""
+    async with answering(interaction, "/queue"):
+        updates = interaction.client.studio.queue(requester_of(interaction))
+        if not updates:
+            text = say(interaction.locale, "Nothing of yours is in the making.")
+            await interaction.response.send_message(text, ephemeral=True)
+            return
+        lines = [f"`{each.record.id}` {embeds.progress_text(each, interaction.locale)}" for each in updates]
+        view = _cancel_buttons([each.record for each in updates], interaction.locale)
+        await interaction.response.send_message("\n".join(lines), view=view, ephemeral=True)
+
+
+def _cancel_buttons(records: Sequence[Record], locale: discord.Locale) -> ui.View:
+    view = ui.View(timeout=None)
+    for record in records[: limits.BUTTONS_PER_ROW_MAX]:
+        button = PieceButton("cancel", record.id, locale)
+        button.item.label = f"{button.item.label} {record.id}"
+        view.add_item(button)
+    return view
+
+
+COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (history, show, share, favourites, top, queue)

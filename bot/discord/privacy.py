@@ -1,0 +1,127 @@
+"""/privacy: what is kept about somebody and why, all of it as a file, and deleting it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import Any, Self
+
+import discord
+from discord import app_commands, ui
+
+from bot.discord.asking import Interaction, requester_of
+from bot.discord.errors import answering
+from bot.discord.placing import EVERYWHERE_CONTEXTS, EVERYWHERE_INSTALLS
+from bot.discord.texts import say
+from bot.errors import NotAllowed
+
+GROUP: app_commands.Group = app_commands.Group(
+    name="privacy",
+    description="What I keep about you",
+    allowed_installs=EVERYWHERE_INSTALLS,
+    allowed_contexts=EVERYWHERE_CONTEXTS,
+)
+
+_WHY = (
+    "For each request I keep who asked, where and when, what for, and what became of it, so that a piece can be found, "
+    "made again and delivered after a restart. I read no messages but those that mention me or are written to me. "
+    "Favourites, presets and ratings are kept because you asked for it."
+)
+
+
+@GROUP.command(name="show", description="What I keep about you, and why")
+async def show(interaction: Interaction) -> None:
+    """/privacy show."""
+    async with answering(interaction, "/privacy show"):
+        kept = await interaction.client.studio.privacy.kept(requester_of(interaction))
+        locale = interaction.locale
+        embed = discord.Embed(
+            title=say(locale, "What I keep about you"), description=say(locale, _WHY), colour=0x4B3F72
+        )
+        counts = {
+            "requests": kept.requests,
+            "favourites": kept.favourites,
+            "presets": kept.presets,
+            "ratings": kept.ratings,
+            "since": "-" if kept.since is None else discord.utils.format_dt(kept.since, "D"),
+            "training on my favourites": say(locale, "allowed" if kept.training_consent else "not allowed"),
+        }
+        for name, value in counts.items():
+            embed.add_field(name=say(locale, name), value=str(value))
+        embed.set_footer(
+            text=say(locale, "/privacy export gives you all of it; /privacy delete takes it away for good")
+        )
+        await interaction.response.send_message(embed=embed, ephemeral=True)
+
+
+@GROUP.command(name="export", description="Everything that I keep about you, as a file")
+async def export(interaction: Interaction) -> None:
+    """/privacy export."""
+    async with answering(interaction, "/privacy export"):
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        everything = await interaction.client.studio.privacy.export(requester_of(interaction))
+        data = json.dumps(everything, indent=1, ensure_ascii=False).encode()
+        file = discord.File(io.BytesIO(data), "musiclstm-export.json")
+        await interaction.followup.send(say(interaction.locale, "This is everything that I keep about you."), file=file)
+
+
+@GROUP.command(name="delete", description="Delete everything that I keep about you, your pieces too")
+async def delete(interaction: Interaction) -> None:
+    """/privacy delete: asks first."""
+    async with answering(interaction, "/privacy delete"):
+        kept = await interaction.client.studio.privacy.kept(requester_of(interaction))
+        view = ui.View(timeout=None)
+        view.add_item(ForgetButton(interaction.user.id, interaction.locale))
+        text = say(
+            interaction.locale, "Delete your {n} requests, their files, and all the rest for good?", n=kept.requests
+        )
+        await interaction.response.send_message(text, view=view, ephemeral=True)
+
+
+@GROUP.command(name="training", description="Whether your favourites among your own pieces may be trained on")
+@app_commands.describe(allowed="Off until you allow it")
+async def training(interaction: Interaction, allowed: bool) -> None:
+    """/privacy training."""
+    async with answering(interaction, "/privacy training"):
+        await interaction.client.studio.privacy.set_training_consent(requester_of(interaction), given=allowed)
+        text = "Allowed; take it back whenever you like." if allowed else "Not allowed."
+        await interaction.response.send_message(say(interaction.locale, text), ephemeral=True)
+
+
+class ForgetButton(ui.DynamicItem[ui.Button[Any]], template=r"forget:(?P<user>\d{1,20})"):
+    """Deletes everything about the one who presses it, if it was made for them."""
+
+    def __init__(self, user_id: int, locale: discord.Locale) -> None:
+        super().__init__(
+            ui.Button(
+                label=say(locale, "Delete everything"),
+                emoji="🗑️",
+                style=discord.ButtonStyle.danger,
+                custom_id=f"forget:{user_id}",
+            )
+        )
+        self._user_id = user_id
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Made by discord.py when somebody presses the button."""
+        return cls(int(match["user"]), interaction.locale)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> Any:
+        """Delete it all."""
+        async with answering(interaction, "forgetting"):
+            if interaction.user.id != self._user_id:
+                raise NotAllowed(say(interaction.locale, "That is for somebody else to decide."))
+            await interaction.response.edit_message(content="⏳", view=None)
+            pieces = await interaction.client.studio.forget(requester_of(interaction))
+            text = say(
+                interaction.locale, "Deleted: {n} requests and all the rest. I know nothing about you now.", n=pieces
+            )
+            await interaction.edit_original_response(content=text)

@@ -1,0 +1,194 @@
+"""What people keep and decide: presets, favourites, privacy; and what administrators decide for their server."""
+
+import json
+
+import discord
+import pytest
+
+from bot.history import History
+from bot.studio import Limits
+
+pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
+
+
+@pytest.fixture
+def admin(simcord_env, guild):
+    role = guild.create_role("Administrators", permissions=discord.Permissions(administrator=True))
+    return guild.add_member(simcord_env.create_user("grace"), roles=[role])
+
+
+async def newest_request(house):
+    async with History(house.database) as history:
+        return (await history.newest())[0].request
+
+
+async def test_a_preset_says_what_a_request_leaves_out(house, channel, ada) -> None:
+    await ada.slash(channel, "preset save", name="Night", request="mood:ambient length:44 tempo:50")
+
+    await ada.slash(channel, "compose", preset="night", length=20)
+
+    request = await newest_request(house)
+    assert (request.mood, request.length_notes, request.tempo_bpm) == ("ambient", 20, 50)
+
+
+async def test_presets_are_listed_used_and_deleted_by_their_owner(house, channel, ada, ben) -> None:
+    await ada.slash(channel, "preset save", name="night", request="mood:epic length:44")
+
+    assert "mood:epic" in (await ada.slash(channel, "preset list")).response.embeds[0].description
+    assert "mood:epic" not in (await ben.slash(channel, "preset list")).response.embeds[0].description
+    assert [each["value"] for each in await ada.autocomplete(channel, "compose", "preset", "ni")] == ["night"]
+    await ada.slash(channel, "preset use", name="night")
+    assert (await newest_request(house)).length_notes == 44
+    await ada.slash(channel, "preset delete", name="night")
+    result = await ada.slash(channel, "preset use", name="night")
+    assert result.ephemeral
+    assert "no preset" in result.response.content
+
+
+async def test_favourites_and_the_servers_best(channel, ada, ben) -> None:
+    await ada.slash(channel, "compose", mood="dark")
+    await ben.click(channel.last_message, label="Favourite")
+
+    mine = await ben.slash(channel, "favourites")
+    best = await ada.slash(channel, "top")
+
+    assert "dark" in mine.response.embeds[0].description
+    assert best.response.embeds[0].description.startswith("⭐ 1")
+
+
+async def test_history_has_pages(house, channel, ada) -> None:
+    house.engine.seconds = 0.1
+    for seed in range(12):
+        await ada.slash(channel, "compose", length=16, seed=seed)
+
+    first = await ada.slash(channel, "history")
+    assert len(first.response.embeds[0].description.splitlines()) == 10
+    await ada.click(first.response, label="Older")
+
+    assert len(first.response.embeds[0].description.splitlines()) == 2
+
+
+async def test_queue_shows_and_cancels_ones_own_pieces(house, channel, ada, ben) -> None:
+    house.engine.gate.clear()
+    asked = await ada.slash(channel, "compose", length=40)
+
+    mine = await ada.slash(channel, "queue")
+    assert "Writing note 20 of 40" in mine.response.content
+    assert "Nothing" in (await ben.slash(channel, "queue")).response.content
+    (row,) = mine.response.components
+    await ada.click(mine.response, custom_id=row["components"][0]["custom_id"])
+
+    assert "ancelled" in asked.followups[0].content
+
+
+async def test_privacy_shows_exports_and_deletes(house, channel, ada, ben) -> None:
+    await ada.slash(channel, "compose")
+    await ben.slash(channel, "compose")
+
+    shown = await ada.slash(channel, "privacy show")
+    assert {field.name: field.value for field in shown.response.embeds[0].fields}["requests"] == "1"
+    exported = await ada.slash(channel, "privacy export")
+    assert exported.ephemeral
+    everything = json.loads(await exported.response.attachments[0].read())
+    assert len(everything["requests"]) == 1
+
+    question = await ada.slash(channel, "privacy delete")
+    await ada.click(question.response, label="Delete everything")
+
+    async with History(house.database) as history:
+        assert [record.requester.user_id for record in await history.newest()] == [str(ben.id)]
+
+
+async def test_training_on_favourites_is_off_until_allowed(channel, ada) -> None:
+    async def allowed() -> str:
+        shown = await ada.slash(channel, "privacy show")
+        return {field.name: field.value for field in shown.response.embeds[0].fields}["training on my favourites"]
+
+    assert await allowed() == "not allowed"
+    await ada.slash(channel, "privacy training", allowed=True)
+    assert await allowed() == "allowed"
+
+
+async def test_server_defaults_limits_and_blocks_hold(house, channel, admin, ada) -> None:
+    await admin.slash(channel, "admin defaults", request="mood:tense length:32")
+    await ada.slash(channel, "compose")
+    assert (await newest_request(house)).mood == "tense"
+
+    await admin.slash(channel, "admin limits", pieces=1)
+    refused = await ada.slash(channel, "compose")
+    assert "limit" in refused.followups[0].content
+    assert "<t:" in refused.followups[0].content
+
+    await admin.slash(channel, "admin limits")
+    await admin.slash(channel, "admin block", user=ada)
+    assert "blocked" in (await ada.slash(channel, "compose")).followups[0].content
+    await admin.slash(channel, "admin unblock", user=ada)
+    assert (await ada.slash(channel, "compose")).response.attachments
+
+    audit = await admin.slash(channel, "admin audit")
+    assert len(audit.response.embeds[0].description.splitlines()) == 5
+
+
+async def test_an_admin_command_by_somebody_else_is_refused_by_the_bot_itself(simcord_env, guild, channel, ada) -> None:
+    (command,) = [each for each in await simcord_env.bot.tree.fetch_commands() if each.name == "admin"]
+    guild.set_command_permissions(command, {ada: True})
+
+    for command, options in (
+        ("admin defaults", {"request": "mood:epic"}),
+        ("admin limits", {"pieces": 0}),
+        ("admin block", {"user": ada}),
+        ("admin unblock", {"user": ada}),
+        ("admin best-of", {"channel": channel}),
+        ("admin announce", {"channel": channel, "text": "hello"}),
+        ("admin audit", {}),
+        ("admin health", {}),
+    ):
+        result = await ada.slash(channel, command, **options)
+        assert result.ephemeral, command
+        assert "administrators" in result.response.content, command
+    assert channel.last_message is None
+
+
+async def test_what_enough_people_like_is_posted_once_to_the_best_of_channel(
+    simcord_env, guild, channel, admin, ada, ben
+) -> None:
+    best = guild.create_text_channel("best-of")
+    await admin.slash(channel, "admin best-of", channel=best, favourites=2)
+    await ada.slash(channel, "compose")
+    message = channel.last_message
+
+    await ada.click(message, label="Favourite")
+    assert best.last_message is None
+    await ben.click(message, label="Favourite")
+    assert len(best.last_message.attachments) == 3
+    await simcord_env.advance_time(5)
+    await admin.click(message, label="Favourite")
+    assert len(best.history()) == 1
+
+
+async def test_an_announcement_pings_nobody(channel, admin) -> None:
+    await admin.slash(channel, "admin announce", channel=channel, text="@everyone New model!")
+
+    assert channel.last_message.embeds[0].description == "@everyone New model!"
+    assert not channel.last_message.mention_everyone
+
+
+async def test_health_is_shown_to_administrators(channel, admin) -> None:
+    result = await admin.slash(channel, "admin health")
+
+    assert "pieces waiting" in {field.name for field in result.response.embeds[0].fields}
+
+
+async def test_a_limit_says_when_to_come_back(simcord_env, house, closing, channel, ada) -> None:
+    await simcord_env.bot.close()
+    house.limits = Limits(user_per_hour=1)
+    house.new_engine()
+    await simcord_env.restart_bot(new := house.client())
+    closing(new)
+    await ada.slash(channel, "compose")
+
+    refused = await ada.slash(channel, "compose")
+
+    assert refused.followups[0].ephemeral
+    assert "<t:" in refused.followups[0].content
+    assert house.engine.made == 1
