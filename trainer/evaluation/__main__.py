@@ -169,7 +169,9 @@ def _opening(score: Score, notes: int) -> Score:
 
 def _spectrum(score: Score, mood: Mood) -> plots.Floats:
     with tempfile.TemporaryDirectory() as folder:
-        rendered = Renderer().render(score, title="Excerpt", recipe=["evaluation"], folder=Path(folder), name="piece", mood=mood)
+        rendered = Renderer().render(
+            score, title="Excerpt", recipe=["evaluation"], folder=Path(folder), name="piece", mood=mood
+        )
         return log_mel(rendered.wav)
 
 

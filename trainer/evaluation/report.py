@@ -185,9 +185,10 @@ def _endings(facts: Json) -> str:
     rows = [(who, *(f"{of[name]:.1%}" for name in names)) for who, of in facts["endings"].items()]
     return (
         "## Endings\n\n"
-        "*Long*: the last sonority rings on for two beats or more, and twice as long as onsets usually are apart. "
-        "*Fading*: the last eight notes are softer or slower than the piece. *Ends*: either. *Tonic*: the lowest final "
-        "note is the first or fifth degree of the key. Human pieces cut anywhere show what stopping looks like.\n\n"
+        "*Long*: the last sonority rings on for two beats or more and twice as long as onsets usually are apart, and "
+        "the last three notes are twice as long as the piece's. *Fading*: the last eight notes are softer or slower "
+        "than the piece, and a beat rings on. *Ends*: either. *Tonic*: the lowest final note is the first or fifth "
+        "degree of the key. Human pieces cut at two thirds show what stopping looks like.\n\n"
         + _table(("", *names), rows)
         + f"\n\nPieces with exactly the notes asked for: {facts['exact_length']:.1%}."
     )

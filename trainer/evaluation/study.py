@@ -82,7 +82,31 @@ def run(options: Options, say: Say) -> Study:
         MusicLSTMError: the checkpoint or the corpus is missing or damaged.
     """
     checkpoint = load_checkpoint(options.checkpoint)
-    pieces = load_corpus(options.corpus)
+    beside = load_checkpoint(options.beside) if options.beside else None
+    return examine(checkpoint, beside, Index.load(options.checkpoint), load_corpus(options.corpus), options, say)
+
+
+def examine(
+    checkpoint: Checkpoint,
+    beside: Checkpoint | None,
+    index: Index | None,
+    pieces: Sequence[Piece],
+    options: Options,
+    say: Say,
+) -> Study:
+    """Evaluate what was loaded.
+
+    Args:
+        checkpoint: to evaluate.
+        beside: to compare with, or None.
+        index: of the checkpoint; None: made from the training side of the corpus.
+        pieces: the corpus.
+        options: the rest.
+        say: told what is being done.
+
+    Raises:
+        SetupProblem: too few human pieces are held back to compare with.
+    """
     split = split_by_composer(pieces)
     human = [piece for piece in (*split.valid, *split.test) if piece.source != SOURCE]
     excerpted = excerpts([piece.score for piece in human], options.length_notes)
@@ -91,7 +115,6 @@ def run(options: Options, say: Say) -> Study:
             f"The corpus in {options.corpus} holds back too few human pieces of {options.length_notes} notes to "
             "compare with: add more with ./run data add, or ask for a smaller --length."
         )
-    index = Index.load(options.checkpoint)
     if index is None:
         tick = say("Indexing the training pieces", 1)
         index = build_index(split.train)
@@ -102,15 +125,15 @@ def run(options: Options, say: Say) -> Study:
     for name, order in (("5-gram", 5), ("unigram", 1)):
         ngrams[name] = NGram(order).fit(train)
         say_fit()
-    others = {options.beside.name: load_checkpoint(options.beside)} if options.beside else {}
+    checkpoints = {one.id: one for one in (checkpoint, beside) if one is not None}
     wanted = requests(options.pieces, options.length_notes, options.temperature, options.seed)
     served = serve(Sampler(checkpoint, "cpu"), index, wanted, say("Composing", len(wanted)))
     fewer = wanted[: max(len(MOODS), options.pieces // 4)]
     rng = np.random.default_rng(options.seed)
     systems: dict[str, list[Score]] = {checkpoint.id: [piece.score for piece in served]}
-    for name, other in others.items():
-        found = serve(Sampler(other, "cpu"), None, fewer, say(f"Composing with {name}", len(fewer)))
-        systems[other.id] = [piece.score for piece in found]
+    if beside is not None:
+        found = serve(Sampler(beside, "cpu"), None, fewer, say(f"Composing with {beside.id}", len(fewer)))
+        systems[beside.id] = [piece.score for piece in found]
     for name, model in ngrams.items():
         systems[name] = ngram_pieces(model, fewer, say(f"Composing with the {name}", len(fewer)))
     systems["shuffle"] = [shuffled(score, rng) for score in excerpted]
@@ -130,14 +153,11 @@ def run(options: Options, say: Say) -> Study:
             "held_out_human_pieces": len(human),
             "human_excerpts": len(excerpted),
         },
-        "nats_per_note": {
-            side: _nats({checkpoint.id: checkpoint, **{c.id: c for c in others.values()}}, ngrams, members, rng, say)
-            for side, members in held_out.items()
-        },
+        "nats_per_note": {side: _nats(checkpoints, ngrams, members, rng, say) for side, members in held_out.items()},
         "measures": _measures(excerpted, systems, say),
         "moods": _moods(split, served, options, rng, say),
         "originality": _originality(index, human, served, say),
-        "endings": _endings(human, excerpted, served, systems),
+        "endings": _endings(human, served, systems),
         "exact_length": float(np.mean([len(p.score.notes) == p.request.length_notes for p in served])),
     }
     return Study(facts, served, split)
@@ -301,6 +321,10 @@ def _originality(index: Index, human: Sequence[Piece], served: Sequence[Served],
     }
 
 
+def _cut(score: Score) -> Score:
+    return Score(score.notes[: len(score.notes) * 2 // 3], score.tempo_bpm)
+
+
 def _shares(found: Sequence[Originality]) -> Json:
     shares = [one.copied_share for one in found]
     runs = [one.longest_copied_run_notes for one in found]
@@ -315,10 +339,8 @@ def _shares(found: Sequence[Originality]) -> Json:
     }
 
 
-def _endings(
-    human: Sequence[Piece], cut: Sequence[Score], served: Sequence[Served], systems: dict[str, list[Score]]
-) -> Json:
-    """How pieces end; human excerpts that were cut anywhere show what stopping looks like."""
+def _endings(human: Sequence[Piece], served: Sequence[Served], systems: dict[str, list[Score]]) -> Json:
+    """How pieces end; human pieces that were cut at two thirds show what stopping looks like."""
 
     def of(scores: Sequence[Score]) -> Json:
         ends = [ending(score, estimate_key(score.notes)[0].tonic) for score in scores]
@@ -332,7 +354,7 @@ def _endings(
             name: float(np.mean([getattr(e, name) for e in own])) for name in ("ends", "long", "fading", "tonic")
         },
         "whole human pieces": of([piece.score for piece in human]),
-        "human pieces cut anywhere": of(cut),
+        "human pieces cut at two thirds": of([_cut(piece.score) for piece in human]),
         **{name: of(scores) for name, scores in list(systems.items())[1:]},  # the first is the one served
     }
 

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.composer import compose_piece
+from data.composer.corpus import SOURCE
+from data.corpus import Piece
+from data.moods import MOODS, Mood
+from data.score import Note, Part, Score
+from engine.checkpoint import Checkpoint
+from engine.model import ModelConfig, NoteLSTM
+from engine.plan import plan
+from trainer.baselines import NGram
+from trainer.evaluation import plots, study
+from trainer.evaluation.__main__ import main, write
+from trainer.evaluation.bleu import bleu, self_bleu, words
+from trainer.evaluation.moods import Listener, affect, features, recognition
+from trainer.evaluation.spectrum import MEL_BANDS, distance_db, log_mel, mel_filters
+from trainer.evaluation.study import Options
+from trainer.evaluation.systems import ngram_pieces, requests
+from trainer.originality import build_index, leave_one_author_out
+
+OWN = [compose_piece(seed, mood) for mood in MOODS for seed in range(3)]
+
+
+def piece(number: int, composer: str, source: str = "folk") -> Piece:
+    own = OWN[number % len(OWN)]
+    return Piece(
+        sha256=f"{number:064x}", title=f"title {number}", composer=composer, source=source, licence="CC0-1.0",
+        credit="", mood=own.mood, score=own.score,
+    )  # fmt: skip
+
+
+def test_an_index_names_its_pieces_and_takes_the_usual_percentile_where_pieces_are_few() -> None:
+    index = build_index([piece(0, "Ada"), piece(1, "Anonymous"), piece(2, "program", SOURCE)])
+    assert [source.title for source in index.sources] == ["title 0 by Ada (folk)", "title 1 (folk)", "title 2 (own)"]
+    assert len({source.author for source in index.sources}) == 3
+    assert index.human_p95 == pytest.approx(0.062)
+
+
+def test_the_human_percentile_compares_pieces_with_those_of_other_authors() -> None:
+    # Each tune stands in the index twice, by one author: to that author's own music nothing is compared.
+    pieces = [piece(n % 20, f"author {n % 20}") for n in range(40)]
+    index = build_index(pieces)
+    assert index.human_p95 < 0.2
+    assert all(found.copied_share < 0.3 for found in leave_one_author_out(index, pieces))
+    assert index.check(pieces[3].score).copied_share == 1.0
+
+
+def test_bleu_knows_transposed_copies_and_tells_strangers_apart() -> None:
+    first, other = OWN[0].score, OWN[12].score
+    moved = Score(tuple(Note(n.start_step, n.part, n.pitch + 1, n.duration_steps, n.velocity) for n in first.notes), 80)
+    assert words(moved) == words(first)
+    assert bleu(moved, [first]) == pytest.approx(1.0)
+    assert bleu(other, [first]) < 0.3
+    twins = self_bleu([first, moved, other])
+    assert twins[0] == pytest.approx(1.0)
+    assert twins[2] < 0.3
+
+
+def test_a_listener_recognises_the_composers_moods_and_shuffled_labels_do_not() -> None:
+    rows, moods = np.array([features(own.score) for own in OWN]), [own.mood for own in OWN]
+    listener = Listener.fit(rows, moods)
+    result = recognition(moods, listener.hear(rows), np.random.default_rng(1))
+    assert result["accuracy"] > 0.8
+    assert result["shuffled_mean"] == pytest.approx(1 / 8, abs=0.03)
+    assert sum(map(sum, result["confusion"])) == len(OWN)
+
+
+def test_valence_and_arousal_of_the_composers_moods_move_the_right_way() -> None:
+    found = affect([own.mood for own in OWN], [own.score for own in OWN])
+    assert found["valence"]["probability_high_above_low"] > 0.7
+    assert found["arousal"]["probability_high_above_low"] > 0.7
+    backwards = affect([own.mood for own in reversed(OWN)], [own.score for own in OWN])
+    assert backwards["valence"]["probability_high_above_low"] < found["valence"]["probability_high_above_low"]
+
+
+def test_requests_take_turns_in_mood_and_count_their_seeds() -> None:
+    wanted = requests(9, 40, 0.9, 2**32 - 2)
+    assert [request.mood for request in wanted] == [*MOODS, Mood.DARK]
+    assert len({request.seed for request in wanted}) == 9
+
+
+def test_an_ngram_is_sampled_the_same_way_and_writes_what_it_learnt() -> None:
+    tokens = np.array([[Part.LEAD, 8, 30 + n % 4, 8, 9] for n in range(400)])
+    wanted = requests(2, 40, 0.5, 7)
+    ticks: list[int] = []
+    first, again = (ngram_pieces(NGram(3).fit([tokens]), wanted, lambda: ticks.append(1)) for _ in range(2))
+    assert first == again
+    assert len(ticks) == 4
+    for score, request in zip(first, wanted, strict=True):
+        assert score.tempo_bpm == plan(request).tempo_bpm
+        intervals = np.diff([note.pitch for note in score.notes])
+        assert {1, -3} == set(intervals[-30:].tolist())
+
+
+def test_mel_filters_cover_the_spectrum_and_a_sound_is_at_no_distance_from_itself(tmp_path: Path) -> None:
+    import soundfile  # noqa: PLC0415
+
+    filters = mel_filters(np.linspace(0, 22_050, 2049))
+    assert filters.shape == (MEL_BANDS, 2049)
+    assert (filters.sum(1) > 0).all()
+    time_s = np.arange(44_100) / 44_100
+    spectra = []
+    for pitch_hz in (220, 1760):
+        soundfile.write(tmp_path / "tone.wav", 0.5 * np.sin(2 * np.pi * pitch_hz * time_s), 44_100)
+        spectra.append(log_mel(tmp_path / "tone.wav"))
+    assert distance_db(spectra[0], spectra[0]) == 0.0
+    assert distance_db(spectra[0], spectra[1]) > 10
+    assert int(spectra[1].mean(1).argmax()) > int(spectra[0].mean(1).argmax())
+
+
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    plots.draw_confusion(np.eye(8, dtype=int).tolist(), "title", tmp_path / "a.png")
+    plots.draw_lines({"human": [0.1, 0.3, float("nan")], "v1": [0.2, 0.1, 0.0]}, "title", "bars", tmp_path / "b.png")
+    systems = {"v1": {"median": 0.7}, "unigram": {"median": 99.0}}
+    rows = [{"name": "measure", "human": {"p5": 0.1, "median": 0.5, "p95": 0.9}, "systems": systems}]
+    plots.draw_measures(rows, tmp_path / "c.png")
+    plots.draw_affect(dict.fromkeys(MOODS, 0.5), dict.fromkeys(MOODS, -0.5), tmp_path / "d.png")
+    plots.draw_spectra([("piece", np.random.default_rng(1).random((64, 90)) * -80)], tmp_path / "e.png")
+    for name in "abcde":
+        with Image.open(tmp_path / f"{name}.png") as image:
+            assert len(image.getcolors(1 << 24) or []) > 2
+
+
+def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
+    checkpoint = Checkpoint("tiny-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
+    pieces = [piece(n, f"author {n}", ("folk", SOURCE)[n % 5 == 0]) for n in range(60)]
+    options = Options(tmp_path, tmp_path, pieces=8, length_notes=24)
+    steps: list[str] = []
+    done = study.examine(checkpoint, None, None, pieces, options, lambda what, _: lambda: steps.append(what))
+    write(done, tmp_path / "report", 0, lambda _what, _steps: lambda: None)
+    facts = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert facts["exact_length"] == 1.0
+    assert set(facts["nats_per_note"]["test"]) == {
+        "tiny-0",
+        "5-gram",
+        "unigram",
+        "tiny-0 on a shuffle of the same notes",
+    }
+    # An untrained model predicts worse than any n-gram, and the report says it.
+    assert facts["nats_per_note"]["test"]["tiny-0"] > facts["nats_per_note"]["test"]["unigram"]
+    assert not facts["verdicts"]["held-out nats per note below every baseline"]
+    assert sum(map(sum, facts["moods"]["literature"]["confusion"])) == 8
+    assert facts["originality"]["served"]["longest_run_max_notes"] <= 12
+    text = (tmp_path / "report" / "report.md").read_text()
+    for heading in ("Coherence: held-out nats per note", "Coherence and repetition", "Mood", "Originality", "Endings"):
+        assert f"## {heading}" in text
+    for picture in re.findall(r"\]\(([\w-]+\.png)\)", text):
+        assert (tmp_path / "report" / picture).exists(), picture
+    assert "Composing" in steps
+
+
+def test_what_cannot_be_evaluated_is_said_in_one_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path)]) == 78
+    assert main([]) == 78
+    assert main(["v1", "--pieces", "3"]) == 78
+    assert "There is no checkpoint" in caplog.text
+    assert capsys.readouterr().out == ""
