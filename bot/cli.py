@@ -115,9 +115,6 @@ def _run(arguments: list[str]) -> int:
     settings = load_settings()
     chosen = {name: getattr(known, name, None) for name in ("checkpoint", "soundfont")}
     settings = settings.model_copy(update={name: path for name, path in chosen.items() if path is not None})
-    if known.command in {"compose", "console"}:
-        # One piece at a time: a process of its own for the sound would only start later.
-        settings = settings.model_copy(update={"render_workers": 0})
     # Loaded only when needed: discord.py and PyTorch take seconds.
     if known.command == "compose":
         request = parse_request(" ".join(request_words))
