@@ -1,14 +1,16 @@
-"""Notes out of a checkpoint, one LSTM step a note.
+"""Notes out of a checkpoint, one LSTM step a note, one piece at a time: the readable statement of what is drawn.
 
-The input of the first layer is a sum of embeddings, so its product with the input weights is a sum of rows of one
-table, computed once (`_Fused`). The five attributes are then drawn one after the other with temperature and nucleus
-sampling (Holtzman et al. 2020), each from its own number of the request's counter-based generator: the same request
-gives the same notes on the same machine and checkpoint, whatever else runs.
+Pieces are made by `engine.batching`, which does the same many times faster and is tested against this. The five
+attributes of a note are drawn one after the other with temperature and nucleus sampling (Holtzman et al. 2020), each
+from its own number of the request's counter-based generator: the same request gives the same notes on the same machine
+and checkpoint, whatever else runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 
 import numpy as np
 import torch
@@ -31,14 +33,12 @@ from data.tokens import (
     remaining_bin,
     tempo_bin,
 )
+from engine.batching.randomness import uniform
 from engine.checkpoint import Checkpoint
 from engine.errors import Cancelled
 from engine.model import NoteLSTM
-from engine.plan import Plan, randomness
+from engine.plan import Plan
 from engine.types import ComposeRequest
-
-_NOTES_STREAM = 0
-_FURTHER_STREAMS = 16  # and up: clear of the streams of plan and title
 
 
 class Sampler:
@@ -79,7 +79,6 @@ class Sampler:
             Cancelled: `cancelled` said so.
         """
         length = request.length_notes
-        draws = randomness(request.seed, notes_stream(attempt)).random((length, len(ATTRIBUTES)))
         fixed = [mood_index(request.mood), mode_index(plan.key.mode), tempo_bin(plan.tempo_bpm)]
         tokens = np.zeros((length, len(ATTRIBUTES)), dtype=np.int64)
         previous = [attribute.size for attribute in ATTRIBUTES]
@@ -98,8 +97,9 @@ class Sampler:
                         if attribute == DELTA:
                             logits[1:] = -torch.inf  # a piece begins with its first note
                     else:
-                        _forbid(logits, attribute, note, previous, run >= self.longest_pitch_run)
-                    note.append(draw(logits, request.temperature, request.top_p, float(draws[t, attribute])))
+                        forbid(logits, attribute, note, previous, run >= self.longest_pitch_run)
+                    number = partial(uniform, (request.seed, attempt), t, attribute)
+                    note.append(draw(logits, request.temperature, request.top_p, number))
                 run = run + 1 if note[PITCH] == previous[PITCH] else 1
                 tokens[t] = note
                 position.add(note[DELTA], note[DURATION])
@@ -109,12 +109,7 @@ class Sampler:
         return tokens
 
 
-def notes_stream(attempt: int) -> int:
-    """The stream of `engine.plan.randomness` that the notes of one drawing of a request use; `attempt` from 0."""
-    return _FURTHER_STREAMS + attempt if attempt else _NOTES_STREAM
-
-
-def _forbid(logits: Tensor, attribute: int, note: list[int], previous: list[int], run_is_full: bool) -> None:
+def forbid(logits: Tensor, attribute: int, note: list[int], previous: list[int], run_is_full: bool) -> None:
     """Rule out what no score in ascending order contains, and a pitch repeated as often as the training music does.
 
     Args:
@@ -135,23 +130,29 @@ def _forbid(logits: Tensor, attribute: int, note: list[int], previous: list[int]
             logits[previous[PITCH]] = -torch.inf
 
 
-def draw(logits: Tensor, temperature: float, top_p: float, uniform: float) -> int:
-    """Draw an index from the nucleus of softmax(logits / temperature).
+def draw(logits: Tensor, temperature: float, top_p: float, number: Callable[[int], float]) -> int:
+    """Draw an index from the nucleus of softmax(logits / temperature), without sorting.
 
-    The nucleus is the smallest set of most likely values whose mass reaches `top_p`; ties keep the lower index.
+    A value is in the nucleus when all that is strictly more likely weighs less than `top_p`; of values that are equally
+    likely, all or none. A draw from all of them is taken if it lies in the nucleus; else everything that is at most as
+    likely lies outside too, is dropped, and the draw repeated. So the result follows the nucleus exactly.
 
     Args:
         logits: [V] float32; -inf rules a value out.
         temperature: > 0.
         top_p: in (0, 1].
-        uniform: the random number, in [0, 1).
+        number: the random number in [0, 1) for each try, from 0.
     """
-    probabilities = torch.softmax(logits.double() / temperature, dim=-1)  # [V]
-    ordered, order = torch.sort(probabilities, descending=True, stable=True)  # [V], [V]
-    cumulative = torch.cumsum(ordered, dim=-1).cpu().numpy()  # [V]
-    size = int(np.searchsorted(cumulative, min(top_p, float(cumulative[-1])))) + 1
-    chosen = int(np.searchsorted(cumulative[:size], uniform * cumulative[size - 1], side="right"))
-    return int(order[min(chosen, size - 1)])
+    mass = torch.softmax(logits.double() / temperature, dim=-1).cpu().numpy()  # [V]
+    left = mass
+    for attempt in count():
+        cumulative = np.cumsum(left)
+        drawn = int(np.searchsorted(cumulative, number(attempt) * cumulative[-1], side="right"))
+        chosen = min(drawn, int(np.flatnonzero(left)[-1]))  # rounding may lead past the last value
+        if mass[mass > mass[chosen]].sum() < top_p:
+            break
+        left = np.where(mass > mass[chosen], mass, 0.0)
+    return chosen
 
 
 class _Fused:

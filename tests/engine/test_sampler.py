@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from data.moods import MOODS, Mood
 from data.tokens import ATTRIBUTES, DELTA, PITCH, conditions, encode
+from engine.batching.randomness import uniform
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled
 from engine.plan import plan
@@ -131,7 +133,7 @@ def test_a_sampled_piece_encodes_back_to_its_tokens(sampler: Sampler) -> None:
 @settings(max_examples=60, deadline=None)
 def test_a_draw_never_leaves_the_nucleus(logits: list[float], temperature: float, top_p: float, uniform: float) -> None:
     row = torch.tensor(logits)
-    chosen = draw(row, temperature, top_p, uniform)
+    chosen = draw(row, temperature, top_p, lambda attempt: (uniform + 0.618 * attempt) % 1)
     probabilities = torch.softmax(row.double() / temperature, -1)
     heavier = float(probabilities[probabilities > probabilities[chosen]].sum())
     assert heavier < top_p + 1e-9
@@ -139,14 +141,14 @@ def test_a_draw_never_leaves_the_nucleus(logits: list[float], temperature: float
 
 def test_draws_follow_the_distribution() -> None:
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
-    uniforms = (np.arange(2000) + 0.5) / 2000
-    counts = np.bincount([draw(logits, 1.0, 0.9, float(u)) for u in uniforms], minlength=4) / 2000
-    np.testing.assert_allclose(counts, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0.0], atol=0.002)
+    draws = [draw(logits, 1.0, 0.9, partial(uniform, (1, 0), note, 0)) for note in range(4000)]
+    counts = np.bincount(draws, minlength=4) / 4000
+    np.testing.assert_allclose(counts, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0.0], atol=0.025)  # 3 standard errors
 
 
 def test_a_value_ruled_out_is_never_drawn() -> None:
     logits = torch.tensor([10.0, -torch.inf, 9.0])
-    assert {draw(logits, 2.0, 1.0, u) for u in np.linspace(0, 0.999999, 50)} == {0, 2}
+    assert {draw(logits, 2.0, 1.0, lambda _, u=u: u) for u in np.linspace(0, 0.999999, 50)} == {0, 2}
 
 
 def test_the_plan_fills_what_a_request_leaves_open_and_keeps_what_it_says() -> None:

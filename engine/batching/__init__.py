@@ -1,0 +1,14 @@
+"""Many pieces at once, each exactly what it would have been alone.
+
+    scheduler    whose turn it is when more wait than fit
+    batcher      one thread that keeps the slots full: pieces join and leave between steps
+    slots        what slots do, and which kind this machine gets
+      native       stepped by compiled C (engine/native/step.c): the way on a CPU
+      torch_slots  stepped by PyTorch: CUDA graphs on a GPU, or a CPU without a C compiler
+    weights      a model in the shapes that a step reads
+    layout       those shapes as C sees them
+    randomness   random numbers by place, not by turn
+
+Why a piece does not depend on its company: its random numbers are looked up by its seed and the note's index, and no
+sum of its arithmetic runs over anything but its own state, in an order that does not depend on what else is computed.
+"""

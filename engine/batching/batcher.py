@@ -1,0 +1,219 @@
+"""Continuous batching: one thread that keeps the slots full. Pieces join and leave between calls of `Slots.run`.
+
+What a call costs beside the notes does not grow with the slots: it looks at those pieces alone that have ended, and at
+those that somebody listens to.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from data.tokens import IntArray
+from engine.batching.slots import Slots
+from engine.errors import Cancelled, EngineClosed
+from engine.plan import Plan
+from engine.types import ComposeRequest
+
+log = logging.getLogger(__name__)
+
+SlotsFactory: TypeAlias = Callable[[], Slots]
+
+_TELL_EVERY_S = 0.05
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One piece in the batch or on its way into it.
+
+    Attributes:
+        future: gives [length_notes, 5] int64 tokens; raises Cancelled, or EngineClosed when the batcher was closed.
+    """
+
+    request: ComposeRequest
+    plan: Plan
+    attempt: int
+    opening: IntArray | None
+    on_written: Callable[[int], None] | None
+    future: Future[IntArray] = field(default_factory=Future)
+    slot: int | None = None
+    stopped: bool = False
+
+
+class Batcher:
+    """Requests in, tokens out; every method may be called from any thread.
+
+    Args:
+        make_slots: gives the slots to work with; asked again for others when these fail, for example because the GPU
+            was lost, until it raises. The pieces in the making are then begun again.
+    """
+
+    def __init__(self, make_slots: SlotsFactory) -> None:
+        self._make_slots = make_slots
+        self._lock = threading.Condition()
+        self._waiting: deque[Ticket] = deque()
+        self._running: dict[int, Ticket] = {}
+        self._heard: dict[int, Ticket] = {}  # those of `_running` that somebody listens to
+        self._closing = False
+        self._told_at = 0.0  # time.monotonic()
+        self._take(make_slots())
+        self._thread = threading.Thread(target=self._serve, name="sampler", daemon=True)
+        self._thread.start()
+
+    @property
+    def slots(self) -> Slots:
+        """What the pieces are made in now."""
+        return self._slots
+
+    def _take(self, slots: Slots) -> None:
+        self._slots = slots
+        self._free = list(reversed(range(slots.count)))
+        self._occupied = np.zeros(slots.count, np.bool_)
+
+    def submit(
+        self,
+        request: ComposeRequest,
+        plan: Plan,
+        *,
+        attempt: int = 0,
+        opening: IntArray | None = None,
+        on_written: Callable[[int], None] | None = None,
+    ) -> Ticket:
+        """Have a piece written; first come, first served.
+
+        Args:
+            request: what to write.
+            plan: of the request.
+            attempt: 0, or which of further drawings of the same request.
+            opening: [n, 5] int64, n <= request.length_notes: notes that the piece begins with.
+            on_written: called in the batcher's thread with the notes written so far, some times a second and at the
+                end; it must return at once.
+
+        Raises:
+            EngineClosed: `close` was called.
+        """
+        ticket = Ticket(request, plan, attempt, opening, on_written)
+        with self._lock:
+            if self._closing:
+                raise EngineClosed("The engine is shutting down; try again in a minute.")
+            self._waiting.append(ticket)
+            self._lock.notify()
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Stop a piece within a few notes; its future then raises Cancelled. Nothing happens to one that is done."""
+        with self._lock:
+            ticket.stopped = True
+            if ticket.slot is not None:
+                self._slots.stop(ticket.slot)
+            elif ticket in self._waiting:
+                self._waiting.remove(ticket)
+                ticket.future.set_exception(Cancelled())
+
+    def close(self) -> None:
+        """Stop everything and end the thread. Safe to call twice."""
+        with self._lock:
+            self._closing = True
+            for slot in self._running:
+                self._slots.stop(slot)
+            self._lock.notify()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            with self._lock:
+                while not (self._closing or self._waiting or self._running):
+                    self._lock.wait()
+                if self._closing:
+                    break
+                joining = self._admit()
+            try:
+                for ticket in joining:
+                    self._begin(ticket)
+                self._slots.run(max(1, self._slots.chunk_notes // max(1, len(self._running))))
+                ended = np.flatnonzero(self._occupied & self._slots.finished()).tolist()
+                written = {slot: self._slots.tokens(slot) for slot in ended}
+            except Exception:
+                log.exception("The note step failed.")
+                if not self._start_again():
+                    break
+                continue
+            self._tell()
+            self._settle(written)
+        with self._lock:
+            self._closing = True
+            for ticket in (*self._running.values(), *self._waiting):
+                ticket.future.set_exception(EngineClosed("The engine was shut down before the piece was finished."))
+            self._running.clear()
+            self._waiting.clear()
+
+    def _admit(self) -> list[Ticket]:
+        """Give free slots to those who wait; the lock is held."""
+        joining = []
+        while self._free and self._waiting:
+            ticket, slot = self._waiting.popleft(), self._free.pop()
+            ticket.slot = slot
+            self._running[slot] = ticket
+            if ticket.on_written is not None:
+                self._heard[slot] = ticket
+            joining.append(ticket)
+        return joining
+
+    def _begin(self, ticket: Ticket) -> None:
+        if ticket.slot is not None:
+            self._slots.begin(ticket.slot, ticket.request, ticket.plan, attempt=ticket.attempt, opening=ticket.opening)
+            self._occupied[ticket.slot] = True
+            if ticket.stopped:  # between its admission and its beginning, which forgot that
+                self._slots.stop(ticket.slot)
+
+    def _tell(self) -> None:
+        if self._heard and time.monotonic() - self._told_at >= _TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            for slot, ticket in self._heard.items():
+                if ticket.on_written is not None:
+                    ticket.on_written(self._slots.written(slot))
+
+    def _settle(self, written: dict[int, IntArray]) -> None:
+        """Give ended pieces to those who asked, and their slots to the next."""
+        for slot, tokens in written.items():
+            with self._lock:
+                ticket = self._running.pop(slot)
+                self._heard.pop(slot, None)
+                self._occupied[slot] = False
+                self._free.append(slot)
+                ticket.slot = None
+            if len(tokens) < ticket.request.length_notes:
+                ticket.future.set_exception(Cancelled())
+                continue
+            if ticket.on_written is not None:
+                ticket.on_written(len(tokens))
+            ticket.future.set_result(tokens)
+
+    def _start_again(self) -> bool:
+        """Take other slots and put what was in the making in front of what waits; False when there are no others."""
+        try:
+            slots = self._make_slots()
+        except Exception:
+            log.exception("There is no other way to write notes.")
+            return False
+        log.warning("%d pieces are begun again.", len(self._running))
+        with self._lock:
+            again = list(self._running.values())
+            self._running.clear()
+            self._heard.clear()
+            self._take(slots)
+            for ticket in reversed(again):
+                ticket.slot = None
+                if ticket.stopped:
+                    ticket.future.set_exception(Cancelled())
+                else:
+                    self._waiting.appendleft(ticket)
+        return True

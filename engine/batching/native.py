@@ -1,0 +1,169 @@
+"""Slots stepped in C (`engine/native/step.c`): the way on a CPU.
+
+Notes per second on one core of an AMD EPYC with AVX-512: see `python -m benchmarks engine`.
+"""
+
+from __future__ import annotations
+
+from ctypes import byref
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from data.tokens import ATTRIBUTES, MODE, MOOD, TEMPO, IntArray, mode_index, mood_index, tempo_bin
+from engine.batching.layout import PIECE, PIECES_MAX, RING, Laid, Memory, Precision, aligned, declare, lay_out
+from engine.batching.weights import FloatArray, step_weights
+from engine.checkpoint import Checkpoint
+from engine.native.build import CACHE, library
+from engine.plan import Plan
+from engine.types import LENGTH_NOTES_MAX, ComposeRequest
+
+_CHUNK_NOTES = 256  # two to four milliseconds
+
+
+class NativeSlots:
+    """Pieces in the making, some notes of all of them at each call. For one thread, but for `stop` and `written`.
+
+    Args:
+        checkpoint: the model.
+        count: slots, 1 to 1,024.
+        precision: of weights and hidden states. int8 gives the same sums on every processor.
+        cache: where the compiled step is kept.
+
+    Raises:
+        NoCompiler: the step could not be compiled here.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, count: int, *, precision: Precision = "int8", cache: Path = CACHE
+    ) -> None:
+        if not 1 <= count <= PIECES_MAX:
+            raise ValueError(f"{count} slots: 1 to {PIECES_MAX}")
+        self.count = count
+        self.chunk_notes = _CHUNK_NOTES
+        self.precision = precision
+        self._run_limit = checkpoint.longest_pitch_run
+        self._library = library(int8=precision == "int8", cache=cache)
+        declare(self._library)
+        self._weights = step_weights(checkpoint.model)
+        self._laid: Laid = lay_out(self._library, self._weights, int8=precision == "int8")
+        self._pieces = np.zeros(count, PIECE)
+        self._tokens = np.zeros((count, LENGTH_NOTES_MAX, len(ATTRIBUTES)), np.uint8)
+        self._allocate()
+
+    def _allocate(self) -> None:
+        weights, count = self._weights, self.count
+        inputs = sum(layer.weight.shape[1] for layer in weights.layers) + weights.hidden
+        self._fixed: FloatArray = aligned((count, 4 * weights.hidden), np.float32)
+        self._logits: FloatArray = aligned((count, self._laid.model.logits), np.float32)
+        self._nats: FloatArray | None = None
+        self._room = [
+            aligned((count, len(weights.layers), weights.hidden), np.float32),
+            aligned((count, inputs * self._library.input_bytes()), np.uint8),
+            aligned((count, len(weights.query.bias)), np.float32),
+            aligned((count, weights.embedding * self._library.input_bytes()), np.uint8),
+            aligned((count, RING), np.uint16),
+        ]
+        cells, states, queries, spoken, ends = (array.ctypes.data for array in self._room)
+        self._memory = Memory(
+            tokens_stride=LENGTH_NOTES_MAX,
+            inputs_stride=inputs,
+            cells=cells,
+            inputs=states,
+            fixed=self._fixed.ctypes.data,
+            queries=queries,
+            spoken=spoken,
+            logits=self._logits.ctypes.data,
+            ends=ends,
+            tokens=self._tokens.ctypes.data,
+            nats=None,
+        )
+
+    def begin(
+        self, slot: int, request: ComposeRequest, plan: Plan, *, attempt: int = 0, opening: IntArray | None = None
+    ) -> None:
+        """Put a piece into a slot, whatever was in it.
+
+        Args:
+            slot: 0 to count - 1.
+            request: length, temperature, top-p, seed and mood.
+            plan: of the request: its tempo and mode are told to the model.
+            attempt: 0, or which of further drawings of the same request, each with randomness of its own.
+            opening: [n, 5] int64 with n <= request.length_notes: notes that the piece begins with, not drawn.
+        """
+        self._pieces[slot]["length"] = 0  # nothing to do in it while it is being written
+        rows, first = self._weights.rows, [self._weights.first_row[len(ATTRIBUTES) + c] for c in (MOOD, MODE, TEMPO)]
+        told = mood_index(request.mood), mode_index(plan.key.mode), tempo_bin(plan.tempo_bpm)
+        self._fixed[slot] = self._weights.layers[0].bias + sum(
+            rows[begin + value] for begin, value in zip(first, told, strict=True)
+        )
+        self._library.begin(byref(self._laid.model), byref(self._memory), slot)
+        forced = 0 if opening is None else len(opening)
+        if opening is not None:
+            self._tokens[slot, :forced] = opening
+        self._pieces[slot] = (
+            request.length_notes,
+            0,
+            0,
+            forced,
+            0,
+            self._run_limit,
+            0,
+            0,
+            request.seed,
+            attempt,
+            1.0 / request.temperature,
+            request.top_p,
+            [attribute.size for attribute in ATTRIBUTES],
+            0,
+        )
+
+    def run(self, steps: int) -> int:
+        """Write up to `steps` notes of every piece that has some left and was not stopped; the GIL is released.
+
+        Returns:
+            how many notes, over all pieces.
+        """
+        return int(
+            self._library.step(
+                byref(self._laid.model), byref(self._memory), self._pieces.ctypes.data, self.count, steps
+            )
+        )
+
+    def stop(self, slot: int) -> None:
+        """No more notes in this slot: seen at the next note, also while `run` runs in another thread."""
+        self._pieces[slot]["stop"] = 1
+
+    def finished(self) -> npt.NDArray[np.bool_]:
+        """[count] bool: slots in which nothing is left to do: complete, stopped or empty."""
+        done: npt.NDArray[np.bool_] = (self._pieces["note"] >= self._pieces["length"]) | (self._pieces["stop"] != 0)
+        return done
+
+    def written(self, slot: int) -> int:
+        """Notes written so far; may be asked while `run` runs in another thread."""
+        return int(self._pieces[slot]["note"])
+
+    def tokens(self, slot: int) -> IntArray:
+        """[written, 5] int64: a copy of the notes so far."""
+        return self._tokens[slot, : self.written(slot)].astype(np.int64)
+
+    def keep_nats(self) -> None:
+        """From now on, note what each attribute of an opening costs: see `nats`."""
+        if self._nats is None:
+            self._nats = aligned((self.count, LENGTH_NOTES_MAX, len(ATTRIBUTES)), np.float32)
+            self._memory.nats = self._nats.ctypes.data
+
+    def nats(self, slot: int) -> FloatArray:
+        """[written, 5] float32: -log p of each attribute of the opening's notes, before any rule or temperature."""
+        if self._nats is None:
+            raise ValueError("keep_nats was not called")
+        return self._nats[slot, : self.written(slot)].copy()
+
+    def logits(self, slot: int) -> list[FloatArray]:
+        """Of the last note written: [V_i] float32 of each attribute, with what the rules forbid at -inf."""
+        first = list(self._laid.model.first_logit)
+        return [
+            self._logits[slot, start : start + attribute.size].copy()
+            for start, attribute in zip(first, ATTRIBUTES, strict=True)
+        ]

@@ -1,0 +1,99 @@
+"""What a batch of pieces in the making can do, whatever computes it, and which computation this machine gets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from data.tokens import IntArray
+from engine.batching.native import NativeSlots
+from engine.batching.torch_slots import TorchSlots
+from engine.checkpoint import Checkpoint
+from engine.native.build import NoCompiler
+from engine.plan import Plan
+from engine.types import ComposeRequest
+
+log = logging.getLogger(__name__)
+
+
+class Slots(Protocol):
+    """Some pieces side by side; each call writes some notes of all of them. For one thread, but for `stop`.
+
+    A piece's notes depend on its request, its plan and the kind of slots: never on the slot or on the other pieces.
+
+    Attributes:
+        count: how many pieces fit.
+        chunk_notes: how many notes are worth one call: a few milliseconds.
+    """
+
+    count: int
+    chunk_notes: int
+
+    def begin(
+        self, slot: int, request: ComposeRequest, plan: Plan, *, attempt: int = 0, opening: IntArray | None = None
+    ) -> None:
+        """Put a piece into a slot, whatever was in it.
+
+        Args:
+            slot: 0 to count - 1.
+            request: length, temperature, top-p, seed and mood.
+            plan: of the request: its tempo and mode are told to the model.
+            attempt: 0, or which of further drawings of the same request, each with randomness of its own.
+            opening: [n, 5] int64 with n <= request.length_notes: notes that the piece begins with, not drawn.
+        """
+        ...
+
+    def run(self, steps: int) -> int:
+        """Write up to `steps` notes of every piece that has some left; how many notes that was, over all."""
+        ...
+
+    def stop(self, slot: int) -> None:
+        """Write no more of this piece; may be called from another thread while `run` runs."""
+        ...
+
+    def finished(self) -> npt.NDArray[np.bool_]:
+        """[count] bool: slots in which nothing is left to do: complete, stopped or empty."""
+        ...
+
+    def written(self, slot: int) -> int:
+        """Notes written so far, the opening included."""
+        ...
+
+    def tokens(self, slot: int) -> IntArray:
+        """[written, 5] int64: a copy of the notes so far, in the model's key of C."""
+        ...
+
+
+def ways(checkpoint: Checkpoint, count: int, device: str | None = None) -> Iterator[Callable[[], Slots]]:
+    """Every way to make slots here, the best first; each may raise, and the next one is then to be tried.
+
+    Args:
+        checkpoint: the model.
+        count: how many pieces side by side.
+        device: "cuda" or "cpu"; None: CUDA where there is one, and else the CPU.
+    """
+    if device == "cuda" or (device is None and torch.cuda.is_available()):
+        yield lambda: TorchSlots(checkpoint, count, device="cuda")
+    yield lambda: NativeSlots(checkpoint, count)
+    yield lambda: TorchSlots(checkpoint, count, device="cpu")
+
+
+def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:
+    """Take the next way that works.
+
+    Raises:
+        StopIteration: there is none left.
+    """
+    while True:
+        way = next(remaining)
+        try:
+            return way()
+        except NoCompiler as problem:
+            log.warning("Notes are written by PyTorch, many times slower than by compiled code: %s.", problem)
+        except (RuntimeError, AssertionError) as problem:  # how PyTorch says that CUDA is missing, full or broken
+            log.warning("The GPU cannot be used, so the CPU is: %s", problem)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import wait
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.tokens import IntArray
+from engine.batching.batcher import Batcher
+from engine.batching.native import NativeSlots
+from engine.batching.slots import Slots, open_slots, ways
+from engine.batching.torch_slots import TorchSlots
+from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from engine.errors import Cancelled, EngineClosed
+from engine.native import build
+from engine.plan import plan
+from engine.types import ComposeRequest
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return load_checkpoint(DEFAULT)
+
+
+@pytest.fixture
+def batcher(checkpoint: Checkpoint) -> Iterator[Batcher]:
+    opened = Batcher(partial(NativeSlots, checkpoint, 4))
+    yield opened
+    opened.close()
+
+
+def alone(checkpoint: Checkpoint, request: ComposeRequest) -> IntArray:
+    slots = NativeSlots(checkpoint, 1)
+    slots.begin(0, request, plan(request))
+    while slots.run(100):
+        pass
+    return slots.tokens(0)
+
+
+def test_more_pieces_than_slots_are_all_written_and_none_knows_of_the_others(
+    checkpoint: Checkpoint, batcher: Batcher
+) -> None:
+    wanted = [ComposeRequest(length_notes=50 + 37 * n % 300, seed=n) for n in range(15)]
+    tickets = [batcher.submit(request, plan(request)) for request in wanted]
+    for request, ticket in zip(wanted, tickets, strict=True):
+        np.testing.assert_array_equal(ticket.future.result(30), alone(checkpoint, request))
+
+
+def test_a_cancelled_piece_makes_room_and_the_others_go_on(checkpoint: Checkpoint) -> None:
+    batcher = Batcher(partial(NativeSlots, checkpoint, 1))
+    long = ComposeRequest(length_notes=2000, seed=1)
+    begun = threading.Event()
+    tickets = [batcher.submit(long, plan(long), on_written=lambda _: begun.set()) for _ in range(40)]
+    short = ComposeRequest(length_notes=16, seed=2)
+    last = batcher.submit(short, plan(short))
+    assert begun.wait(10)
+    for ticket in tickets:
+        batcher.cancel(ticket)
+    np.testing.assert_array_equal(last.future.result(10), alone(checkpoint, short))
+    stopped = [ticket for ticket in tickets if ticket.future.exception(10) is not None]
+    assert len(stopped) >= 38  # one or two may have been complete
+    assert all(isinstance(ticket.future.exception(), Cancelled) for ticket in stopped)
+    batcher.cancel(last)  # nothing happens
+    batcher.close()
+
+
+def test_progress_grows_and_ends_with_the_whole_piece(batcher: Batcher) -> None:
+    request = ComposeRequest(length_notes=2000, seed=3)
+    heard: list[int] = []
+    batcher.submit(request, plan(request), on_written=heard.append).future.result(30)
+    assert heard == sorted(heard)
+    assert heard[-1] == 2000
+
+
+def test_closing_tells_everybody_and_takes_nothing_more(checkpoint: Checkpoint) -> None:
+    batcher = Batcher(partial(NativeSlots, checkpoint, 2))
+    request = ComposeRequest(length_notes=2000, seed=3)
+    tickets = [batcher.submit(request, plan(request)) for _ in range(60)]
+    batcher.close()
+    batcher.close()
+    assert all(ticket.future.done() for ticket in tickets)
+    assert isinstance(tickets[-1].future.exception(), EngineClosed)
+    with pytest.raises(EngineClosed):
+        batcher.submit(request, plan(request))
+
+
+class Failing(NativeSlots):
+    """A device that is lost after a few calls."""
+
+    calls = 0
+
+    def run(self, steps: int) -> int:
+        self.calls += 1
+        if self.calls > 3:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return super().run(min(steps, 5))
+
+
+def test_when_the_device_is_lost_every_piece_is_made_again_elsewhere(checkpoint: Checkpoint) -> None:
+    devices: list[Slots] = [NativeSlots(checkpoint, 3), Failing(checkpoint, 3)]
+    batcher = Batcher(devices.pop)
+    wanted = [ComposeRequest(length_notes=60, seed=n) for n in range(7)]
+    tickets = [batcher.submit(request, plan(request)) for request in wanted]
+    for request, ticket in zip(wanted, tickets, strict=True):
+        np.testing.assert_array_equal(ticket.future.result(30), alone(checkpoint, request))
+    assert type(batcher.slots) is NativeSlots
+    batcher.close()
+
+
+def test_when_no_device_is_left_everybody_is_told(checkpoint: Checkpoint) -> None:
+    devices: list[Slots] = [Failing(checkpoint, 3)]
+    batcher = Batcher(devices.pop)
+    request = ComposeRequest(length_notes=600, seed=1)
+    tickets = [batcher.submit(request, plan(request)) for _ in range(5)]
+    wait([ticket.future for ticket in tickets], timeout=30)
+    assert all(isinstance(ticket.future.exception(1), EngineClosed) for ticket in tickets)
+    batcher.close()
+
+
+def test_without_a_compiler_notes_are_written_by_pytorch(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CC", str(tmp_path / "no-such-compiler"))
+    monkeypatch.setattr(build, "_FLAGS", (*build._FLAGS, "-DANOTHER_KEY"))  # what is compiled already is not found
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    slots = open_slots(ways(checkpoint, 4, "cpu"))
+    assert isinstance(slots, TorchSlots)
+
+
+def test_a_missing_gpu_is_no_reason_to_fail(checkpoint: Checkpoint) -> None:
+    assert isinstance(open_slots(ways(checkpoint, 4, "cuda")), NativeSlots | TorchSlots)
+
+
+@pytest.mark.usefixtures("batcher")
+def test_nothing_is_computed_while_nothing_is_wanted() -> None:
+    time.sleep(0.02)
+    used_s = time.process_time()
+    time.sleep(0.1)
+    assert time.process_time() - used_s < 0.05

@@ -1,0 +1,214 @@
+"""Whatever steps the slots writes what the model says, under the musical rules, whatever the company."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.moods import Mood
+from data.tokens import ATTRIBUTES, DELTA, PART, PITCH, IntArray, conditions
+from engine.batching.native import NativeSlots
+from engine.batching.slots import Slots
+from engine.batching.torch_slots import TorchSlots
+from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from engine.model import ModelConfig, NoteLSTM
+from engine.plan import plan
+from engine.sampler import Sampler
+from engine.types import ComposeRequest
+
+SLOTS = 16
+MAKERS: dict[str, Callable[[Checkpoint], Slots]] = {
+    "float32": lambda checkpoint: NativeSlots(checkpoint, SLOTS, precision="float32"),
+    "int8": lambda checkpoint: NativeSlots(checkpoint, SLOTS, precision="int8"),
+    "torch": lambda checkpoint: TorchSlots(checkpoint, SLOTS),
+}
+
+
+def odd_checkpoint() -> Checkpoint:
+    """Sizes that no vector divides, three layers, sharp distributions: not a trained model, but a deterministic one."""
+    torch.manual_seed(5)
+    model = NoteLSTM(ModelConfig(embedding=21, hidden=37, layers=3)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2.5)
+    return Checkpoint("odd-0", model, {"limits": {"longest_pitch_run": 2}})
+
+
+@pytest.fixture(scope="module", params=["shipped", "odd"])
+def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
+    return load_checkpoint(DEFAULT) if request.param == "shipped" else odd_checkpoint()
+
+
+@pytest.fixture(scope="module", params=list(MAKERS))
+def slots(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> Iterator[Slots]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield MAKERS[request.param](checkpoint)
+    torch.set_num_threads(threads)
+
+
+def piece(slots: Slots, slot: int, request: ComposeRequest, steps: int = 64) -> IntArray:
+    slots.begin(slot, request, plan(request))
+    while slots.run(steps):
+        pass
+    return slots.tokens(slot)
+
+
+requests = st.builds(
+    ComposeRequest,
+    mood=st.sampled_from(Mood),
+    length_notes=st.integers(16, 32),
+    temperature=st.floats(0.1, 2.0),
+    top_p=st.floats(0.05, 1.0),
+    seed=st.integers(0, 2**32 - 1),
+)
+
+
+@given(wanted=st.lists(requests, min_size=2, max_size=20), schedule=st.integers(0, 2**32))
+@settings(max_examples=8, deadline=None)
+def test_a_piece_is_the_same_alone_and_in_every_crowd(
+    slots: Slots, wanted: list[ComposeRequest], schedule: int
+) -> None:
+    """Random schedules of joins, cancels and leaves; the pieces that survive are compared with themselves alone."""
+    chance = random.Random(schedule)
+    free, running, done = list(range(SLOTS)), dict[int, ComposeRequest](), list[tuple[ComposeRequest, IntArray]]()
+    while wanted or running:
+        for _ in range(chance.randint(0, 8)):
+            if wanted and free:
+                slot = free.pop(chance.randrange(len(free)))
+                running[slot] = wanted.pop()
+                slots.begin(slot, running[slot], plan(running[slot]))
+        if running and chance.random() < 0.2:
+            slots.stop(chance.choice(sorted(running)))
+        slots.run(chance.randint(1, 12))
+        for slot in [slot for slot in running if slots.finished()[slot]]:
+            request = running.pop(slot)
+            free.append(slot)
+            if slots.written(slot) == request.length_notes:
+                done.append((request, slots.tokens(slot)))
+    for request, tokens in done[:: 4 if isinstance(slots, TorchSlots) else 1]:
+        np.testing.assert_array_equal(tokens, piece(slots, chance.randrange(SLOTS), request))
+
+
+@given(request=requests)
+@settings(max_examples=8, deadline=None)
+def test_the_rules_of_a_score_hold(slots: Slots, checkpoint: Checkpoint, request: ComposeRequest) -> None:
+    tokens = piece(slots, 3, request)
+    assert tokens.shape == (request.length_notes, len(ATTRIBUTES))
+    assert (tokens >= 0).all()
+    assert (tokens < [attribute.size for attribute in ATTRIBUTES]).all()
+    assert tokens[0, DELTA] == 0
+    chords = np.flatnonzero(tokens[1:, DELTA] == 0) + 1
+    for t in chords:  # notes of one onset ascend
+        assert tuple(tokens[t - 1, [PART, PITCH]]) < tuple(tokens[t, [PART, PITCH]])
+    runs = np.diff(np.flatnonzero(np.concatenate(([True], np.diff(tokens[:, PITCH]) != 0, [True]))))
+    assert runs.max() <= checkpoint.longest_pitch_run
+
+
+def model_nats(checkpoint: Checkpoint, request: ComposeRequest, tokens: IntArray) -> np.ndarray:
+    decided = plan(request)
+    rows = conditions(tokens, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm)
+    previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
+    with torch.inference_mode():
+        hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])
+        return checkpoint.model.nats(hidden[0], torch.from_numpy(tokens)).numpy()
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-4), ("int8", 0.35)])
+def test_native_steps_agree_with_the_model_at_every_attribute(
+    checkpoint: Checkpoint, precision: str, tolerance: float
+) -> None:
+    """Teacher-forced over a piece that is nothing like what was trained, and over one of the model's own."""
+    slots = NativeSlots(checkpoint, SLOTS, precision="int8" if precision == "int8" else "float32")
+    slots.keep_nats()
+    request = ComposeRequest(mood=Mood.TENSE, length_notes=120, seed=1)
+    rng = np.random.default_rng(1)
+    strange = np.stack([rng.integers(attribute.size, size=120) for attribute in ATTRIBUTES], axis=1)
+    for tokens in (strange, piece(slots, 0, request)):
+        slots.begin(7, request, plan(request), opening=tokens)
+        slots.run(120)
+        np.testing.assert_array_equal(slots.tokens(7), tokens)
+        difference = slots.nats(7) - model_nats(checkpoint, request, tokens)
+        assert np.abs(difference).max() < tolerance
+        assert abs(difference.sum(axis=1).mean()) < tolerance / 4
+
+
+def test_the_logits_of_a_step_are_the_models(checkpoint: Checkpoint) -> None:
+    slots = NativeSlots(checkpoint, SLOTS, precision="float32")
+    request = ComposeRequest(mood=Mood.HOPEFUL, length_notes=40, seed=9, temperature=1.3)
+    decided = plan(request)
+    slots.begin(2, request, decided)
+    for t in range(40):
+        slots.run(1)
+        tokens = slots.tokens(2)
+        # conditions() reads the length off the tokens, so the rest of the piece stands there as anything
+        whole = np.concatenate([tokens, np.zeros((39 - t, 5), np.int64)])
+        rows = conditions(whole, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm)[: t + 1]
+        previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
+        with torch.inference_mode():
+            hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])
+            for attribute, got in enumerate(slots.logits(2)):
+                want = checkpoint.model.attribute_logits(attribute, hidden[0, t], torch.from_numpy(tokens[t])).numpy()
+                allowed = np.isfinite(got)
+                assert allowed.any()
+                np.testing.assert_allclose(got[allowed], want[allowed], atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_native_float32_writes_the_notes_of_the_reference(checkpoint: Checkpoint, seed: int) -> None:
+    request = ComposeRequest(
+        mood=list(Mood)[seed], length_notes=60, seed=seed, temperature=0.4 + 0.3 * seed, top_p=0.95 - 0.12 * seed
+    )
+    slots = NativeSlots(checkpoint, 3, precision="float32")
+    reference = Sampler(checkpoint, device="cpu").sample(request, plan(request))
+    np.testing.assert_array_equal(piece(slots, 1, request), reference)
+
+
+def test_an_opening_is_kept_and_continued(slots: Slots) -> None:
+    request = ComposeRequest(length_notes=40, seed=4)
+    opening = piece(slots, 0, ComposeRequest(length_notes=20, seed=5))
+    slots.begin(1, request, plan(request), opening=opening)
+    while slots.run(7):
+        pass
+    tokens = slots.tokens(1)
+    assert len(tokens) == 40
+    np.testing.assert_array_equal(tokens[:20], opening)
+
+
+def test_another_drawing_of_a_request_is_another_piece(slots: Slots) -> None:
+    request = ComposeRequest(length_notes=40, seed=4, temperature=1.2)
+    slots.begin(0, request, plan(request))
+    slots.begin(1, request, plan(request), attempt=1)
+    while slots.run(16):
+        pass
+    assert not np.array_equal(slots.tokens(0), slots.tokens(1))
+
+
+def test_stopping_keeps_what_was_written_and_frees_the_slot(slots: Slots) -> None:
+    request = ComposeRequest(length_notes=2000, seed=4)
+    slots.begin(5, request, plan(request))
+    slots.run(8)
+    slots.stop(5)
+    written = slots.written(5)
+    while slots.run(8):
+        pass
+    assert slots.written(5) == written
+    assert slots.finished().all()
+
+
+def test_more_pieces_than_one_tile_or_vector_holds_are_all_the_same_as_alone(checkpoint: Checkpoint) -> None:
+    crowd = NativeSlots(checkpoint, 67)
+    alone = NativeSlots(checkpoint, 1)
+    wanted = [ComposeRequest(length_notes=16 + n % 5, seed=n, mood=list(Mood)[n % 8]) for n in range(67)]
+    for slot, request in enumerate(wanted):
+        crowd.begin(slot, request, plan(request))
+    while crowd.run(3):
+        pass
+    for slot, request in enumerate(wanted):
+        np.testing.assert_array_equal(crowd.tokens(slot), piece(alone, 0, request))
