@@ -54,7 +54,7 @@ def open_engine(
         soundfont: None: found where the system keeps soundfonts.
         queue_limit: pieces that may wait; one more is told to come back.
         device: "cpu" or "cuda"; None: CUDA where there is one.
-        render_workers: processes that render, each for one piece at a time on two cores; 0 renders in this process, which
+        render_workers: processes that render, each one piece at a time on two cores; 0 renders in this process, which
             starts sooner and suits a program that makes one piece.
 
     Raises:
