@@ -12,6 +12,8 @@ voice where the stereo samples of FluidR3 cost two to four. FluidR3's harp alone
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +24,11 @@ import scipy.fft
 
 from data.score import PROGRAMS, Part
 from engine.errors import SetupProblem
+from engine.render import sf2
 from engine.render.audio_file import atomic
 from engine.render.sf2 import Generator, Preset, Sample, absolute_cents, sf2_bytes, timecents
 from engine.render.soundfont import check_soundfont
 
-VERSION = 1  # part of the file name: raise it when a sound changes, so that an old bank is never used
 _RATE_HZ = 44_100
 _LOW_RATE_HZ = 22_050  # for what has nothing above 8 kHz
 _LOOP_FRAMES = 1 << 18  # 6 s at 44.1 kHz: longer than one notices a repetition
@@ -50,7 +52,7 @@ def ensure_bank(folder: Path) -> Path:
     Raises:
         StorageProblem: the folder cannot be written.
     """
-    path = folder / f"bank-{VERSION}.sf2"
+    path = folder / f"bank-{_version()}.sf2"
     try:
         check_soundfont(path)
     except SetupProblem:
@@ -58,7 +60,16 @@ def ensure_bank(folder: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
         with atomic(path) as file:
             file.write(bank_bytes())
+        for old in set(folder.glob("bank-*.sf2")) - {path}:
+            old.unlink(missing_ok=True)
     return path
+
+
+@functools.cache
+def _version() -> str:
+    """Names the sounds: a digest of the code that makes them, so that a bank of another version is never used."""
+    code = b"".join(Path(module).read_bytes() for module in (__file__, sf2.__file__))
+    return hashlib.sha256(code).hexdigest()[:12]
 
 
 def bank_bytes() -> bytes:
