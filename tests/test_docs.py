@@ -1,4 +1,4 @@
-"""The README says what there is: every command, option, mood, space and setting, with the numbers of the checkpoints."""
+"""The README says what there is: every command, option, mood, space and setting, and the checkpoints' numbers."""
 
 from __future__ import annotations
 
