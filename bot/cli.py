@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bot import wording
+from bot import health, wording
 from bot.app import open_studio, set_up_logging
 from bot.grammar import parse_request
 from bot.settings import Settings, load_settings
@@ -31,7 +31,7 @@ from engine.types import ComposeRequest
 
 _log = logging.getLogger(__name__)
 
-_COMMANDS = ("compose", "console", "bot", "preview")
+_COMMANDS = ("compose", "console", "bot", "preview", "health")
 _HOW_TO_CONNECT = (
     "There is no bot token: make an application at https://discord.com/developers/applications, copy its token "
     "(Bot, Reset Token) and write DISCORD_TOKEN=… into .env."
@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--checkpoint", metavar="DIR", type=Path, help="the model to compose with")
         each.add_argument("--soundfont", metavar="FILE", type=Path, help="the SoundFont to play with")
     commands.add_parser("bot", help="start the Discord bot (needs DISCORD_TOKEN)", allow_abbrev=False)
+    commands.add_parser("health", help="whether the bot on this machine is alive", allow_abbrev=False)
     preview = commands.add_parser(
         "preview", help="try the Discord bot in a browser, without a token", allow_abbrev=False
     )
@@ -130,6 +131,10 @@ def _run(arguments: list[str]) -> int:
             raise SetupProblem(_HOW_TO_CONNECT)
         set_up_logging(settings.log_level)
         return asyncio.run(_serve(settings, settings.discord_token.get_secret_value()))
+    if known.command == "health":
+        alive, sentence = health.check(_heartbeat(settings))
+        sys.stdout.write(f"{sentence}\n")
+        return 0 if alive else EXIT_FAILED
     from bot.discord.preview import preview  # noqa: PLC0415
 
     set_up_logging(settings.log_level)
@@ -198,5 +203,18 @@ async def _serve(settings: Settings, token: str) -> int:
         commands_memory=settings.database.with_name("commands.json"),
         api_base=settings.discord_api,
     )
-    await run(client, token)
+
+    def connected() -> bool:
+        return client.is_ready() and not any(shard.is_closed() for shard in client.shards.values())
+
+    beating = asyncio.create_task(health.keep_beating(_heartbeat(settings), connected))
+    try:
+        await run(client, token)
+    finally:
+        beating.cancel()
+        _heartbeat(settings).unlink(missing_ok=True)
     return 0
+
+
+def _heartbeat(settings: Settings) -> Path:
+    return settings.database.with_name("heartbeat")
