@@ -11,11 +11,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.history import History
+from bot.models import Models, promoted
 from bot.quota import Limits
 from bot.settings import Settings
 from bot.studio import Studio
+from bot.swap import SwappableEngine
 from data.errors import MusicLSTMError
 from engine.errors import StorageProblem
+from engine.types import Engine
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
         SetupProblem: with one sentence that says what to install or mend.
     """
     # PyTorch is loaded only when pieces are to be made: `--help` and a typing error are answered at once.
+    from engine.checkpoint import BUILT_IN, DEFAULT  # noqa: PLC0415
     from engine.local import open_engine  # noqa: PLC0415
 
     limits = Limits(
@@ -47,15 +51,24 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
     async with History(settings.database) as history:
         making = await asyncio.to_thread(_making_folder, settings.pieces_dir, history)
         try:
-            engine = await asyncio.to_thread(
-                open_engine,
-                checkpoint=settings.checkpoint,
-                folder=making,
-                soundfont=settings.soundfont,
-                queue_limit=settings.slots,
-                render_workers=settings.render_workers if render_workers is None else render_workers,
-            )
-            studio = Studio(engine, history, pieces_dir=settings.pieces_dir, limits=limits)
+
+            async def load(checkpoint: Path) -> Engine:
+                return await asyncio.to_thread(
+                    open_engine,
+                    checkpoint=checkpoint,
+                    folder=making,
+                    soundfont=settings.soundfont,
+                    queue_limit=settings.slots,
+                    render_workers=settings.render_workers if render_workers is None else render_workers,
+                )
+
+            default = settings.checkpoint or DEFAULT
+            # What an administrator promoted is used until the settings name a checkpoint themselves.
+            current = settings.checkpoint or await promoted(history) or DEFAULT
+            engine = SwappableEngine(await load(current))
+            folders = [BUILT_IN, settings.checkpoints_dir]
+            models = Models(history, engine, load, folders=folders, default=default, current=current)
+            studio = Studio(engine, history, pieces_dir=settings.pieces_dir, limits=limits, models=models)
             upkeep = asyncio.create_task(_keep_tidy(studio, settings))
             try:
                 yield studio

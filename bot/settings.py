@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     checkpoint: Path | None = Field(
         default=None, description="Folder of the model to compose with; empty means the one in the repository."
     )
+    checkpoints_dir: Path = Field(
+        default=ROOT / "var/checkpoints", description="Where checkpoints made by training are kept."
+    )
     soundfont: Path | None = Field(
         default=None, description="SoundFont file (.sf2 or .sf3); empty means the one that set-up installed."
     )

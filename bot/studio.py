@@ -19,6 +19,7 @@ from bot.errors import NotAllowed, NotFound
 from bot.grammar import build_request
 from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester, State
 from bot.library import Library
+from bot.models import Models
 from bot.pieces import Piece, PieceFolder, Remade, notes_digest
 from bot.presets import Presets
 from bot.privacy import Privacy
@@ -47,10 +48,14 @@ class Studio:
         history: open; stays the caller's to close.
         pieces_dir: where the files of pieces are kept; made when missing.
         limits: of the queue, of persons and of servers.
+        models: the checkpoints to choose from, where there is a choice.
     """
 
-    def __init__(self, engine: Engine, history: History, *, pieces_dir: Path, limits: Limits) -> None:
+    def __init__(
+        self, engine: Engine, history: History, *, pieces_dir: Path, limits: Limits, models: Models | None = None
+    ) -> None:
         self.history = history
+        self.models = models
         self.library = Library(history)
         self.presets = Presets(history)
         self.servers = Servers(history)

@@ -1,0 +1,182 @@
+"""Which checkpoints there are, which one the bot composes with, and changing that while it runs.
+
+A checkpoint is a folder with `model.safetensors` and `model.json` (see `engine.checkpoint`, which also verifies it when
+it is loaded; here only the JSON is read, so that a list costs nothing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.errors import NotFound
+from bot.history import History, Requester
+from bot.servers import Servers
+from bot.swap import SwappableEngine
+from engine.errors import InvalidRequest
+from engine.types import Engine
+
+_log = logging.getLogger(__name__)
+
+OpenEngine = Callable[[Path], Awaitable[Engine]]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint as its sidecar describes it.
+
+    Attributes:
+        id: `NAME-XXXXXXXX`, as pieces carry it.
+        folder: where it is.
+        current: whether the bot composes with it now.
+        valid_nats_per_note: held-out loss on the validation part of its corpus; lower is better; None if not said.
+        baseline_nats_per_note: that of a 5-gram on the same notes; None if not said.
+        corpus_hash: losses can be compared only between checkpoints with the same one.
+        date: when it was made, ISO; "" if not said.
+    """
+
+    id: str
+    folder: Path
+    current: bool
+    valid_nats_per_note: float | None
+    baseline_nats_per_note: float | None
+    corpus_hash: str
+    date: str
+
+
+class Models:
+    """Lists, promotes and rolls back checkpoints. Whether somebody may is for the front end to check.
+
+    Args:
+        history: open; remembers the promotions.
+        engine: the one in use, whose inside is swapped.
+        open_engine: loads and verifies a checkpoint folder.
+        folders: where checkpoints are looked for, each one a folder of checkpoint folders.
+        default: the checkpoint to go back to before any promotion.
+        current: the checkpoint that `engine` has now.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        engine: SwappableEngine,
+        open_engine: OpenEngine,
+        *,
+        folders: Sequence[Path],
+        default: Path,
+        current: Path,
+    ) -> None:
+        self._history = history
+        self._servers = Servers(history)
+        self._engine = engine
+        self._open_engine = open_engine
+        self._folders = [*folders, default.parent]
+        self._default = default
+        self._current = current
+        self._changing = asyncio.Lock()
+
+    async def all(self) -> list[Model]:
+        """Every checkpoint that can be found, the newest first."""
+        return await asyncio.to_thread(_list, self._folders, self._current)
+
+    async def promote(self, model_id: str, by: Requester) -> Model:
+        """Compose with another checkpoint from the next piece on. Pieces in the making are finished by the one before.
+
+        Args:
+            model_id: as listed, or the name before its dash where only one has it.
+            by: the bot's owner.
+
+        Raises:
+            NotFound: no checkpoint of that id.
+            CheckpointProblem: it cannot be loaded; nothing has changed.
+        """
+        models = await self.all()
+        typed = model_id.strip().casefold()
+        found = [model for model in models if typed in {model.id.casefold(), model.id.rpartition("-")[0].casefold()}]
+        if len(found) != 1:
+            close = difflib.get_close_matches(typed, [model.id for model in models], n=1, cutoff=0.3)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            shown = "".join(letter for letter in typed[:40] if letter.isprintable())
+            raise NotFound(f"There is no single checkpoint '{shown}'{hint}.")
+        await self._change_to(found[0], by, "promote")
+        return found[0]
+
+    async def rollback(self, by: Requester) -> Model:
+        """Go back to the checkpoint that was in use before the current one.
+
+        Raises:
+            InvalidRequest: there was none before.
+            NotFound: its folder is gone.
+            CheckpointProblem: it cannot be loaded; nothing has changed.
+        """
+        rows = await self._history.rows("SELECT folder FROM promotions ORDER BY number DESC LIMIT 2", {})
+        if not rows:
+            raise InvalidRequest("", "No checkpoint was promoted yet, so there is none to go back to.")
+        before = Path(rows[1]["folder"]) if len(rows) == 2 else self._default
+        for model in await self.all():
+            if model.folder.resolve() == before.resolve():
+                await self._change_to(model, by, "rollback")
+                return model
+        raise NotFound(f"The checkpoint before, {before}, is not there any more.")
+
+    async def _change_to(self, model: Model, by: Requester, action: str) -> None:
+        async with self._changing:
+            engine = await self._open_engine(model.folder)  # verified here: what cannot be loaded changes nothing
+            await self._engine.swap(engine)
+            self._current = model.folder
+            await self._history.write(
+                "INSERT INTO promotions (at, folder, checkpoint_id) VALUES (:now, :folder, :id)",
+                {"now": self._history.now_text(), "folder": str(model.folder.resolve()), "id": model.id},
+            )
+            await self._servers.note(None, by, action, model.id)
+
+
+async def promoted(history: History) -> Path | None:
+    """The folder of the checkpoint that was promoted last, where it is still there; None means the settings' own."""
+    rows = await history.rows("SELECT folder FROM promotions ORDER BY number DESC LIMIT 1", {})
+    if not rows:
+        return None
+    folder = Path(rows[0]["folder"])
+    if not (folder / "model.json").exists():
+        _log.warning("the promoted checkpoint %s is gone: composing with the one of the settings", folder)
+        return None
+    return folder
+
+
+def _list(folders: Sequence[Path], current: Path) -> list[Model]:
+    models: dict[Path, Model] = {}
+    for parent in folders:
+        for sidecar in sorted(parent.glob("*/model.json")):
+            folder = sidecar.parent.resolve()
+            model = _read(folder, current=folder == current.resolve())
+            if model is not None:
+                models[folder] = model
+    return sorted(models.values(), key=lambda model: (model.date, model.id), reverse=True)
+
+
+def _read(folder: Path, *, current: bool) -> Model | None:
+    try:
+        says = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        metrics = says.get("metrics", {})
+        corpus = says.get("corpus", {})
+        return Model(
+            id=f"{says['name']}-{says['weights_sha256'][:8]}",
+            folder=folder,
+            current=current,
+            valid_nats_per_note=_number(metrics.get("valid_nats_per_note")),
+            baseline_nats_per_note=_number(metrics.get("baselines", {}).get("5-gram")),
+            corpus_hash=str(corpus.get("hash", "")) if isinstance(corpus, dict) else "",
+            date=str(says.get("date", "")),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _log.warning("%s is no checkpoint: %r", folder, error)
+        return None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

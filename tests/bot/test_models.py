@@ -1,0 +1,142 @@
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from bot.errors import NotFound
+from bot.models import Models, promoted
+from bot.studio import Limits, Studio
+from bot.swap import SwappableEngine
+from engine.errors import CheckpointProblem, EngineClosed, InvalidRequest
+from engine.types import ComposeRequest, Engine
+from tests.bot.conftest import ADA, House
+from tests.bot.small_engine import SmallEngine
+
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+class Workbench:
+    """Three checkpoints on disk, one of them broken, and a studio whose engine can be swapped."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.folder = house.folder / "checkpoints"
+        for name, nats in (("v1", 4.5), ("mine", 4.2), ("broken", 1.0)):
+            (self.folder / name).mkdir(parents=True)
+            says = {"name": name, "weights_sha256": name[0] * 64, "date": "2026-01-02", "corpus": {"hash": "abc"}}
+            metrics = {"valid_nats_per_note": nats, "baselines": {"5-gram": 5.0}}
+            (self.folder / name / "model.json").write_text(json.dumps(says | {"metrics": metrics}))
+        (self.folder / "junk").mkdir()
+        (self.folder / "junk" / "model.json").write_text("[1, 2")
+        self.engines: list[SmallEngine] = []
+
+    async def load(self, folder: Path) -> Engine:
+        if folder.name == "broken":
+            raise CheckpointProblem("It is broken.")
+        engine = SmallEngine(self.house.folder / "engine")
+        engine.checkpoint_id = folder.name
+        self.engines.append(engine)
+        return engine
+
+    async def open(self) -> Studio:
+        default = self.folder / "v1"
+        current = await promoted(self.house.history) or default
+        engine = SwappableEngine(await self.load(current))
+        models = Models(self.house.history, engine, self.load, folders=[self.folder], default=default, current=current)
+        self.models = models
+        self.house.studio = Studio(
+            engine, self.house.history, pieces_dir=self.house.pieces_dir, limits=Limits(), models=models
+        )
+        return self.house.studio
+
+    async def current(self) -> list[str]:
+        return [model.id for model in await self.models.all() if model.current]
+
+
+@pytest.fixture
+async def bench(house: House) -> Workbench:
+    bench = Workbench(house)
+    await bench.open()
+    return bench
+
+
+async def _checkpoint_of_next(bench: Workbench) -> str:
+    piece = await bench.house.studio.compose(ComposeRequest(length_notes=16), ADA)
+    assert piece.record.result is not None
+    return piece.record.result.checkpoint_id
+
+
+async def test_the_list_shows_what_each_checkpoint_says_of_itself(bench: Workbench) -> None:
+    models = {model.id: model for model in await bench.models.all()}
+    assert set(models) == {"v1-vvvvvvvv", "mine-mmmmmmmm", "broken-bbbbbbbb"}
+    assert models["v1-vvvvvvvv"].current
+    mine = models["mine-mmmmmmmm"]
+    assert (mine.valid_nats_per_note, mine.baseline_nats_per_note, mine.corpus_hash) == (4.2, 5.0, "abc")
+
+
+async def test_promotion_changes_the_next_piece_and_survives_a_restart(bench: Workbench) -> None:
+    assert await _checkpoint_of_next(bench) == "v1"
+    promoted_model = await bench.models.promote("mine", ADA)
+    assert promoted_model.id == "mine-mmmmmmmm"
+    assert await bench.current() == ["mine-mmmmmmmm"]
+    assert await _checkpoint_of_next(bench) == "mine"
+    await bench.house.studio.aclose()
+    await bench.open()
+    assert await _checkpoint_of_next(bench) == "mine"
+    assert [(entry.action, entry.details) for entry in await bench.house.studio.servers.audit(None)] == [
+        ("promote", "mine-mmmmmmmm")
+    ]
+
+
+async def test_rollback_goes_back_to_the_one_before(bench: Workbench) -> None:
+    with pytest.raises(InvalidRequest, match="No checkpoint was promoted yet"):
+        await bench.models.rollback(ADA)
+    await bench.models.promote("mine", ADA)
+    assert (await bench.models.rollback(ADA)).id == "v1-vvvvvvvv"
+    assert await _checkpoint_of_next(bench) == "v1"
+
+
+async def test_a_checkpoint_that_cannot_be_loaded_changes_nothing(bench: Workbench) -> None:
+    with pytest.raises(CheckpointProblem):
+        await bench.models.promote("broken", ADA)
+    with pytest.raises(NotFound, match=r"did you mean mine-mmmmmmmm\?"):
+        await bench.models.promote("mime", ADA)
+    assert await bench.current() == ["v1-vvvvvvvv"]
+    assert await _checkpoint_of_next(bench) == "v1"
+    assert await bench.house.studio.servers.audit(None) == []
+
+
+async def test_a_promoted_checkpoint_that_is_gone_falls_back_to_the_default(bench: Workbench) -> None:
+    await bench.models.promote("mine", ADA)
+    (bench.folder / "mine" / "model.json").unlink()
+    assert await promoted(bench.house.history) is None
+
+
+async def test_a_swap_loses_no_piece(bench: Workbench, until: Until) -> None:
+    first = bench.engines[0]
+    first.gate.clear()
+    making = asyncio.create_task(_checkpoint_of_next(bench))
+    await until(lambda: len(first.taken) == 1)
+    await bench.models.promote("mine", ADA)
+    assert await _checkpoint_of_next(bench) == "mine"
+    assert not first.closed
+    first.gate.set()
+    assert await making == "v1"
+    await until(lambda: first.closed)
+
+
+async def test_closing_closes_every_engine(bench: Workbench, until: Until) -> None:
+    first = bench.engines[0]
+    first.gate.clear()
+    making = asyncio.create_task(_checkpoint_of_next(bench))
+    await until(lambda: len(first.taken) == 1)
+    await bench.models.promote("mine", ADA)
+    await bench.house.studio.aclose()
+    with pytest.raises(EngineClosed):
+        await making
+    assert all(engine.closed for engine in bench.engines)
+    with pytest.raises(EngineClosed):
+        await bench.models.promote("v1", ADA)
+    assert all(engine.closed for engine in bench.engines)
