@@ -1,6 +1,10 @@
-"""LocalEngine: pieces made in this process. Notes in one thread, sound in another, nothing slow on the event loop.
+"""LocalEngine: the engine of one machine. Notes in one thread, sound in others, nothing slow on the event loop.
 
-Requests are taken first come, first served. One piece is sampled at a time while the one before it is rendered.
+Some pieces are in the making at once, the others wait and are taken in fair order (`engine.batching.scheduler`). Notes
+take milliseconds and are written for all of them side by side; sound takes seconds and is what people wait for.
+
+A little longer than a file should be, for the docstrings: opening, admission, the way of one piece, and closing belong
+together.
 """
 
 from __future__ import annotations
@@ -17,16 +21,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from data.score import Score
 from data.tokens import IntArray
+from engine.batching.batcher import Batcher
+from engine.batching.scheduler import FairQueue, Priority
+from engine.batching.slots import open_slots, ways
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Busy, Cancelled, EngineClosed
 from engine.originality import Index
 from engine.plan import Plan, plan
 from engine.render import Rendered, Renderer, RenderPool
-from engine.sampler import Sampler, to_score
+from engine.sampler import to_score
 from engine.titles import title
 from engine.types import ComposeRequest, Composition, Originality, Progress, ProgressCallback, Stage
 
@@ -34,6 +39,8 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+SLOTS = 64  # pieces whose notes are written side by side; beyond it a core of compiled code gains nothing more
+AT_ONCE = 4  # pieces in the making: one ready for each of the two renderers, beside the one that it renders
 DRAWINGS_MAX = 3  # of one request, while what is drawn copies more than a human composer does
 
 
@@ -45,6 +52,7 @@ def open_engine(
     queue_limit: int = 64,
     device: str | None = None,
     render_workers: int = 0,
+    at_once: int = AT_ONCE,
 ) -> LocalEngine:
     """Load the model and check the synthesiser, so that what is missing is told before any note is written.
 
@@ -56,6 +64,7 @@ def open_engine(
         device: "cpu" or "cuda"; None: CUDA where there is one.
         render_workers: processes that render, each one piece at a time on two cores; 0 renders in this process, which
             starts sooner and suits a program that makes one piece.
+        at_once: pieces in the making at the same time.
 
     Raises:
         SetupProblem: FluidSynth, the soundfont or the checkpoint is missing or damaged.
@@ -72,6 +81,7 @@ def open_engine(
         originality=Index.load(source),
         queue_limit=queue_limit,
         device=device,
+        at_once=at_once,
     )
 
 
@@ -82,6 +92,7 @@ class _Job:
     request: ComposeRequest
     progress: ProgressCallback | None
     loop: asyncio.AbstractEventLoop
+    turn: asyncio.Future[None]
     stop: threading.Event = field(default_factory=threading.Event)
     told: Progress | None = None
 
@@ -108,6 +119,7 @@ class LocalEngine:
         originality: index of the checkpoint's training music, or None to compose without checking for copies.
         queue_limit: pieces that may wait before `Busy`.
         device: "cpu" or "cuda"; None: CUDA where there is one.
+        at_once: pieces in the making at the same time.
     """
 
     def __init__(
@@ -119,32 +131,51 @@ class LocalEngine:
         originality: Index | None = None,
         queue_limit: int = 64,
         device: str | None = None,
+        at_once: int = AT_ONCE,
     ) -> None:
         self.checkpoint_id = checkpoint.id
-        self._sampler = Sampler(checkpoint, device)
+        self._batcher = Batcher(partial(open_slots, ways(checkpoint, SLOTS, device)))
         self._originality = originality
         self._renderer = renderer
         self._folder = folder
         self._queue_limit = queue_limit
-        # A step of the LSTM is too small to share between cores: a second thread only adds waiting.
-        self._sampling = ThreadPoolExecutor(1, "sampler", initializer=lambda: torch.set_num_threads(1))
+        self._checking = ThreadPoolExecutor(1, "checker")
         self._rendering = ThreadPoolExecutor(2, "renderer")  # FluidSynth works in processes, one for a core
-        self._turn = asyncio.Lock()  # fair: first come, first served
-        self._waiting: list[_Job] = []
+        self._queue: FairQueue[_Job] = FairQueue()
+        self._at_once = at_once
+        self._places = at_once  # free ones
         self._jobs: set[_Job] = set()
         self._idle = asyncio.Event()  # set while there are no jobs
         self._idle.set()
         self._closed = False
         self._seconds_per_piece = 5.0  # exponential moving average, starts at a guess
 
-    async def compose(self, request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
-        """Make one piece; see `engine.types.Engine`."""
+    async def compose(
+        self,
+        request: ComposeRequest,
+        progress: ProgressCallback | None = None,
+        *,
+        server: str = "",
+        person: str = "",
+        priority: Priority = Priority.PERSON,
+    ) -> Composition:
+        """Make one piece; see `engine.types.Engine`.
+
+        Args:
+            request: see there.
+            progress: see there.
+            server: whoever shares one share of the engine with others of the same name.
+            person: within that server.
+            priority: a piece waits for all of a higher priority.
+        """
         if self._closed:
             raise EngineClosed("The engine is shutting down; try again in a minute.")
-        if len(self._waiting) >= self._queue_limit:
-            wait_s = self._seconds_per_piece * len(self._waiting)
-            raise Busy(f"{len(self._waiting)} pieces are waiting already; try again in {wait_s:.0f} seconds.", wait_s)
-        job = _Job(request, progress, asyncio.get_running_loop())
+        if not self._places and len(self._queue) >= self._queue_limit:
+            wait_s = self._seconds_per_piece * max(1, len(self._queue)) / self._at_once
+            raise Busy(f"{len(self._queue)} pieces are waiting already; try again in {wait_s:.0f} seconds.", wait_s)
+        loop = asyncio.get_running_loop()
+        job = _Job(request, progress, loop, loop.create_future())
+        self._queue.put(job, server=server, person=person, notes=request.length_notes, priority=priority)
         self._jobs.add(job)
         self._idle.clear()
         try:
@@ -158,22 +189,39 @@ class LocalEngine:
                 self._idle.set()
 
     async def _make(self, job: _Job) -> Composition:
-        self._waiting.append(job)
         self._tell_places()
+        self._admit()
         try:
-            await self._turn.acquire()
+            await job.turn
+            return await self._write_and_render(job)
         finally:
-            self._waiting.remove(job)
+            if job.turn.done() and not job.turn.cancelled():
+                self._places += 1
+            else:
+                self._queue.discard(job)
+            self._admit()
+
+    def _admit(self) -> None:
+        """Give free places to those whose turn it is, and tell the others how many are ahead of them."""
+        while self._places and len(self._queue) and not self._closed:
+            job = self._queue.take()
+            if not job.turn.done():  # else its caller was cancelled a moment ago
+                self._places -= 1
+                job.turn.set_result(None)
         self._tell_places()
+
+    def _tell_places(self) -> None:
+        if any(job.progress is not None for job in self._jobs if not job.turn.done()):
+            for ahead, job in enumerate(self._queue):
+                job.tell(Stage.QUEUED, ahead, ahead)
+
+    async def _write_and_render(self, job: _Job) -> Composition:
+        if job.stop.is_set():
+            raise Cancelled
         started = time.monotonic()
-        try:
-            if job.stop.is_set():
-                raise Cancelled
-            decided = plan(job.request)
-            job.tell(Stage.SAMPLING, 0, job.request.length_notes)
-            score, originality = await self._draw(job, decided)
-        finally:
-            self._turn.release()
+        decided = plan(job.request)
+        job.tell(Stage.SAMPLING, 0, job.request.length_notes)
+        score, originality = await self._draw(job, decided)
         sampled = time.monotonic()
         name = title(job.request)
         job.tell(Stage.RENDERING, 0, 100)
@@ -213,25 +261,27 @@ class LocalEngine:
         """The notes, drawn again while they copy too much: the first acceptable drawing, or the most original one."""
         drawn: list[tuple[Score, Originality]] = []
         for attempt in range(DRAWINGS_MAX):
-            tokens = await self._in_thread(self._sampling, job, partial(self._sample, job, decided, attempt))
-            score = to_score(tokens, decided)
-            if self._originality is None:
+            tokens = await self._write(job, decided, attempt)
+            score, originality = await self._in_thread(self._checking, job, partial(self._check, tokens, decided))
+            if originality is None:
                 return score, None
-            originality = await self._in_thread(self._rendering, job, partial(self._originality.check, score))
             drawn.append((score, originality))
             if originality.acceptable:
                 break
             log.info("%s, drawing %d copies too much: %s", job.request.id, attempt + 1, originality)
         return min(drawn, key=lambda pair: pair[1].rank)
 
-    def _sample(self, job: _Job, decided: Plan, attempt: int) -> IntArray:
+    async def _write(self, job: _Job, decided: Plan, attempt: int) -> IntArray:
+        """Have the notes written beside those of other pieces; stopped when the awaiting task is cancelled."""
+        total = job.request.length_notes
         # Progress never goes back: further drawings, which are rare, are silent.
-        progress = None if attempt else _in_steps(job, Stage.SAMPLING, job.request.length_notes)
-        return self._sampler.sample(job.request, decided, attempt=attempt, progress=progress, cancelled=job.stop.is_set)
+        heard = partial(job.tell_from_thread, Stage.SAMPLING, total=total) if job.progress and not attempt else None
+        ticket = self._batcher.submit(job.request, decided, attempt=attempt, on_written=heard)
+        return await _settled(asyncio.wrap_future(ticket.future), partial(self._batcher.cancel, ticket))
 
-    def _tell_places(self) -> None:
-        for ahead, job in enumerate(self._waiting):
-            job.tell(Stage.QUEUED, ahead, ahead)
+    def _check(self, tokens: IntArray, decided: Plan) -> tuple[Score, Originality | None]:
+        score = to_score(tokens, decided)
+        return score, None if self._originality is None else self._originality.check(score)
 
     def _recipe(self, request: ComposeRequest, decided: Plan) -> list[str]:
         """What makes the piece again, as one line of JSON; without the id, so that equal music has equal bytes."""
@@ -250,27 +300,33 @@ class LocalEngine:
         return [json.dumps(recipe)]
 
     async def _in_thread(self, pool: ThreadPoolExecutor, job: _Job, work: Callable[[], _T]) -> _T:
-        """Run `work` in a pool; when the awaiting task is cancelled, stop it and wait until it has cleaned up."""
-        future = job.loop.run_in_executor(pool, work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            job.stop.set()
-            await asyncio.wait({future})
-            if not future.cancelled():
-                future.exception()  # seen: what a stopped job says is of no interest
-            raise
+        return await _settled(job.loop.run_in_executor(pool, work), job.stop.set)
 
     async def aclose(self) -> None:
         """Stop what is running and free every thread; see `engine.types.Engine`."""
         self._closed = True
         for job in self._jobs:
             job.stop.set()
+            if not job.turn.done():
+                job.turn.set_exception(Cancelled())
+        await asyncio.to_thread(self._batcher.close)
         await self._idle.wait()
-        self._sampling.shutdown()
+        self._checking.shutdown()
         self._rendering.shutdown()
         if isinstance(self._renderer, RenderPool):
             self._renderer.close()
+
+
+async def _settled(future: asyncio.Future[_T], stop: Callable[[], None]) -> _T:
+    """Await work in a thread; when the awaiting task is cancelled, stop it and wait until it has cleaned up."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.wait({future})
+        if not future.cancelled():
+            future.exception()  # seen: what a stopped job says is of no interest
+        raise
 
 
 def _in_steps(job: _Job, stage: Stage, total: int) -> Callable[[int], None]:

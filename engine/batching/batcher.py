@@ -101,6 +101,7 @@ class Batcher:
             EngineClosed: `close` was called.
         """
         ticket = Ticket(request, plan, attempt, opening, on_written)
+        ticket.future.set_running_or_notify_cancel()  # from here on `cancel` alone can stop it
         with self._lock:
             if self._closing:
                 raise EngineClosed("The engine is shutting down; try again in a minute.")

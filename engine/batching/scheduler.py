@@ -1,8 +1,8 @@
 """Whose turn it is: deficit round robin over servers, and within each over its people (Shreedhar & Varghese 1995).
 
 Each flow in turn is given a quantum of notes and takes the pieces that its saved quanta pay for. So whoever asks for a
-hundred pieces, or for long ones, delays another's first by a quantum and not by a hundred pieces; taking one costs
-constant time. A flow with nothing waiting saves nothing.
+hundred pieces, or for long ones, delays another's first by a piece and not by a hundred. A flow with nothing waiting
+saves nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
 
-QUANTUM_NOTES = 200  # a usual piece: one turn, one piece
+QUANTUM_NOTES = 16  # the shortest piece: nobody takes two in one turn
 
 
 class Priority(IntEnum):
@@ -40,16 +40,19 @@ class _Flow(Generic[_T]):
             self.pieces.append((notes, piece))
 
     def front(self) -> tuple[int, _T]:
-        """The piece whose turn it is, with its notes; turns go round until one can be paid for."""
+        """The piece whose turn it is, with its notes. Rounds in which nobody can pay are not walked but counted."""
         if self.pieces:
             return self.pieces[0]
-        while True:
-            name, flow = next(iter(self.flows.items()))
-            notes, piece = flow.front()
-            if flow.deficit >= notes:
-                return notes, piece
-            flow.deficit += QUANTUM_NOTES
-            self.flows[name] = self.flows.pop(name)  # to the end
+        fronts = [(*flow.front(), name, flow) for name, flow in self.flows.items()]
+        rounds = [max(0, -(-(notes - flow.deficit) // QUANTUM_NOTES)) for notes, _, _, flow in fronts]
+        first = rounds.index(min(rounds))
+        for at, (_, _, name, flow) in enumerate(fronts):
+            if at < first:  # had its turn in the last round too, and stands behind the others now
+                flow.deficit += (rounds[first] + 1) * QUANTUM_NOTES
+                self.flows[name] = self.flows.pop(name)
+            else:
+                flow.deficit += rounds[first] * QUANTUM_NOTES
+        return fronts[first][:2]
 
     def take(self) -> _T:
         if self.pieces:

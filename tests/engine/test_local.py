@@ -56,7 +56,7 @@ async def test_the_event_loop_is_never_held_while_a_piece_is_made(engine: LocalE
 
 
 async def test_one_piece_too_many_is_told_when_to_come_back(tmp_path: Path) -> None:
-    engine = open_engine(folder=tmp_path, queue_limit=1, device="cpu")
+    engine = open_engine(folder=tmp_path, queue_limit=1, at_once=1, device="cpu")
     tasks = [asyncio.create_task(engine.compose(quick(seed, length_notes=2000))) for seed in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Busy) as caught:
@@ -97,3 +97,29 @@ def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupProblem, match=r"(?i)fluidsynth"):
         open_engine(folder=tmp_path)
+
+
+async def test_a_crowd_of_one_person_does_not_hold_up_another(tmp_path: Path) -> None:
+    engine = open_engine(folder=tmp_path, at_once=1, device="cpu")
+    finished: list[str] = []
+
+    async def compose(person: str, seed: int) -> None:
+        await engine.compose(quick(seed), server="A", person=person)
+        finished.append(person)
+
+    greedy = [asyncio.create_task(compose("greedy", seed)) for seed in range(4)]
+    await asyncio.sleep(0)
+    await asyncio.gather(compose("modest", 9), *greedy)
+    assert "modest" in finished[:3]
+    await engine.aclose()
+
+
+async def test_cancelling_those_who_wait_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    engine = open_engine(folder=tmp_path, at_once=1, device="cpu")
+    tasks = [asyncio.create_task(engine.compose(quick(seed))) for seed in range(4)]
+    await asyncio.sleep(0)
+    for task in tasks[:3]:
+        task.cancel()
+    assert len((await tasks[3]).score.notes) == 16
+    assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*tasks[:3], return_exceptions=True))
+    await engine.aclose()

@@ -45,9 +45,9 @@ def test_what_is_no_longer_wanted_is_not_taken(asked: list[Asked], data: st.Data
 
 
 def test_a_hundred_wishes_of_one_person_delay_anothers_first_by_one_piece() -> None:
-    queue = queue_of([("A", "greedy", QUANTUM_NOTES, number) for number in range(100)])
+    queue = queue_of([("A", "greedy", 200, number) for number in range(100)])
     queue.take()
-    queue.put(("A", "modest", QUANTUM_NOTES, 100), server="A", person="modest", notes=QUANTUM_NOTES)
+    queue.put(("A", "modest", 200, 100), server="A", person="modest", notes=200)
     assert [piece[1] for piece in queue][:2].count("modest") == 1
 
 
