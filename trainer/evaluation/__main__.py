@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import sys
@@ -24,14 +25,16 @@ from data.score import Score
 from engine.checkpoint import BUILT_IN
 from engine.errors import SetupProblem
 from engine.render import Renderer
-from trainer.evaluation import plots, report, study
+from trainer.evaluation import jsb, plots, report, study
 from trainer.evaluation.bleu import bleu
 from trainer.evaluation.spectrum import distance_db, log_mel
 from trainer.evaluation.study import Options, Study
+from trainer.progress import BarProgress
 
 log = logging.getLogger("trainer.evaluation")
 
 DEFAULT_OUT = Path("var/evaluation")
+BENCHMARKS = Path("var/benchmarks")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,6 +54,13 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--sounds", type=int, default=2, help="pieces to render and compare by ear's eye (default: 2)")
     result.add_argument("--out", type=Path, help=f"folder of the report (default: {DEFAULT_OUT}/CHECKPOINT)")
     result.add_argument("--json", action="store_true", help="print the figures as JSON instead of the report")
+    result.add_argument(
+        "--benchmark",
+        nargs=2,
+        metavar=("NAME", "PATH"),
+        help="instead: train and score the model class on published data; NAME is jsb, PATH its piano-rolls",
+    )
+    result.add_argument("--epochs", type=int, help="of the benchmark's training (default: its own number)")
     result.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     return result
 
@@ -104,6 +114,23 @@ def options_of(arguments: argparse.Namespace) -> Options:
     return Options(
         checkpoint, arguments.corpus, beside, arguments.pieces, arguments.length, arguments.temp, arguments.seed
     )
+
+
+def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run a published benchmark; an interrupted run is gone on with. The figures lie in its folder, too.
+
+    Raises:
+        MusicLSTMError: there is no such benchmark, or its data or the run are no good.
+    """
+    name, path = arguments.benchmark
+    if name != "jsb":
+        raise SetupProblem(f"There is no benchmark '{name}': jsb is the one.")
+    config = dataclasses.replace(jsb.CONFIG, epochs=arguments.epochs or jsb.CONFIG.epochs)
+    folder: Path = arguments.out or BENCHMARKS / name
+    with BarProgress() as progress:
+        result = jsb.run(Path(path), folder, progress, config=config).as_dict()
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
 
 
 def write(done: Study, out: Path, sounds: int, say: study.Say) -> None:
@@ -182,6 +209,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     try:
+        if arguments.benchmark:
+            sys.stdout.write(json.dumps(benchmark(arguments), indent=2) + "\n")
+            return 0
         options = options_of(arguments)
         with _Bar() as bar:
             done = study.run(options, bar)
@@ -190,6 +220,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MusicLSTMError as error:
         log.error("%s", error)  # noqa: TRY400  # one sentence; the traceback helps nobody here
         return 78 if isinstance(error, SetupProblem) else 1
+    except KeyboardInterrupt:
+        log.warning("Interrupted; a benchmark goes on where it was when it is started again.")
+        return 130
     if arguments.json:
         sys.stdout.write((out / "report.json").read_text(encoding="utf-8"))
     else:
