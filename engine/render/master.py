@@ -44,12 +44,13 @@ Audio = npt.NDArray[np.float32]
 Wave = npt.NDArray[np.float32]
 
 
-def place(blocks: Iterable[npt.NDArray[np.float32]], room: Room, out: Audio) -> None:
+def place(blocks: Iterable[npt.NDArray[np.float32]], ground_stems: int, room: Room, out: Audio) -> None:
     """Put the stems into a room: overlap-add convolution at half the sample rate.
 
     Args:
-        blocks: [2, n, 2], n = room.hop_frames in all but the last: ground and air, left and right interleaved. Each
-            array may be used again by its source afterwards.
+        blocks: [stems, n, 2], n = room.hop_frames in all but the last, left and right interleaved. Each array may be
+            used again by its source afterwards.
+        ground_stems: how many of the stems, the first ones, are ground; the others are air.
         room: where they sound.
         out: [2, frames], filled.
     """
@@ -78,15 +79,17 @@ def place(blocks: Iterable[npt.NDArray[np.float32]], room: Room, out: Audio) -> 
             send = np.zeros(frames + frames % 2, np.float32)
             for start in range(0, frames, BLOCK_FRAMES):  # in pieces that stay in the processor's cache
                 part = slice(start, min(frames, start + BLOCK_FRAMES))
-                (ground_left, ground_right), (left, right) = block[:, part].transpose(0, 2, 1)
-                ground = ground_left + ground_right  # it has no side: a bass belongs in the middle
-                ground *= np.float32(0.5)
-                np.add(left, ground, out=target[0, part])
-                np.add(right, ground, out=target[1, part])
+                left, right = (block[ground_stems:, part, channel].sum(axis=0) for channel in range(2))
                 middle = left + right
                 middle *= np.float32(0.5)
-                ground *= room.ground_send
-                np.add(middle, ground, out=send[part])
+                for stem in block[:ground_stems, part]:
+                    ground = stem[:, 0] + stem[:, 1]  # it has no side: a bass belongs in the middle
+                    ground *= np.float32(0.5)
+                    left += ground
+                    right += ground
+                    ground *= room.ground_send
+                    middle += ground
+                target[0, part], target[1, part], send[part] = left, right, middle
             if pending is not None:
                 pending.result()
             pending = pool.submit(work, send, target)

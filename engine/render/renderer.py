@@ -158,15 +158,16 @@ class Renderer:
         frames = sound.shape[1]
         end_tick = round(frames / SAMPLE_RATE_HZ * score.tempo_bpm / 60 * stems.ticks_per_beat(midi))
         place_in = room(space, SAMPLE_RATE_HZ)
+        ground, air = stems.plan_stems(score)
         blocks = synth.blocks(
-            stems.split(midi, (stems.GROUND, stems.AIR), end_tick),
+            stems.split(midi, [*ground, *air], end_tick),
             frames,
             block_frames=place_in.hop_frames,
             cancelled=cancelled,
             received=lambda done: report(_SYNTHESIS_PERCENT * done // frames),
         )
         with contextlib.closing(blocks):
-            place(blocks, place_in, sound)
+            place(blocks, len(ground), place_in, sound)
 
     def _synth(self) -> FluidSynth:
         """FluidSynth with its fonts, checked."""

@@ -29,8 +29,8 @@ import soundfile
 from engine.render.tags import Tags, set_comments
 
 _WRITE_FRAMES = 1 << 15  # libsndfile 1.2 crashes when a whole piece is given to its Vorbis encoder in one call
-_OVERLAP_S = 4.5  # how much both encode
-_MARKERS_S = (2.0, 3.0)  # behind the middle
+_OVERLAP_S = 2.2  # how much both encode
+_MARKERS_S = (0.8, 1.4)  # behind the middle
 _MARKER_HZ, _MARKER_LEVEL, _MARKER_FRAMES = 17_500, 10 ** (-48 / 20), 66
 _SPLIT_S_MIN = 24.0  # shorter sound is not worth a second encoder
 _ALIGNMENT_FRAMES = 2048  # block boundaries repeat with the long block
