@@ -18,10 +18,10 @@ from data.composer.style import MoodStyle
 from data.composer.styles_bright import AMBIENT, EPIC, ETHEREAL, HOPEFUL
 from data.composer.styles_dim import DARK, MELANCHOLIC, MYSTERIOUS, TENSE
 from data.composer.theory import MODES, Scale
-from data.composer.titles import title
 from data.keys import Key
 from data.moods import MOODS, PROFILES, Mood
 from data.score import STEPS_PER_BEAT, Note, Score, trim_overlaps
+from data.titles import title
 
 STYLES: dict[Mood, MoodStyle] = {
     Mood.DARK: DARK,

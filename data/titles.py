@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.composer.chance import pick
 from data.moods import Mood
 
 _THINGS = (
@@ -29,5 +28,6 @@ _ENDS = ("", "", "", "", " at Dawn", " I", " II", " III", " Below", " Beyond", "
 
 
 def title(rng: np.random.Generator, mood: Mood) -> str:
-    """A title such as `Silent Relay II`."""
-    return f"{pick(rng, _WORDS[mood])} {pick(rng, _THINGS)}{pick(rng, _ENDS)}"
+    """A title such as `Silent Relay II`, drawn with `rng`."""
+    first, thing, end = (words[int(rng.integers(len(words)))] for words in (_WORDS[mood], _THINGS, _ENDS))
+    return f"{first} {thing}{end}"
