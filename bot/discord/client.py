@@ -88,6 +88,9 @@ class MusicLSTMClient(discord.AutoShardedClient):
         self._tasks: set[asyncio.Task[None]] = set()
         self.started_at = datetime.now(UTC)
         self._presses: dict[tuple[int, str | None], float] = {}
+        # Discord's documentation calls the shard in READY optional; discord.py takes it for granted.
+        ready = self._connection.parsers["READY"]
+        self._connection.parsers["READY"] = lambda data: ready({"shard": [0, 1], **data})
         self.tree = _Tree(self)
         add_commands(self.tree)
         self.studio: Studio
@@ -104,7 +107,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         )
         await self.tree.set_translator(Translator())
         self.add_dynamic_items(*DYNAMIC_ITEMS, OlderButton, ForgetButton)
-        if self._api_base is not None:
+        if self._api_base is not None or not Route.BASE.startswith("https://discord.com/"):
             # What discord.py connects to when it cannot resume, instead of Discord's own address.
             _, gateway, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)

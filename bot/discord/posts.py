@@ -137,6 +137,8 @@ class InteractionPost(Post):
     def __init__(self, interaction: discord.Interaction[Any], *, private: bool = False) -> None:
         self._interaction = interaction
         self._private = private
+        # By our clock, from its arrival: the time inside its id is by Discord's.
+        self._expires_at = discord.utils.utcnow() + timedelta(seconds=limits.INTERACTION_TOKEN_LIFE_S)
         self.locale = interaction.locale
         self.file_bytes_max = interaction.filesize_limit
 
@@ -149,8 +151,7 @@ class InteractionPost(Post):
 
     @property
     def _token_lives(self) -> bool:
-        expires_at = self._interaction.created_at + timedelta(seconds=limits.INTERACTION_TOKEN_LIFE_S)
-        return discord.utils.utcnow() < expires_at - _TOKEN_MARGIN
+        return discord.utils.utcnow() < self._expires_at - _TOKEN_MARGIN
 
     async def show(self, content: str, view: discord.ui.View | None) -> None:
         """See `Post.show`."""
