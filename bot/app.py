@@ -16,6 +16,7 @@ from bot.quota import Limits
 from bot.settings import Settings
 from bot.studio import Studio
 from bot.swap import SwappableEngine
+from bot.training import Training
 from data.errors import MusicLSTMError
 from engine.errors import StorageProblem
 from engine.types import Engine
@@ -68,7 +69,15 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
             engine = SwappableEngine(await load(current))
             folders = [BUILT_IN, settings.checkpoints_dir]
             models = Models(history, engine, load, folders=folders, default=default, current=current)
-            studio = Studio(engine, history, pieces_dir=settings.pieces_dir, limits=limits, models=models)
+            training = Training(
+                history,
+                folder=settings.checkpoints_dir.parent / "training",
+                checkpoints_dir=settings.checkpoints_dir,
+                corpus=settings.corpus,
+                pieces_dir=settings.pieces_dir,
+            )
+            pieces_dir = settings.pieces_dir
+            studio = Studio(engine, history, pieces_dir=pieces_dir, limits=limits, models=models, training=training)
             upkeep = asyncio.create_task(_keep_tidy(studio, settings))
             try:
                 yield studio

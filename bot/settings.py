@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     checkpoints_dir: Path = Field(
         default=ROOT / "var/checkpoints", description="Where checkpoints made by training are kept."
     )
+    corpus: Path = Field(default=ROOT / "var/corpus", description="The music that retraining learns from.")
     soundfont: Path | None = Field(
         default=None, description="SoundFont file (.sf2 or .sf3); empty means the one that set-up installed."
     )

@@ -27,6 +27,7 @@ from bot.quota import Limits, Quota
 from bot.ratings import Ratings
 from bot.servers import Servers
 from bot.surely import surely
+from bot.training import Training
 from bot.turns import Pace, Turns
 from bot.upkeep import Tidied, tidy
 from bot.workshop import Update, UpdateCallback, Workshop
@@ -49,13 +50,22 @@ class Studio:
         pieces_dir: where the files of pieces are kept; made when missing.
         limits: of the queue, of persons and of servers.
         models: the checkpoints to choose from, where there is a choice.
+        training: makes new checkpoints, where that is possible.
     """
 
     def __init__(
-        self, engine: Engine, history: History, *, pieces_dir: Path, limits: Limits, models: Models | None = None
+        self,
+        engine: Engine,
+        history: History,
+        *,
+        pieces_dir: Path,
+        limits: Limits,
+        models: Models | None = None,
+        training: Training | None = None,
     ) -> None:
         self.history = history
         self.models = models
+        self.training = training
         self.library = Library(history)
         self.presets = Presets(history)
         self.servers = Servers(history)

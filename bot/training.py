@@ -1,0 +1,335 @@
+"""Retraining while people keep composing: a process of its own, watched through the folder that it writes into.
+
+The job outlives the bot: a bot that is started again finds it by the lock that it holds, or, where the machine went
+down with it, starts it again where it was. What it makes is a candidate; `bot.models` promotes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from bot.errors import NotFound
+from bot.history import History, Requester
+from bot.pieces import PieceFolder
+from bot.privacy import Privacy
+from bot.servers import Servers
+from bot.settings import ROOT
+from engine.errors import Busy, InvalidRequest, SetupProblem, StorageProblem
+
+PRESETS = ("v1", "v2")  # of the trainer
+EPOCHS_MAX = 200
+_EVALUATED_PIECES = 64  # enough to see a candidate that is worse; the full study is `./run evaluate`
+
+RunState = Literal["running", "finished", "failed", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """One retraining as far as it is known now.
+
+    Attributes:
+        id: names it; the time of its start.
+        state: INTERRUPTED is one whose process is gone without a word, as after a power cut; `recover` goes on with it.
+        step: what it is doing: import, train or evaluate; "" before the first.
+        epoch, epochs: of the training.
+        share: 0 to 1, how much of the training is done.
+        remaining_s: estimated seconds of training; None while nothing is known.
+        train_nats, valid_nats: loss a note on what is learnt and on what is held out; None while not measured.
+        checkpoint: the folder of the candidate, there when the training is finished.
+        verdicts: what the evaluation asked -> whether the candidate shows it; empty when it was not evaluated.
+        sentence: why it failed, else "".
+        started_by: the administrator's name.
+        started_at: UTC.
+    """
+
+    id: str
+    state: RunState
+    step: str
+    epoch: int
+    epochs: int
+    share: float
+    remaining_s: float | None
+    train_nats: float | None
+    valid_nats: float | None
+    checkpoint: Path
+    verdicts: dict[str, bool]
+    sentence: str
+    started_by: str
+    started_at: datetime
+
+
+class Training:
+    """Starts, watches and cancels retrainings, one at a time. Whether somebody may is for the front end to check.
+
+    Args:
+        history: open; the audit is in it.
+        folder: one subfolder for each run.
+        checkpoints_dir: where candidates go.
+        corpus: made by `./run data`.
+        pieces_dir: where the MIDI files of favourites are.
+        python: the interpreter that runs the trainer; tests have one that is quicker.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        folder: Path,
+        checkpoints_dir: Path,
+        corpus: Path,
+        pieces_dir: Path,
+        python: Sequence[str] = (sys.executable,),
+    ) -> None:
+        self._history = history
+        self._servers = Servers(history)
+        self._folder = folder.absolute()
+        self._checkpoints_dir = checkpoints_dir.absolute()
+        self._corpus = corpus.absolute()
+        self._pieces = PieceFolder(pieces_dir)
+        self._python = list(python)
+        self._starting = asyncio.Lock()
+
+    async def start(
+        self, by: Requester, *, preset: str = "v1", epochs: int | None = None, current: Path, favourites: bool = False
+    ) -> TrainingRun:
+        """Begin a retraining.
+
+        Args:
+            by: the administrator.
+            preset: the trainer's: model and schedule.
+            epochs: instead of the preset's number, 1 to 200.
+            current: the checkpoint in use, which the candidate is compared with.
+            favourites: learn also from favourites of people who consented (`bot.privacy`).
+
+        Raises:
+            InvalidRequest: there is no such preset, or too many epochs.
+            Busy: one is running already.
+            SetupProblem: there is no corpus, or the folder cannot be written.
+        """
+        if preset not in PRESETS:
+            raise InvalidRequest("preset", f"preset is {' or '.join(PRESETS)}.")
+        if epochs is not None and not 1 <= epochs <= EPOCHS_MAX:
+            raise InvalidRequest("epochs", f"epochs is a whole number from 1 to {EPOCHS_MAX}.")
+        if not self._corpus.is_dir():
+            raise SetupProblem(f"There is no corpus in {self._corpus}: make one with ./run data first.")
+        async with self._starting:
+            running = await self.latest()
+            if running is not None and running.state == "running":
+                raise Busy("A retraining is running already; wait for it or cancel it.", running.remaining_s or 600.0)
+            started_at = self._history.clock().astimezone(UTC)
+            run_id = f"{started_at:%Y%m%d-%H%M%S}"
+            run, out = self._folder / run_id, self._checkpoints_dir / f"{preset}-{run_id}"
+            corpus, steps = self._corpus, []
+            try:
+                await asyncio.to_thread(run.mkdir, parents=True)
+                if favourites:
+                    corpus = run / "corpus"
+                    steps = await self._import_favourites(run, corpus)
+            except OSError as error:
+                raise StorageProblem(f"{run} cannot be written: {error.strerror}.") from error
+            steps += self._steps(preset, epochs, corpus, out, run, current)
+            job = {
+                "steps": steps,
+                "checkpoint": str(out),
+                "epochs": epochs or 0,
+                "by": by.user_name,
+                "started_at": started_at.isoformat(),
+            }
+            await asyncio.to_thread(_spawn, run, job)
+            details = f"{preset}, {epochs or 'all'} epochs{', favourites' if favourites else ''}"
+            await self._servers.note(None, by, "retrain", details)
+            return await asyncio.to_thread(_read, run)
+
+    async def latest(self) -> TrainingRun | None:
+        """The run that was started last, or None."""
+        runs = await self.all(limit=1)
+        return runs[0] if runs else None
+
+    async def all(self, *, limit: int = 10) -> list[TrainingRun]:
+        """Runs, the latest first."""
+        return await asyncio.to_thread(
+            lambda: [_read(job.parent) for job in sorted(self._folder.glob("*/job.json"), reverse=True)[:limit]]
+        )
+
+    async def cancel(self, by: Requester) -> TrainingRun:
+        """Stop the run that is running; what it has learnt until now is left in its folder.
+
+        Raises:
+            NotFound: none is running.
+        """
+        run = await self.latest()
+        if run is None or run.state != "running":
+            raise NotFound("No retraining is running.")
+        await asyncio.to_thread(_interrupt, self._folder / run.id)
+        await self._servers.note(None, by, "cancel retraining", run.id)
+        for _ in range(400):  # the trainer finishes its step and saves
+            now = await asyncio.to_thread(_read, self._folder / run.id)
+            if now.state != "running":
+                return now
+            await asyncio.sleep(0.1)
+        return now
+
+    async def recover(self) -> TrainingRun | None:
+        """At start-up: go on with a run whose process went down with the machine."""
+        run = await self.latest()
+        if run is None or run.state != "interrupted":
+            return run
+        folder = self._folder / run.id
+        job = json.loads(await asyncio.to_thread((folder / "job.json").read_text, "utf-8"))
+        for step in job["steps"]:
+            if step["name"] == "train" and "--resume" not in step["argv"]:
+                step["argv"].append("--resume")
+        await asyncio.to_thread(_spawn, folder, job)
+        return await asyncio.to_thread(_read, folder)
+
+    def _steps(
+        self, preset: str, epochs: int | None, corpus: Path, out: Path, run: Path, current: Path
+    ) -> list[dict[str, Any]]:
+        # One core stays free for people who compose.
+        threads = str(max(1, (os.cpu_count() or 2) - 1))
+        train = [*self._python, "-m", "trainer", "--preset", preset, "--corpus", str(corpus), "--out", str(out)]
+        train += ["--progress", "jsonl", "--threads", threads]
+        if epochs is not None:
+            train += ["--epochs", str(epochs)]
+        evaluate = [*self._python, "-m", "trainer.evaluation", str(out), "--beside", str(current)]
+        evaluate += ["--corpus", str(corpus), "--pieces", str(_EVALUATED_PIECES), "--sounds", "0"]
+        evaluate += ["--threads", threads, "--out", str(run / "evaluation")]
+        return [
+            {"name": "train", "argv": train, "needed": True, "makes": str(out / "model.json")},
+            {"name": "evaluate", "argv": evaluate, "needed": False},
+        ]
+
+    async def _import_favourites(self, run: Path, corpus: Path) -> list[dict[str, Any]]:
+        records = await Privacy(self._history).training_pieces()
+        sources = [self._pieces.files(record.id).midi for record in records]
+        await asyncio.to_thread(_copy, [path for path in sources if path.exists()], run / "favourites")
+        await asyncio.to_thread(shutil.copytree, self._corpus, corpus)
+        argv = [*self._python, "-m", "data", "add", str(run / "favourites"), "--licence", "CC0-1.0"]
+        argv += ["--credit", "Favourites of listeners who consented", "--composer", "listeners"]
+        return [{"name": "import", "argv": [*argv, "--corpus", str(corpus)], "needed": False}]
+
+
+def _copy(paths: Sequence[Path], folder: Path) -> None:
+    folder.mkdir()
+    for path in paths:
+        shutil.copy(path, folder)
+
+
+def _spawn(run: Path, job: dict[str, Any]) -> None:
+    (run / "job.json").write_text(json.dumps(job, indent=2), encoding="utf-8")
+    lock = os.open(run / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A session of its own: a Ctrl-C that stops the bot, or its terminal closing, does not reach the job.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bot.training_job", str(run), str(lock)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[lock],  # the lock lives with the job, not with the bot
+            start_new_session=True,
+        )
+        (run / "pid").write_text(str(process.pid), encoding="ascii")
+        # Somebody has to take note of its end, or the system would keep it as a zombie.
+        threading.Thread(target=process.wait, name="retraining", daemon=True).start()
+    except OSError as error:
+        raise StorageProblem(f"The retraining cannot be started: {error}.") from error
+    finally:
+        os.close(lock)
+
+
+def _locked(run: Path) -> bool:
+    try:
+        lock = os.open(run / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
+
+
+def _interrupt(run: Path) -> None:
+    # The lock says that the process lives, so that its number cannot have gone to another.
+    (run / "cancel").touch()
+    if _locked(run):
+        os.kill(int((run / "pid").read_text(encoding="ascii")), signal.SIGINT)
+
+
+def _read(run: Path) -> TrainingRun:
+    locked = _locked(run)  # before the events: one that ends in between has then written that it did
+    job = json.loads((run / "job.json").read_text(encoding="utf-8"))
+    step = ""
+    ended: dict[str, Any] | None = None
+    report: dict[str, Any] = {}  # the latest
+    measured: dict[str, Any] = {}  # the latest with a held-out loss
+    for event in _events(run / "progress.jsonl"):
+        if event.get("event") == "step":
+            step, ended = str(event["step"]), None
+        elif event.get("event") == "progress":
+            report = event
+            measured = event if event.get("valid_nats") is not None else measured
+        elif event.get("event") == "ended":
+            ended = event
+    state: RunState = "running" if locked else "cancelled" if (run / "cancel").exists() else "interrupted"
+    if ended is not None:
+        state = ended["status"]
+    total = report.get("total_notes", 0) * report.get("epochs", 0)
+    done = report.get("total_notes", 0) * (report.get("epoch", 1) - 1) + report.get("notes", 0)
+    rate = report.get("notes_per_s", 0.0)
+    return TrainingRun(
+        id=run.name,
+        state=state,
+        step=step,
+        epoch=report.get("epoch", 0),
+        epochs=report.get("epochs", job["epochs"]),
+        share=done / total if total else 0.0,
+        remaining_s=(total - done) / rate if total and rate else None,
+        train_nats=report.get("train_nats"),
+        valid_nats=measured.get("valid_nats"),
+        checkpoint=Path(job["checkpoint"]),
+        verdicts=_verdicts(run / "evaluation" / "report.json"),
+        sentence=ended["sentence"] if ended is not None else "",
+        started_by=job["by"],
+        started_at=datetime.fromisoformat(job["started_at"]),
+    )
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:  # half a line: it is being written, or the machine went down
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def _verdicts(report: Path) -> dict[str, bool]:
+    try:
+        verdicts = json.loads(report.read_text(encoding="utf-8")).get("verdicts", {})
+    except (OSError, ValueError):
+        return {}
+    return {str(name): bool(ok) for name, ok in verdicts.items()}

@@ -1,0 +1,96 @@
+"""The process that retrains: runs the steps of a job one after the other, and writes down what happens.
+
+It is started by `bot.training`, outlives the bot, and shares nothing with it but a folder:
+
+    job.json        what to do, as written by the bot
+    lock            locked for as long as the job lives
+    progress.jsonl  one JSON object a line: {"event": "step" | "progress" | "finished" | "ended", …}
+    log.txt         what the steps wrote on standard error
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+_STOP_WITHIN_S = 30.0  # the trainer saves its state at an interrupt; then it is killed
+_NICENESS = 10  # people who compose go first
+
+
+class _Stopped(Exception):
+    """Somebody cancelled the job."""
+
+
+def main(folder: Path, lock: int) -> int:
+    """Run the job of a folder.
+
+    Args:
+        folder: see above.
+        lock: the descriptor of its locked lock.
+
+    Returns:
+        the exit status.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # once is enough
+        raise _Stopped
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    os.nice(_NICENESS)
+    steps: list[dict[str, Any]] = json.loads((folder / "job.json").read_text(encoding="utf-8"))["steps"]
+    with (
+        (folder / "progress.jsonl").open("a", encoding="utf-8") as progress,
+        (folder / "log.txt").open("a", encoding="utf-8") as log,
+    ):
+
+        def say(**event: object) -> None:
+            progress.write(json.dumps(event) + "\n")
+            progress.flush()
+
+        try:
+            for step in steps:
+                if step.get("makes") and Path(step["makes"]).exists():
+                    continue  # done before the machine went down
+                say(event="step", step=step["name"])
+                status = _run(step["argv"], progress.fileno(), log.fileno(), lock)
+                if status and step["needed"]:
+                    say(event="ended", status="failed", sentence=_last_line(folder / "log.txt", step["name"]))
+                    return 1
+            say(event="ended", status="finished", sentence="")
+        except _Stopped:
+            say(event="ended", status="cancelled", sentence="It was cancelled.")
+            return 130
+    return 0
+
+
+def _run(argv: list[str], out: int, err: int, lock: int) -> int:
+    # A step that is orphaned by a kill -9 of this process holds the lock on, so that no second one is started.
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=[lock])
+    try:
+        return process.wait()
+    except _Stopped:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_WITHIN_S)
+        process.kill()
+        process.wait()
+        raise
+
+
+def _last_line(log: Path, step: str) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else f"The step '{step}' failed without saying why."
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,212 @@
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.errors import NotFound
+from bot.training import Training, TrainingRun
+from engine.errors import Busy, InvalidRequest, SetupProblem
+from engine.types import ComposeRequest
+from tests.bot.conftest import ADA, BEN, House
+
+# In the place of the trainer: says and makes what it does, in an instant, and stops where a file tells it to.
+TRAINER = """
+import json, pathlib, signal, sys, time
+arguments = sys.argv[1:]
+here = pathlib.Path(__file__).parent
+out = pathlib.Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else None
+signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+with (here / "calls").open("a") as calls:
+    calls.write(" ".join(arguments) + "\\n")
+if "trainer" in arguments:
+    for epoch in (1, 2):
+        for notes, valid in ((500, None), (1000, 5.5 - epoch)):
+            print(json.dumps({"event": "progress", "epoch": epoch, "epochs": 2, "notes": notes, "total_notes": 1000,
+                              "train_nats": 6.0 - epoch, "valid_nats": valid, "best_nats": valid,
+                              "notes_per_s": 100.0}), flush=True)
+            while (here / "wait").exists() and epoch == 1 and notes == 1000:
+                time.sleep(0.01)
+    if (here / "fail").exists():
+        sys.exit("The loss is not a number; try another seed.")
+    out.mkdir(parents=True)
+    (out / "model.json").write_text("{}")
+elif "trainer.evaluation" in arguments:
+    out.mkdir(parents=True)
+    (out / "report.json").write_text(json.dumps({"verdicts": {"held out": True, "endings": False}}))
+"""
+
+
+class Bench:
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.folder = house.folder
+        (self.folder / "trainer.py").write_text(TRAINER)
+        (self.folder / "corpus").mkdir()
+        (self.folder / "wait").touch()
+        self.open()
+
+    def open(self) -> None:
+        """As a bot that has just started has it."""
+        self.training = Training(
+            self.house.history,
+            folder=self.folder / "training",
+            checkpoints_dir=self.folder / "checkpoints",
+            corpus=self.folder / "corpus",
+            pieces_dir=self.house.pieces_dir,
+            python=(sys.executable, str(self.folder / "trainer.py")),
+        )
+
+    async def start(self, *, favourites: bool = False) -> TrainingRun:
+        return await self.training.start(ADA, epochs=2, current=Path("engine/checkpoints/v1"), favourites=favourites)
+
+    async def until(self, condition: Callable[[TrainingRun], bool]) -> TrainingRun:
+        async with asyncio.timeout(20):
+            while True:
+                run = await self.training.latest()
+                if run is not None and condition(run):
+                    return run
+                await asyncio.sleep(0.02)
+
+    def go_on(self) -> None:
+        (self.folder / "wait").unlink()
+
+    def calls(self) -> list[str]:
+        return (self.folder / "calls").read_text().splitlines()
+
+
+@pytest.fixture
+async def bench(house: House) -> Bench:
+    return Bench(house)
+
+
+async def test_a_retraining_is_watched_to_its_candidate_and_the_verdicts(bench: Bench) -> None:
+    assert await bench.training.latest() is None
+    assert (await bench.start()).state == "running"
+    run = await bench.until(lambda run: run.share == 0.5)
+    assert (run.state, run.step, run.epoch, run.epochs) == ("running", "train", 1, 2)
+    assert (run.train_nats, run.valid_nats, run.remaining_s) == (5.0, 4.5, 10.0)
+    with pytest.raises(Busy, match="running already"):
+        await bench.start()
+    bench.go_on()
+    run = await bench.until(lambda run: run.state != "running")
+    assert (run.state, run.valid_nats, run.share) == ("finished", 3.5, 1.0)
+    assert (run.checkpoint / "model.json").exists()
+    assert run.verdicts == {"held out": True, "endings": False}
+    assert (run.started_by, run.started_at.date()) == ("Ada", bench.house.now.date())
+    train, evaluate = bench.calls()
+    assert "--epochs 2" in train
+    assert f"{run.checkpoint} --beside engine/checkpoints/v1" in evaluate
+    assert [entry.action for entry in await bench.house.studio.servers.audit(None)] == ["retrain"]
+
+
+async def test_a_failure_is_told_with_the_trainers_own_sentence(bench: Bench) -> None:
+    (bench.folder / "fail").touch()
+    bench.go_on()
+    await bench.start()
+    run = await bench.until(lambda run: run.state != "running")
+    assert (run.state, run.sentence) == ("failed", "The loss is not a number; try another seed.")
+    assert not run.checkpoint.exists()
+
+
+async def test_it_can_be_cancelled(bench: Bench) -> None:
+    await bench.start()
+    await bench.until(lambda run: run.share == 0.5)
+    assert (await bench.training.cancel(BEN)).state == "cancelled"
+    with pytest.raises(NotFound):
+        await bench.training.cancel(BEN)
+    assert (await bench.training.recover()) == await bench.training.latest()
+    assert len(bench.calls()) == 1
+
+
+async def test_cancelled_before_it_has_begun_it_stays_cancelled(bench: Bench) -> None:
+    await bench.start()
+    assert (await bench.training.cancel(BEN)).state == "cancelled"
+    recovered = await bench.training.recover()
+    assert recovered is not None
+    assert recovered.state == "cancelled"
+
+
+async def test_it_goes_on_while_the_bot_restarts(bench: Bench) -> None:
+    await bench.start()
+    await bench.until(lambda run: run.share == 0.5)
+    bench.open()
+    recovered = await bench.training.recover()
+    assert recovered is not None
+    assert recovered.state == "running"
+    with pytest.raises(Busy):
+        await bench.start()
+    bench.go_on()
+    assert (await bench.until(lambda run: run.state != "running")).state == "finished"
+    assert len(bench.calls()) == 2
+
+
+async def test_one_that_went_down_with_the_machine_is_resumed(bench: Bench) -> None:
+    run = await bench.start()
+    await bench.until(lambda run: run.share == 0.5)
+    os.kill(int((bench.folder / "training" / run.id / "pid").read_text()), signal.SIGKILL)
+    assert (await bench.training.recover() or run).state == "running"  # its step lives on and holds the lock
+    bench.go_on()
+    await bench.until(lambda run: run.state == "interrupted")
+    bench.open()
+    assert (await bench.training.recover() or run).state == "running"
+    assert (await bench.until(lambda run: run.state != "running")).state == "finished"
+    assert [call.split()[1] for call in bench.calls()] == ["trainer", "trainer.evaluation"]  # what was made is kept
+
+
+async def test_training_that_was_not_finished_is_started_again_with_resume(bench: Bench) -> None:
+    run = await bench.start()
+    await bench.until(lambda run: run.share == 0.5)
+    (bench.folder / "fail").touch()  # the orphan makes nothing
+    os.kill(int((bench.folder / "training" / run.id / "pid").read_text()), signal.SIGKILL)
+    bench.go_on()
+    await bench.until(lambda run: run.state == "interrupted")
+    (bench.folder / "fail").unlink()
+    await bench.training.recover()
+    assert (await bench.until(lambda run: run.state != "running")).state == "finished"
+    assert bench.calls()[1].endswith("--resume")
+
+
+async def test_favourites_of_those_who_consented_are_learnt_too(bench: Bench) -> None:
+    studio = bench.house.studio
+    piece = await studio.compose(ComposeRequest(length_notes=16), ADA)
+    other = await studio.compose(ComposeRequest(length_notes=16), BEN)
+    for each, who in ((piece, ADA), (other, BEN)):
+        await studio.library.set_favourite(each.record, who)
+    await studio.privacy.set_training_consent(ADA, given=True)
+    bench.go_on()
+    run = await bench.start(favourites=True)
+    run = await bench.until(lambda run: run.state != "running")
+    folder = bench.folder / "training" / run.id
+    assert [path.name for path in (folder / "favourites").iterdir()] == [piece.midi.name]
+    add, train, _ = bench.calls()
+    assert "data add" in add
+    assert "--licence CC0-1.0" in add
+    assert f"--corpus {folder / 'corpus'}" in add
+    assert f"--corpus {folder / 'corpus'}" in train
+    assert not any((bench.folder / "corpus").iterdir())
+
+
+async def test_what_cannot_be_started_is_told_in_one_sentence(bench: Bench) -> None:
+    current = Path("engine/checkpoints/v1")
+    with pytest.raises(InvalidRequest, match="v1 or v2"):
+        await bench.training.start(ADA, preset="v9", current=current)
+    with pytest.raises(InvalidRequest, match="1 to 200"):
+        await bench.training.start(ADA, epochs=0, current=current)
+    (bench.folder / "corpus").rmdir()
+    with pytest.raises(SetupProblem, match="There is no corpus"):
+        await bench.start()
+    assert await bench.training.latest() is None
+
+
+async def test_half_a_line_of_progress_is_passed_over(bench: Bench) -> None:
+    run = await bench.start()
+    bench.go_on()
+    await bench.until(lambda run: run.state == "finished")
+    with (bench.folder / "training" / run.id / "progress.jsonl").open("a") as progress:
+        progress.write(json.dumps({"event": "progress"})[:-4])
+    assert (await bench.training.latest() or run).share == 1.0
