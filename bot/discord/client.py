@@ -24,7 +24,7 @@ from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bot.discord import messages
+from bot.discord import limits, messages
 from bot.discord.buttons import DYNAMIC_ITEMS, cancel_view, piece_view
 from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
@@ -88,9 +88,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         self._tasks: set[asyncio.Task[None]] = set()
         self.started_at = datetime.now(UTC)
         self._presses: dict[tuple[int, str | None], float] = {}
-        # Discord's documentation calls the shard in READY optional; discord.py takes it for granted.
-        ready = self._connection.parsers["READY"]
-        self._connection.parsers["READY"] = lambda data: ready({"shard": [0, 1], **data})
+        _complete_events(self._connection.parsers)
         self.tree = _Tree(self)
         add_commands(self.tree)
         self.studio: Studio
@@ -166,6 +164,22 @@ class MusicLSTMClient(discord.AutoShardedClient):
             await self.composer.goodbyes(GOODBYE_WITHIN_S)
         await super().close()
         await self._closing.aclose()
+
+
+def _complete_events(parsers: dict[str, Callable[[Any], None]]) -> None:
+    """Fill in what discord.py takes for granted and Discord's documentation calls optional."""
+    ready, interaction = parsers["READY"], parsers["INTERACTION_CREATE"]
+
+    def complete_interaction(data: dict[str, Any]) -> None:
+        filled: dict[str, Any] = {"attachment_size_limit": limits.FILE_BYTES_DEFAULT}
+        if "channel_id" in data:
+            filled["channel"] = {"id": data["channel_id"], "type": 0 if data.get("guild_id") else 1}
+        interaction(filled | data)
+
+    # https://discord.com/developers/docs/events/gateway-events#ready-ready-event-fields
+    parsers["READY"] = lambda data: ready({"shard": [0, 1]} | data)
+    # https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-object-interaction-structure
+    parsers["INTERACTION_CREATE"] = complete_interaction
 
 
 class _Tree(app_commands.CommandTree[MusicLSTMClient]):

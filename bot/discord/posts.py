@@ -14,6 +14,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -172,21 +173,26 @@ class InteractionPost(Post):
             )
         except discord.HTTPException as error:
             if error.code == errors.UNKNOWN_MESSAGE:
-                message = await self._follow_up(parcel)
-            elif error.status == 401 or error.code in (*_GONE, *_CLOSED):
+                return await self._deliver_anew(parcel)
+            if error.status == 401 or error.code in (*_GONE, *_CLOSED):
                 return await self._through_channel().deliver(parcel)
-            else:
-                raise
+            raise
         return MessageRef(str(message.channel.id), str(message.id))
 
-    async def _follow_up(self, parcel: Parcel) -> discord.Message:
+    async def _deliver_anew(self, parcel: Parcel) -> MessageRef:
         """The reply was deleted while the piece was being made: a new one, for whoever still wants it."""
         view: Any = parcel.view or discord.utils.MISSING
-        return await persist(
-            lambda: self._interaction.followup.send(
-                embed=parcel.embed, files=parcel.files(), view=view, ephemeral=self._private, wait=True
+        self.ref = None
+        try:
+            message = await persist(
+                lambda: self._interaction.followup.send(
+                    embed=parcel.embed, files=parcel.files(), view=view, ephemeral=self._private, wait=True
+                )
             )
-        )
+        except discord.NotFound:
+            # A follow-up to a reply that still says "thinking" is an edit of it, and there is nothing left to edit.
+            return await self._through_channel().deliver(parcel)
+        return MessageRef(str(message.channel.id), str(message.id))
 
     async def refuse(self, sentence: str) -> None:
         """See `Post.refuse`."""
@@ -197,12 +203,14 @@ class InteractionPost(Post):
         # While the reply is still "thinking", Discord takes the first follow-up for an edit of it, as public as it is
         # (https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages). So: say it
         # there, say it to the person alone, and then take the public one away.
-        await persist(
-            lambda: self._interaction.edit_original_response(content=text, embeds=[], attachments=[], view=None)
-        )
+        with suppress(discord.NotFound):
+            await persist(
+                lambda: self._interaction.edit_original_response(content=text, embeds=[], attachments=[], view=None)
+            )
         if not self._private:
             await persist(lambda: self._interaction.followup.send(text, ephemeral=True))
-            await self._interaction.delete_original_response()
+            with suppress(discord.NotFound):
+                await self._interaction.delete_original_response()
 
     def _through_channel(self) -> ChannelPost:
         interaction = self._interaction
