@@ -1,6 +1,6 @@
 """How people write a request: `mood:dark length:200 temp:0.9 seed:7`, and how one is written back.
 
-`OPTIONS` is the one table behind the parser, the help text and the typed options of Discord: an option is one entry.
+What it may say is in `bot.options`, where a new option is one entry.
 
 Forgiven: any order, anything left out, `length=200`, `--length 200`, `length 200`, quotes, capitals, spaces around `:`
 and `=`, a leading `/compose`, a mood or a space without its name (`dark`), decimal commas, and what phones make of
@@ -11,30 +11,25 @@ nearest.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from data.errors import InvalidKey
-from data.keys import Key
-from data.moods import MOODS, Mood
-from data.spaces import SPACES, Space
+from bot.options import OPTIONS, Option, either
 from engine.errors import InvalidRequest
-from engine.types import (
-    LENGTH_NOTES_DEFAULT,
-    LENGTH_NOTES_MAX,
-    LENGTH_NOTES_MIN,
-    SEED_MAX,
-    TEMPERATURE_DEFAULT,
-    TEMPERATURE_MAX,
-    TEMPERATURE_MIN,
-    TEMPO_MAX_BPM,
-    TEMPO_MIN_BPM,
-    ComposeRequest,
-)
+from engine.types import ComposeRequest
+
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "Values",
+    "build_request",
+    "format_request",
+    "format_values",
+    "parse_request",
+    "parse_values",
+]
 
 TEXT_LENGTH_MAX = 1000  # characters; every option written out takes about 80
 _ECHO_LENGTH = 24  # characters of a person's own text that a sentence repeats
@@ -42,144 +37,6 @@ _ECHO_LENGTH = 24  # characters of a person's own text that a sentence repeats
 Values = dict[str, Any]  # option name -> value of the field's type, in the order given
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One thing that a request may say.
-
-    Attributes:
-        name: as people type it.
-        field: the attribute of ComposeRequest.
-        says: one short line for people (Discord allows 100 characters).
-        read: text, stripped and not empty, to the field's value; raises ValueError when it is not of that kind.
-        expects: ends the sentence "temp is …".
-        aliases: other names that are understood.
-        choices: the only values, for a choice.
-        low, high: the range, for a number.
-        units: endings of a value that are dropped, as in `60bpm` and `60 bpm`.
-        tails: words that may follow the first word of a value, as in `key:F# minor`.
-        default: what is used when it is left out, for people to read; empty where `says` tells.
-        auto: whether `auto` is understood as leaving it to the mood.
-    """
-
-    name: str
-    field: str
-    says: str
-    read: Callable[[str], Any]
-    expects: str
-    aliases: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    units: tuple[str, ...] = ()
-    tails: frozenset[str] = frozenset()
-    default: str = ""
-    auto: bool = False
-
-
-def _read_whole(text: str) -> int:
-    if re.fullmatch(r"[+-]?(\d+|\d{1,3}([,.'_ ]\d{3})+)", text) is None:
-        raise ValueError(text)
-    return int(re.sub(r"[,.'_ ]", "", text))
-
-
-def _read_number(text: str) -> float:
-    if re.fullmatch(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", text, re.IGNORECASE) is None:
-        raise ValueError(text)
-    value = float(text.replace(",", "."))
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
-def _read_key(text: str) -> Key:
-    try:
-        return Key.parse(text)
-    except InvalidKey as error:
-        raise ValueError(text) from error
-
-
-def _either(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        "mood",
-        "mood",
-        "How it feels",
-        lambda text: Mood(text.casefold()),
-        _either(MOODS),
-        aliases=("feel", "feeling"),
-        choices=MOODS,
-        default=Mood.DARK,
-    ),
-    Option(
-        "length",
-        "length_notes",
-        f"How many notes, {LENGTH_NOTES_MIN} to {LENGTH_NOTES_MAX}",
-        _read_whole,
-        f"a whole number from {LENGTH_NOTES_MIN} to {LENGTH_NOTES_MAX} notes",
-        aliases=("notes", "len"),
-        low=LENGTH_NOTES_MIN,
-        high=LENGTH_NOTES_MAX,
-        units=("notes", "note"),
-        default=str(LENGTH_NOTES_DEFAULT),
-    ),
-    Option(
-        "temp",
-        "temperature",
-        f"How daring, {TEMPERATURE_MIN} (predictable) to {TEMPERATURE_MAX} (wild)",
-        _read_number,
-        f"a number from {TEMPERATURE_MIN} to {TEMPERATURE_MAX}",
-        aliases=("temperature",),
-        low=TEMPERATURE_MIN,
-        high=TEMPERATURE_MAX,
-        default=str(TEMPERATURE_DEFAULT),
-    ),
-    Option(
-        "tempo",
-        "tempo_bpm",
-        f"Beats a minute, {TEMPO_MIN_BPM} to {TEMPO_MAX_BPM}; left out, it suits the mood",
-        _read_whole,
-        f"a whole number from {TEMPO_MIN_BPM} to {TEMPO_MAX_BPM} beats a minute",
-        aliases=("bpm", "speed"),
-        low=TEMPO_MIN_BPM,
-        high=TEMPO_MAX_BPM,
-        units=("bpm",),
-        auto=True,
-    ),
-    Option(
-        "key",
-        "key",
-        "Such as Am, F# or Bb minor; left out, it suits the mood",
-        _read_key,
-        "a letter A to G, # or b, and m for minor, as in Am, F# or Bbm",
-        tails=frozenset({"minor", "major", "min", "maj", "flat", "sharp", "m", "#", "b", "♯", "♭"}),
-        auto=True,
-    ),
-    Option(
-        "space",
-        "space",
-        "The room it sounds in; left out, it suits the mood",
-        lambda text: Space(text.casefold()),
-        _either(SPACES),
-        aliases=("room", "reverb"),
-        choices=SPACES,
-        auto=True,
-    ),
-    Option(
-        "seed",
-        "seed",
-        "A number: the same request with the same seed gives the same piece",
-        _read_whole,
-        f"a whole number from 0 to {SEED_MAX}",
-        low=0,
-        high=SEED_MAX,
-        default="new each time",
-        auto=True,
-    ),
-)
 _BY_CHOICE = {str(choice): option for option in OPTIONS for choice in option.choices}
 _BY_NAME = {name: option for option in OPTIONS for name in (option.name, *option.aliases)}
 
@@ -324,7 +181,7 @@ def _read(option: Option, text: str) -> Any:
 
 
 def _unknown(word: str, name: str, value: str) -> str:
-    allowed = _either(option.name for option in OPTIONS)
+    allowed = either(option.name for option in OPTIONS)
     if not name.strip("-"):
         return f"{_echo(word)} has no name: write it as one of {allowed}, such as mood:dark."
     if not value and re.fullmatch(r"[+-]?[\d.,]+", name):

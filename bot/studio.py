@@ -333,8 +333,11 @@ class Studio:
 
         Requests of `discord` that have a channel are set back to queued and returned, oldest first, when `front_end`
         is `discord`: call `resume` for each and post the result through the channel. Requests of a terminal are marked
-        failed with a sentence that says why. Requests of processes that are still alive are left alone.
+        failed with a sentence that says why. Requests of processes that are still alive are left alone. A retraining
+        that went down with the machine goes on when `front_end` is `discord`.
         """
+        if front_end == "discord" and self.training is not None:
+            await self.training.recover()
         for record in reversed(await self.history.newest(states=[State.DELIVERED], limit=_PACE_PIECES)):
             if record.result is not None and record.started_at is not None and record.made_at is not None:
                 self._pace.observe(record.result.notes, (record.made_at - record.started_at).total_seconds())

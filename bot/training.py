@@ -16,10 +16,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bot.errors import NotFound
 from bot.history import History, Requester
@@ -27,48 +26,14 @@ from bot.pieces import PieceFolder
 from bot.privacy import Privacy
 from bot.servers import Servers
 from bot.settings import ROOT
+from bot.training_run import TrainingRun, is_locked, read_run
 from engine.errors import Busy, InvalidRequest, SetupProblem, StorageProblem
+
+__all__ = ["EPOCHS_MAX", "PRESETS", "Training", "TrainingRun"]
 
 PRESETS = ("v1", "v2")  # of the trainer
 EPOCHS_MAX = 200
 _EVALUATED_PIECES = 64  # enough to see a candidate that is worse; the full study is `./run evaluate`
-
-RunState = Literal["running", "finished", "failed", "cancelled", "interrupted"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRun:
-    """One retraining as far as it is known now.
-
-    Attributes:
-        id: names it; the time of its start.
-        state: INTERRUPTED is one whose process is gone without a word, as after a power cut; `recover` goes on with it.
-        step: what it is doing: import, train or evaluate; "" before the first.
-        epoch, epochs: of the training.
-        share: 0 to 1, how much of the training is done.
-        remaining_s: estimated seconds of training; None while nothing is known.
-        train_nats, valid_nats: loss a note on what is learnt and on what is held out; None while not measured.
-        checkpoint: the folder of the candidate, there when the training is finished.
-        verdicts: what the evaluation asked -> whether the candidate shows it; empty when it was not evaluated.
-        sentence: why it failed, else "".
-        started_by: the administrator's name.
-        started_at: UTC.
-    """
-
-    id: str
-    state: RunState
-    step: str
-    epoch: int
-    epochs: int
-    share: float
-    remaining_s: float | None
-    train_nats: float | None
-    valid_nats: float | None
-    checkpoint: Path
-    verdicts: dict[str, bool]
-    sentence: str
-    started_by: str
-    started_at: datetime
 
 
 class Training:
@@ -151,7 +116,7 @@ class Training:
             await asyncio.to_thread(_spawn, run, job)
             details = f"{preset}, {epochs or 'all'} epochs{', favourites' if favourites else ''}"
             await self._servers.note(None, by, "retrain", details)
-            return await asyncio.to_thread(_read, run)
+            return await asyncio.to_thread(read_run, run)
 
     async def latest(self) -> TrainingRun | None:
         """The run that was started last, or None."""
@@ -161,7 +126,7 @@ class Training:
     async def all(self, *, limit: int = 10) -> list[TrainingRun]:
         """Runs, the latest first."""
         return await asyncio.to_thread(
-            lambda: [_read(job.parent) for job in sorted(self._folder.glob("*/job.json"), reverse=True)[:limit]]
+            lambda: [read_run(job.parent) for job in sorted(self._folder.glob("*/job.json"), reverse=True)[:limit]]
         )
 
     async def cancel(self, by: Requester) -> TrainingRun:
@@ -176,7 +141,7 @@ class Training:
         await asyncio.to_thread(_interrupt, self._folder / run.id)
         await self._servers.note(None, by, "cancel retraining", run.id)
         for _ in range(400):  # the trainer finishes its step and saves
-            now = await asyncio.to_thread(_read, self._folder / run.id)
+            now = await asyncio.to_thread(read_run, self._folder / run.id)
             if now.state != "running":
                 return now
             await asyncio.sleep(0.1)
@@ -193,7 +158,7 @@ class Training:
             if step["name"] == "train" and "--resume" not in step["argv"]:
                 step["argv"].append("--resume")
         await asyncio.to_thread(_spawn, folder, job)
-        return await asyncio.to_thread(_read, folder)
+        return await asyncio.to_thread(read_run, folder)
 
     def _steps(
         self, preset: str, epochs: int | None, corpus: Path, out: Path, run: Path, current: Path
@@ -252,84 +217,8 @@ def _spawn(run: Path, job: dict[str, Any]) -> None:
         os.close(lock)
 
 
-def _locked(run: Path) -> bool:
-    try:
-        lock = os.open(run / "lock", os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(lock)
-
-
 def _interrupt(run: Path) -> None:
     # The lock says that the process lives, so that its number cannot have gone to another.
     (run / "cancel").touch()
-    if _locked(run):
+    if is_locked(run):
         os.kill(int((run / "pid").read_text(encoding="ascii")), signal.SIGINT)
-
-
-def _read(run: Path) -> TrainingRun:
-    locked = _locked(run)  # before the events: one that ends in between has then written that it did
-    job = json.loads((run / "job.json").read_text(encoding="utf-8"))
-    step = ""
-    ended: dict[str, Any] | None = None
-    report: dict[str, Any] = {}  # the latest
-    measured: dict[str, Any] = {}  # the latest with a held-out loss
-    for event in _events(run / "progress.jsonl"):
-        if event.get("event") == "step":
-            step, ended = str(event["step"]), None
-        elif event.get("event") == "progress":
-            report = event
-            measured = event if event.get("valid_nats") is not None else measured
-        elif event.get("event") == "ended":
-            ended = event
-    state: RunState = "running" if locked else "cancelled" if (run / "cancel").exists() else "interrupted"
-    if ended is not None:
-        state = ended["status"]
-    total = report.get("total_notes", 0) * report.get("epochs", 0)
-    done = report.get("total_notes", 0) * (report.get("epoch", 1) - 1) + report.get("notes", 0)
-    rate = report.get("notes_per_s", 0.0)
-    return TrainingRun(
-        id=run.name,
-        state=state,
-        step=step,
-        epoch=report.get("epoch", 0),
-        epochs=report.get("epochs", job["epochs"]),
-        share=done / total if total else 0.0,
-        remaining_s=(total - done) / rate if total and rate else None,
-        train_nats=report.get("train_nats"),
-        valid_nats=measured.get("valid_nats"),
-        checkpoint=Path(job["checkpoint"]),
-        verdicts=_verdicts(run / "evaluation" / "report.json"),
-        sentence=ended["sentence"] if ended is not None else "",
-        started_by=job["by"],
-        started_at=datetime.fromisoformat(job["started_at"]),
-    )
-
-
-def _events(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    events = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:  # half a line: it is being written, or the machine went down
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
-
-
-def _verdicts(report: Path) -> dict[str, bool]:
-    try:
-        verdicts = json.loads(report.read_text(encoding="utf-8")).get("verdicts", {})
-    except (OSError, ValueError):
-        return {}
-    return {str(name): bool(ok) for name, ok in verdicts.items()}

@@ -1,0 +1,126 @@
+"""What a retraining's folder says about it (see `bot.training_job`)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+RunState = Literal["running", "finished", "failed", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """One retraining as far as it is known now.
+
+    Attributes:
+        id: names it; the time of its start.
+        state: INTERRUPTED is one whose process is gone without a word, as after a power cut; `recover` goes on with it.
+        step: what it is doing: import, train or evaluate; "" before the first.
+        epoch, epochs: of the training.
+        share: 0 to 1, how much of the training is done.
+        remaining_s: estimated seconds of training; None while nothing is known.
+        train_nats, valid_nats: loss a note on what is learnt and on what is held out; None while not measured.
+        checkpoint: the folder of the candidate, there when the training is finished.
+        verdicts: what the evaluation asked -> whether the candidate shows it; empty when it was not evaluated.
+        sentence: why it failed, else "".
+        started_by: the administrator's name.
+        started_at: UTC.
+    """
+
+    id: str
+    state: RunState
+    step: str
+    epoch: int
+    epochs: int
+    share: float
+    remaining_s: float | None
+    train_nats: float | None
+    valid_nats: float | None
+    checkpoint: Path
+    verdicts: dict[str, bool]
+    sentence: str
+    started_by: str
+    started_at: datetime
+
+
+def is_locked(run: Path) -> bool:
+    """Whether the job of that folder, or a step of it, is alive."""
+    try:
+        lock = os.open(run / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
+
+
+def read_run(run: Path) -> TrainingRun:
+    """How far the run of that folder is. Blocks: reads its files."""
+    locked = is_locked(run)  # before the events: one that ends in between has then written that it did
+    job = json.loads((run / "job.json").read_text(encoding="utf-8"))
+    step = ""
+    ended: dict[str, Any] | None = None
+    report: dict[str, Any] = {}  # the latest
+    measured: dict[str, Any] = {}  # the latest with a held-out loss
+    for event in _events(run / "progress.jsonl"):
+        if event.get("event") == "step":
+            step, ended = str(event["step"]), None
+        elif event.get("event") == "progress":
+            report = event
+            measured = event if event.get("valid_nats") is not None else measured
+        elif event.get("event") == "ended":
+            ended = event
+    state: RunState = "running" if locked else "cancelled" if (run / "cancel").exists() else "interrupted"
+    if ended is not None:
+        state = ended["status"]
+    total = report.get("total_notes", 0) * report.get("epochs", 0)
+    done = report.get("total_notes", 0) * (report.get("epoch", 1) - 1) + report.get("notes", 0)
+    rate = report.get("notes_per_s", 0.0)
+    return TrainingRun(
+        id=run.name,
+        state=state,
+        step=step,
+        epoch=report.get("epoch", 0),
+        epochs=report.get("epochs", job["epochs"]),
+        share=done / total if total else 0.0,
+        remaining_s=(total - done) / rate if total and rate else None,
+        train_nats=report.get("train_nats"),
+        valid_nats=measured.get("valid_nats"),
+        checkpoint=Path(job["checkpoint"]),
+        verdicts=_verdicts(run / "evaluation" / "report.json"),
+        sentence=ended["sentence"] if ended is not None else "",
+        started_by=job["by"],
+        started_at=datetime.fromisoformat(job["started_at"]),
+    )
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:  # half a line: it is being written, or the machine went down
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def _verdicts(report: Path) -> dict[str, bool]:
+    try:
+        verdicts = json.loads(report.read_text(encoding="utf-8")).get("verdicts", {})
+    except (OSError, ValueError):
+        return {}
+    return {str(name): bool(ok) for name, ok in verdicts.items()}
