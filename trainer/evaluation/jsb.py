@@ -55,15 +55,15 @@ PUBLISHED: dict[str, float] = {
 }
 CONFIG = TrainConfig(
     name="jsb",
-    model=ModelConfig(embedding=128, hidden=256, layers=2, dropout=0.35, variational=True),
-    epochs=8,  # each shows every chorale in all twelve keys
+    model=ModelConfig(embedding=128, hidden=256, layers=2, dropout=0.2, variational=True),
+    epochs=14,  # each shows every chorale in all twelve keys
     batch=16,
-    sequence_notes=64,
-    learning_rate=2e-3,
+    sequence_notes=48,
+    learning_rate=4e-3,
     weight_decay=0.01,
     warm_up=0.02,
     final_rate=0.02,
-    averaging=0.998,
+    averaging=0.997,
     clip_norm=1.0,
 )
 _KEYS = range(-6, 6)

@@ -20,7 +20,6 @@ from data.score import Score
 from engine.checkpoint import BUILT_IN, Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import Index
-from engine.sampler import Sampler
 from engine.types import COPIED_RUN_LIMIT_NOTES, Originality
 from trainer.baselines import NGram
 from trainer.config import TrainConfig
@@ -127,12 +126,12 @@ def examine(
         say_fit()
     checkpoints = {one.id: one for one in (checkpoint, beside) if one is not None}
     wanted = requests(options.pieces, options.length_notes, options.temperature, options.seed)
-    served = serve(Sampler(checkpoint, "cpu"), index, wanted, say("Composing", len(wanted)))
+    served = serve(checkpoint, index, wanted, say("Composing", len(wanted)))
     fewer = wanted[: max(len(MOODS), options.pieces // 4)]
     rng = np.random.default_rng(options.seed)
     systems: dict[str, list[Score]] = {checkpoint.id: [piece.score for piece in served]}
     if beside is not None:
-        found = serve(Sampler(beside, "cpu"), None, fewer, say(f"Composing with {beside.id}", len(fewer)))
+        found = serve(beside, None, fewer, say(f"Composing with {beside.id}", len(fewer)))
         systems[beside.id] = [piece.score for piece in found]
     for name, model in ngrams.items():
         systems[name] = ngram_pieces(model, fewer, say(f"Composing with the {name}", len(fewer)))

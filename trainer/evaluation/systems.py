@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from data.moods import MOODS
 from data.score import STEPS_PER_BAR, Note, Score, trim_overlaps
 from data.tokens import ATTRIBUTES, IntArray, decode, encode
+from engine.batching.batcher import Batcher
+from engine.batching.slots import open_slots, ways
+from engine.checkpoint import Checkpoint
 from engine.local import DRAWINGS_MAX
 from engine.originality import Index
 from engine.plan import Plan, plan, randomness
-from engine.sampler import Sampler, to_score
+from engine.sampler import to_score
 from engine.types import ComposeRequest, Originality
 from trainer.baselines import NGram
 
 _NGRAM_STREAM = 900  # of a request's randomness; clear of the engine's own
+_SLOTS = 32  # pieces written side by side
 Tick = Callable[[], None]
 
 
@@ -52,27 +57,36 @@ def requests(count: int, length_notes: int, temperature: float, seed: int) -> li
     ]
 
 
-def serve(sampler: Sampler, index: Index | None, wanted: Sequence[ComposeRequest], tick: Tick) -> list[Served]:
-    """Compose as `engine.local.LocalEngine` does, without the sound."""
-    result = []
-    for request in wanted:
-        decided = plan(request)
-        drawn: list[tuple[Score, Originality]] = []
-        score = None
-        for attempt in range(DRAWINGS_MAX):
-            score = to_score(sampler.sample(request, decided, attempt=attempt), decided)
+def serve(checkpoint: Checkpoint, index: Index | None, wanted: Sequence[ComposeRequest], tick: Tick) -> list[Served]:
+    """Compose as `engine.local.LocalEngine` does, without the sound, on the CPU.
+
+    Args:
+        checkpoint: who composes.
+        index: of its training music; None: nothing is checked or drawn again.
+        wanted: what to compose.
+        tick: called after each piece.
+    """
+    batcher = Batcher(partial(open_slots, ways(checkpoint, _SLOTS, "cpu")))
+    try:
+        plans = [plan(request) for request in wanted]
+        tickets = [batcher.submit(request, decided) for request, decided in zip(wanted, plans, strict=True)]
+        result = []
+        for request, decided, ticket in zip(wanted, plans, tickets, strict=True):
+            score = to_score(ticket.future.result(), decided)
             if index is None:
-                break
-            drawn.append((score, index.check(score)))
-            if drawn[-1][1].acceptable:
-                break
-        if drawn:
-            best, found = min(drawn, key=lambda pair: pair[1].rank)
-            result.append(Served(request, decided, best, found, drawn[0][1], len(drawn)))
-        elif score is not None:
-            result.append(Served(request, decided, score, None, None, 1))
-        tick()
-    return result
+                result.append(Served(request, decided, score, None, None, 1))
+            else:
+                drawn = [(score, index.check(score))]
+                while not drawn[-1][1].acceptable and len(drawn) < DRAWINGS_MAX:
+                    again = batcher.submit(request, decided, attempt=len(drawn)).future.result()
+                    score = to_score(again, decided)
+                    drawn.append((score, index.check(score)))
+                best, found = min(drawn, key=lambda pair: pair[1].rank)
+                result.append(Served(request, decided, best, found, drawn[0][1], len(drawn)))
+            tick()
+        return result
+    finally:
+        batcher.close()
 
 
 def ngram_pieces(model: NGram, wanted: Sequence[ComposeRequest], tick: Tick) -> list[Score]:

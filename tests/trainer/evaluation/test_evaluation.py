@@ -16,6 +16,7 @@ from data.moods import MOODS, Mood
 from data.score import Note, Part, Score
 from engine.checkpoint import Checkpoint
 from engine.model import ModelConfig, NoteLSTM
+from engine.originality import Index, Source, all_runs
 from engine.plan import plan
 from trainer.baselines import NGram
 from trainer.evaluation import plots, study
@@ -24,7 +25,7 @@ from trainer.evaluation.bleu import bleu, self_bleu, words
 from trainer.evaluation.moods import Listener, affect, features, recognition
 from trainer.evaluation.spectrum import MEL_BANDS, distance_db, log_mel, mel_filters
 from trainer.evaluation.study import Options
-from trainer.evaluation.systems import ngram_pieces, requests
+from trainer.evaluation.systems import ngram_pieces, requests, serve
 from trainer.originality import build_index, leave_one_author_out
 
 OWN = [compose_piece(seed, mood) for mood in MOODS for seed in range(3)]
@@ -86,6 +87,22 @@ def test_requests_take_turns_in_mood_and_count_their_seeds() -> None:
     wanted = requests(9, 40, 0.9, 2**32 - 2)
     assert [request.mood for request in wanted] == [*MOODS, Mood.DARK]
     assert len({request.seed for request in wanted}) == 9
+
+
+def test_pieces_are_served_as_the_engine_serves_them_and_drawn_again_where_they_copy() -> None:
+    torch.manual_seed(1)
+    model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
+    checkpoint = Checkpoint("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
+    wanted = requests(8, 40, 0.9, 5)
+    free = serve(checkpoint, None, wanted, lambda: None)
+    assert [piece.drawings for piece in free] == [1] * 8
+    index = Index.of([all_runs(free[3].score)], [Source("learnt by heart", "x")], 0.07)
+    checked = serve(checkpoint, index, wanted, lambda: None)
+    assert [piece.drawings for piece in checked] == [1, 1, 1, 2, 1, 1, 1, 1]
+    assert [a.score == b.score for a, b in zip(free, checked, strict=True)] == [True] * 3 + [False] + [True] * 4
+    assert checked[3].first is not None
+    assert checked[3].first.closest_title == "learnt by heart"
+    assert checked[3].originality == index.check(checked[3].score)
 
 
 def test_an_ngram_is_sampled_the_same_way_and_writes_what_it_learnt() -> None:
