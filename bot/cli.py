@@ -16,14 +16,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from bot import health, wording
 from bot.app import open_studio, set_up_logging
 from bot.grammar import parse_request
+from bot.metrics import serve
 from bot.settings import Settings, load_settings
+from bot.studio import Studio
 from bot.terminal import EXIT_FAILED, EXIT_INTERRUPTED, exit_status, local_user, progress_bars
 from data.errors import MusicLSTMError
 from engine.errors import InvalidRequest, SetupProblem, StorageProblem
@@ -194,12 +196,22 @@ def _writable(folder: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
+@contextlib.asynccontextmanager
+async def _watched_studio(settings: Settings) -> AsyncIterator[Studio]:
+    """The studio, with its metrics served where the settings say a port."""
+    async with open_studio(settings) as studio, contextlib.AsyncExitStack() as stack:
+        if settings.metrics_port:
+            address = await stack.enter_async_context(serve(studio.metrics, settings.metrics_port))
+            _log.info("metrics are at %s/metrics", address)
+        yield studio
+
+
 async def _serve(settings: Settings, token: str) -> int:
     from bot.discord.client import MusicLSTMClient, run, use_api_base  # noqa: PLC0415
 
     use_api_base(settings.discord_api)
     client = MusicLSTMClient(
-        lambda: open_studio(settings),
+        lambda: _watched_studio(settings),
         commands_memory=settings.database.with_name("commands.json"),
         api_base=settings.discord_api,
     )

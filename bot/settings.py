@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="How much is logged on standard error: debug, info, warning or error."
     )
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="Port on 127.0.0.1 for /metrics (Prometheus) and /health; 0 is none."
+    )
     slots: int = Field(default=3, ge=1, le=64, description="Pieces that are in the making at the same time.")
     render_workers: int = Field(
         default=1,

@@ -19,6 +19,7 @@ from bot.errors import NotAllowed, NotFound
 from bot.grammar import build_request
 from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester, State
 from bot.library import Library
+from bot.metrics import Metrics
 from bot.models import Models
 from bot.pieces import Piece, PieceFolder, Remade, notes_digest
 from bot.presets import Presets
@@ -32,7 +33,7 @@ from bot.turns import Pace, Turns
 from bot.upkeep import Tidied, tidy
 from bot.workshop import Update, UpdateCallback, Workshop
 from data.moods import Mood
-from engine.errors import InvalidRequest
+from engine.errors import Busy, InvalidRequest
 from engine.types import ComposeRequest, Engine
 
 __all__ = ["Limits", "Piece", "Remade", "Studio", "Update", "UpdateCallback"]
@@ -75,7 +76,10 @@ class Studio:
         self._pace = Pace()
         self._turns = Turns(limits.slots, self._pace)
         self._quota = Quota(limits, self._turns, history, self.servers)
-        self._workshop = Workshop(engine, history, self._folder, self._turns)
+        self.metrics = Metrics()
+        history.on_end = self.metrics.ended
+        self.metrics.watch(lambda: self._turns.waiting, lambda: self._turns.running)
+        self._workshop = Workshop(engine, history, self._folder, self._turns, self.metrics)
         self._admission = asyncio.Lock()
         self._remaking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -107,7 +111,11 @@ class Studio:
         """
         async with self._admission:  # so that two wishes at once cannot both be the last that is allowed
             self._workshop.check_open()
-            await self._quota.check(requester)
+            try:
+                await self._quota.check(requester)
+            except Busy:
+                self.metrics.refused()
+                raise
             try:
                 record = await surely(self.history.add(request, requester, private=private, origin=origin))
             except asyncio.CancelledError:

@@ -117,6 +117,11 @@ class Turns:
         """Pieces that have no turn yet."""
         return len(self._waiting)
 
+    @property
+    def running(self) -> int:
+        """Pieces that have their turn."""
+        return len(self._running)
+
     def count(self, *, person: str | None = None, group: str | None = None) -> int:
         """Pieces, waiting or with the engine, of that person or server."""
         tickets = self._waiting + self._running

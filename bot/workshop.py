@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bot.errors import Cancelled, NotFound, Unexpected
 from bot.history import History, Record, Requester, Result, State
+from bot.metrics import Metrics
 from bot.pieces import Piece, PieceFolder
 from bot.quota import group_of
 from bot.surely import surely
@@ -72,13 +73,15 @@ class Workshop:
         history: open.
         folder: of the pieces' files.
         turns: who is next.
+        metrics: told of what is made.
     """
 
-    def __init__(self, engine: Engine, history: History, folder: PieceFolder, turns: Turns) -> None:
+    def __init__(self, engine: Engine, history: History, folder: PieceFolder, turns: Turns, metrics: Metrics) -> None:
         self._engine = engine
         self._history = history
         self._folder = folder
         self._turns = turns
+        self._metrics = metrics
         self._jobs: dict[str, Job] = {}  # by piece id: those of `finish`, whose history is being written
         self._idle = asyncio.Event()  # set while there are none
         self._idle.set()
@@ -191,7 +194,9 @@ class Workshop:
             await job.ticket.turn
             await surely(self._history.start(piece_id))
             _, result = await self._make(job, piece_id)
-            return self._folder.piece(await surely(self._history.made(piece_id, result)))
+            record = await surely(self._history.made(piece_id, result))
+            self._metrics.made(record)
+            return self._folder.piece(record)
         except MusicLSTMError as error:
             if not (self._closing and isinstance(error, EngineClosed)):
                 await surely(self.fail(piece_id, str(error)))

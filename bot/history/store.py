@@ -46,6 +46,7 @@ class History:
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.path = path
         self.clock = clock
+        self.on_end: Callable[[Record], None] | None = None  # told once of each request that reaches a final state
         self._writing = asyncio.Lock()  # one connection has one transaction: writers take turns
         self._open = contextlib.AsyncExitStack()
         self._closed = True
@@ -166,7 +167,12 @@ class History:
     async def finish(self, piece_id: str, state: State, *, error: str = "") -> Record:
         """Reach a final state. A request that already reached one keeps it."""
         sql = f"UPDATE requests SET state = :state, error = :error, finished_at = :now WHERE id = :id AND {_UNFINISHED}"  # noqa: S608 - a constant
-        return await self._update(piece_id, sql, {"state": state, "error": error, "now": self.now_text()})
+        values = {"id": piece_id, "state": state, "error": error, "now": self.now_text()}
+        changed = await self.write(sql, values)
+        record = await self._existing(piece_id)
+        if changed and self.on_end is not None:
+            self.on_end(record)
+        return record
 
     async def requeue(self, piece_id: str) -> Record:
         """RUNNING -> QUEUED: the program is stopping in an orderly way, and the piece will be made later."""
