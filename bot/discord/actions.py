@@ -25,6 +25,11 @@ from engine.types import LENGTH_NOTES_MAX, new_id, new_seed
 
 log = logging.getLogger(__name__)
 
+FAVOURITE_SENTENCES = (
+    "Among your favourites now; {n} like it.",
+    "No longer among your favourites; {n} like it.",
+)
+
 
 async def known(interaction: Interaction, piece_id: str) -> Record:
     """The piece, if the one who asks may know of it. Raises NotFound."""
@@ -63,7 +68,7 @@ async def toggle_favourite(interaction: Interaction, piece_id: str) -> None:
     record = await known(interaction, piece_id)
     on = not await studio.library.is_favourite(record, viewer)
     count = await studio.library.set_favourite(record, viewer, on=on)
-    text = "⭐ Among your favourites now; {n} like it." if on else "No longer among your favourites; {n} like it."
+    text = FAVOURITE_SENTENCES[0 if on else 1]
     await interaction.response.send_message(say(interaction.locale, text, n=count), ephemeral=True)
     channel_id = await studio.servers.claim_best_of(record) if on else None
     if channel_id is not None:

@@ -142,17 +142,18 @@ async def health(interaction: Interaction) -> None:
         client = interaction.client
         settings = await client.studio.servers.settings(guild_id)
         blocked = await client.studio.servers.blocked(guild_id)
+        locale = interaction.locale
         facts = {
-            "pieces waiting": client.studio.waiting,
-            "gateway latency": f"{client.latency * 1000:.0f} ms" if client.latency < 60 else "-",
-            "shards": client.shard_count or 1,
-            "servers": len(client.guilds),
-            "running since": discord.utils.format_dt(client.started_at, "R"),
-            "defaults here": f"`{settings.defaults or '-'}`",
-            "pieces an hour here": "-" if settings.user_per_hour is None else settings.user_per_hour,
-            "blocked here": len(blocked),
+            say(locale, "pieces waiting"): client.studio.waiting,
+            say(locale, "gateway latency"): f"{client.latency * 1000:.0f} ms" if client.latency < 60 else "-",
+            say(locale, "shards"): client.shard_count or 1,
+            say(locale, "servers"): len(client.guilds),
+            say(locale, "running since"): discord.utils.format_dt(client.started_at, "R"),
+            say(locale, "defaults here"): f"`{settings.defaults or '-'}`",
+            say(locale, "pieces an hour here"): "-" if settings.user_per_hour is None else settings.user_per_hour,
+            say(locale, "blocked here"): len(blocked),
         }
         embed = discord.Embed(title=say(interaction.locale, "Health"), colour=0x4B3F72)
         for name, value in facts.items():
-            embed.add_field(name=say(interaction.locale, name), value=str(value))
+            embed.add_field(name=name, value=str(value))
         await interaction.response.send_message(embed=embed, ephemeral=True)

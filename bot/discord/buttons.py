@@ -33,7 +33,7 @@ class _Look:
     style: discord.ButtonStyle = discord.ButtonStyle.secondary
 
 
-_LOOKS = {
+LOOKS = {
     "again": _Look("Again", "🔁"),
     "longer": _Look("Longer", "⏩"),
     "mood": _Look("Mood…", "🎭"),
@@ -48,11 +48,11 @@ _LOOKS = {
 _ID = r"(?P<id>[a-z0-9]{1,32})"
 
 
-class PieceButton(ui.DynamicItem[ui.Button[Any]], template=rf"piece:(?P<action>{'|'.join(_LOOKS)}):{_ID}"):
+class PieceButton(ui.DynamicItem[ui.Button[Any]], template=rf"piece:(?P<action>{'|'.join(LOOKS)}):{_ID}"):
     """One action on one piece."""
 
     def __init__(self, action: str, piece_id: str, locale: Locale = None, *, row: int | None = None) -> None:
-        look = _LOOKS[action]
+        look = LOOKS[action]
         super().__init__(
             ui.Button(
                 label=say(locale, look.label),

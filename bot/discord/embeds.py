@@ -31,7 +31,7 @@ _STATE_SIGNS = {
     State.FAILED: "⚠️",
     State.CANCELLED: "✖️",
 }
-_RELATIONS = {
+RELATIONS = {
     Relation.AGAIN: "Again, from {parent}",
     Relation.VARIED: "Varied from {parent}",
     Relation.CONTINUED: "Continued from {parent}",
@@ -91,9 +91,7 @@ def piece_embed(record: Record, *, locale: Locale = None, note: str = "", pictur
         embed.add_field(name=name, value=value)
     embed.add_field(name=say(locale, "The same again"), value=f"```\n{repeat_text(record)}\n```", inline=False)
     lines = (
-        [say(locale, _RELATIONS[record.origin.relation], parent=f"`{record.origin.parent_id}`")]
-        if record.origin
-        else []
+        [say(locale, RELATIONS[record.origin.relation], parent=f"`{record.origin.parent_id}`")] if record.origin else []
     )
     if note:
         lines.append(note)
@@ -265,6 +263,7 @@ def help_embed(locale: Locale) -> discord.Embed:
         says = say(locale, option.says)
         if option.choices:
             says += "\n" + ", ".join(f"`{choice}`" for choice in option.choices)
-        default = say(locale, "left out: {default}", default=say(locale, option.default))
-        embed.add_field(name=option.name, value=f"{says} ({default})", inline=not option.choices)
+        if option.default:
+            says += f" ({say(locale, 'left out: {default}', default=say(locale, option.default))})"
+        embed.add_field(name=option.name, value=says, inline=not option.choices)
     return embed

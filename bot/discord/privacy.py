@@ -23,11 +23,14 @@ GROUP: app_commands.Group = app_commands.Group(
     allowed_contexts=EVERYWHERE_CONTEXTS,
 )
 
-_WHY = (
+WHY = (
     "For each request I keep who asked, where and when, what for, and what became of it, so that a piece can be found, "
     "made again and delivered after a restart. I read no messages but those that mention me or are written to me. "
     "Favourites, presets and ratings are kept because you asked for it."
 )
+
+KEPT = ("requests", "favourites", "presets", "ratings", "since", "training on my favourites")
+SENTENCES = (WHY, *KEPT)
 
 
 @GROUP.command(name="show", description="What I keep about you, and why")
@@ -36,18 +39,11 @@ async def show(interaction: Interaction) -> None:
     async with answering(interaction, "/privacy show"):
         kept = await interaction.client.studio.privacy.kept(requester_of(interaction))
         locale = interaction.locale
-        embed = discord.Embed(
-            title=say(locale, "What I keep about you"), description=say(locale, _WHY), colour=0x4B3F72
-        )
-        counts = {
-            "requests": kept.requests,
-            "favourites": kept.favourites,
-            "presets": kept.presets,
-            "ratings": kept.ratings,
-            "since": "-" if kept.since is None else discord.utils.format_dt(kept.since, "D"),
-            "training on my favourites": say(locale, "allowed" if kept.training_consent else "not allowed"),
-        }
-        for name, value in counts.items():
+        embed = discord.Embed(title=say(locale, "What I keep about you"), description=say(locale, WHY), colour=0x4B3F72)
+        since = "-" if kept.since is None else discord.utils.format_dt(kept.since, "D")
+        consent = say(locale, "allowed" if kept.training_consent else "not allowed")
+        counts = (kept.requests, kept.favourites, kept.presets, kept.ratings, since, consent)
+        for name, value in zip(KEPT, counts, strict=True):
             embed.add_field(name=say(locale, name), value=str(value))
         embed.set_footer(
             text=say(locale, "/privacy export gives you all of it; /privacy delete takes it away for good")
@@ -85,8 +81,8 @@ async def training(interaction: Interaction, allowed: bool) -> None:
     """/privacy training."""
     async with answering(interaction, "/privacy training"):
         await interaction.client.studio.privacy.set_training_consent(requester_of(interaction), given=allowed)
-        text = "Allowed; take it back whenever you like." if allowed else "Not allowed."
-        await interaction.response.send_message(say(interaction.locale, text), ephemeral=True)
+        text = say(interaction.locale, "Allowed; take it back whenever you like." if allowed else "Not allowed.")
+        await interaction.response.send_message(text, ephemeral=True)
 
 
 class ForgetButton(ui.DynamicItem[ui.Button[Any]], template=r"forget:(?P<user>\d{1,20})"):

@@ -46,16 +46,27 @@ def say(locale: discord.Locale | str | None, text: str, /, **values: object) -> 
     return translated.format(**values) if values else translated
 
 
+# A command and its options have one name everywhere, so that `/compose mood:dark` can be copied from anybody.
+_NAMES = frozenset(
+    {
+        app_commands.TranslationContextLocation.command_name,
+        app_commands.TranslationContextLocation.group_name,
+        app_commands.TranslationContextLocation.parameter_name,
+    }
+)
+
+
 class Translator(app_commands.Translator):
-    """Gives Discord the names and descriptions of commands, options and choices in every language of ours."""
+    """Gives Discord the descriptions of commands and options, and the choices, in every language of ours."""
 
     async def translate(
         self, string: app_commands.locale_str, locale: discord.Locale, context: app_commands.TranslationContextTypes
     ) -> str | None:
         """The text in that language, or None where we have none (Discord then shows the English one)."""
-        del context  # one sentence, one translation, wherever it stands
         language = language_of(locale)
-        return None if language == "en" else catalogue(language).get(string.message)
+        if language == "en" or context.location in _NAMES:
+            return None
+        return catalogue(language).get(string.message)
 
 
 def plain(text: str) -> str:

@@ -38,7 +38,10 @@ async def test_compose_has_an_option_for_each_entry_of_the_grammar(simcord_env) 
 
 
 def _characters(node: dict[str, Any]) -> int:
-    own = sum(len(str(node.get(key, ""))) for key in ("name", "description", "value"))
+    # Of a text in several languages only the longest counts.
+    own = len(str(node.get("value", "")))
+    for key in ("name", "description"):
+        own += max(len(text) for text in [node.get(key, ""), *(node.get(f"{key}_localizations") or {}).values()])
     return own + sum(_characters(child) for key in ("options", "choices") for child in node.get(key, []))
 
 
