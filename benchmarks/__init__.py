@@ -1,1 +1,1 @@
-"""Measurements: `python -m benchmarks.NAME`."""
+"""Measurements: `python -m benchmarks NAME`."""

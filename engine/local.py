@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 SLOTS = 64  # pieces whose notes are written side by side; beyond it a core of compiled code gains nothing more
-AT_ONCE = 4  # pieces in the making: one ready for each of the two renderers, beside the one that it renders
+AT_ONCE_MIN = 2  # pieces in the making: notes take milliseconds, so one in advance keeps a renderer busy
 DRAWINGS_MAX = 3  # of one request, while what is drawn copies more than a human composer does
 
 
@@ -52,7 +52,7 @@ def open_engine(
     queue_limit: int = 64,
     device: str | None = None,
     render_workers: int = 0,
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
 ) -> LocalEngine:
     """Load the model and check the synthesiser, so that what is missing is told before any note is written.
 
@@ -64,7 +64,8 @@ def open_engine(
         device: "cpu" or "cuda"; None: CUDA where there is one.
         render_workers: processes that render, each one piece at a time on two cores; 0 renders in this process, which
             starts sooner and suits a program that makes one piece.
-        at_once: pieces in the making at the same time.
+        at_once: pieces in the making at the same time; None: as many as keep the renderers busy, since the fewer are
+            begun, the fairer is the order in which they end.
 
     Raises:
         SetupProblem: FluidSynth, the soundfont or the checkpoint is missing or damaged.
@@ -81,7 +82,7 @@ def open_engine(
         originality=Index.load(source),
         queue_limit=queue_limit,
         device=device,
-        at_once=at_once,
+        at_once=at_once or max(AT_ONCE_MIN, render_workers + 1),
     )
 
 
@@ -131,7 +132,7 @@ class LocalEngine:
         originality: Index | None = None,
         queue_limit: int = 64,
         device: str | None = None,
-        at_once: int = AT_ONCE,
+        at_once: int = AT_ONCE_MIN,
     ) -> None:
         self.checkpoint_id = checkpoint.id
         self._batcher = Batcher(partial(open_slots, ways(checkpoint, SLOTS, device)))
@@ -140,7 +141,7 @@ class LocalEngine:
         self._folder = folder
         self._queue_limit = queue_limit
         self._checking = ThreadPoolExecutor(1, "checker")
-        self._rendering = ThreadPoolExecutor(2, "renderer")  # FluidSynth works in processes, one for a core
+        self._rendering = ThreadPoolExecutor(at_once, "renderer")  # FluidSynth works in processes, one for a core
         self._queue: FairQueue[_Job] = FairQueue()
         self._at_once = at_once
         self._places = at_once  # free ones

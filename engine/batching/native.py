@@ -19,7 +19,7 @@ from engine.native.build import CACHE, library
 from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 
-_CHUNK_NOTES = 256  # two to four milliseconds
+_CHUNK_NOTES = 512  # three to eight milliseconds
 
 
 class NativeSlots:
@@ -30,13 +30,20 @@ class NativeSlots:
         count: slots, 1 to 1,024.
         precision: of weights and hidden states. int8 gives the same sums on every processor.
         cache: where the compiled step is kept.
+        target: see `engine.native.build.library`.
 
     Raises:
         NoCompiler: the step could not be compiled here.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, count: int, *, precision: Precision = "int8", cache: Path = CACHE
+        self,
+        checkpoint: Checkpoint,
+        count: int,
+        *,
+        precision: Precision = "int8",
+        cache: Path = CACHE,
+        target: str | None = None,
     ) -> None:
         if not 1 <= count <= PIECES_MAX:
             raise ValueError(f"{count} slots: 1 to {PIECES_MAX}")
@@ -44,7 +51,7 @@ class NativeSlots:
         self.chunk_notes = _CHUNK_NOTES
         self.precision = precision
         self._run_limit = checkpoint.longest_pitch_run
-        self._library = library(int8=precision == "int8", cache=cache)
+        self._library = library(int8=precision == "int8", cache=cache, target=target)
         declare(self._library)
         self._weights = step_weights(checkpoint.model)
         self._laid: Laid = lay_out(self._library, self._weights, int8=precision == "int8")

@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -30,19 +31,23 @@ class NoCompiler(Exception):
     """There is no working C compiler, or nowhere to keep what it makes; the message is for the log."""
 
 
-def library(*, int8: bool, cache: Path = CACHE) -> ctypes.CDLL:
+def library(*, int8: bool, cache: Path = CACHE, target: str | None = None) -> ctypes.CDLL:
     """The compiled step, compiled now if need be. Calls into it release the GIL.
 
     Args:
         int8: 8-bit integer weights and hidden states, or float32.
         cache: the folder for compiled files; a temporary one is used where it cannot be written.
+        target: the compiler's option for another processor than this one, such as "-march=haswell".
 
     Raises:
         NoCompiler: see there.
     """
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     key = hashlib.sha256()
-    for part in (SOURCE.read_bytes(), " ".join(_FLAGS).encode(), _compiler_version(compiler), _processor()):
+    # Compilers for Arm took up -march=native late; -mcpu=native is the older name.
+    native = "-mcpu=native" if platform.machine() in {"aarch64", "arm64"} else "-march=native"
+    flags = (target or native, *_FLAGS)
+    for part in (SOURCE.read_bytes(), " ".join(flags).encode(), _compiler_version(compiler), _processor()):
         key.update(hashlib.sha256(part).digest())
     name = f"step-{'int8' if int8 else 'float32'}-{key.hexdigest()[:16]}.so"
     for folder in (cache, Path(tempfile.gettempdir()) / f"musiclstm-native-{os.getuid()}"):
@@ -52,21 +57,19 @@ def library(*, int8: bool, cache: Path = CACHE) -> ctypes.CDLL:
             if folder.stat().st_uid not in {0, os.getuid()}:
                 continue  # somebody else's folder: what lies there would run as us
             if not path.exists():
-                _compile(compiler, path, int8=int8)
+                _compile(compiler, flags, path, int8=int8)
             return ctypes.CDLL(str(path))
         except OSError as error:
             log.info("%s cannot hold the compiled note step: %s", folder, error)
     raise NoCompiler(f"neither {cache} nor the folder for temporary files can hold the compiled note step")
 
 
-def _compile(compiler: str | None, path: Path, *, int8: bool) -> None:
+def _compile(compiler: str | None, flags: Sequence[str], path: Path, *, int8: bool) -> None:
     if compiler is None:
         raise NoCompiler("there is no C compiler (cc, gcc, clang) on the PATH")
     handle, temporary = tempfile.mkstemp(suffix=".so", prefix=f".{path.stem}.", dir=path.parent)
     os.close(handle)
-    # Compilers for Arm took up -march=native late; -mcpu=native is the older name.
-    native = "-mcpu=native" if platform.machine() in {"aarch64", "arm64"} else "-march=native"
-    command = [compiler, native, *_FLAGS, f"-DINT8={int(int8)}", str(SOURCE), "-o", temporary, "-lm"]
+    command = [compiler, *flags, f"-DINT8={int(int8)}", str(SOURCE), "-o", temporary, "-lm"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         if done.returncode != 0:

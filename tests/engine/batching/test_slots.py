@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,3 +213,19 @@ def test_more_pieces_than_one_tile_or_vector_holds_are_all_the_same_as_alone(che
         pass
     for slot, request in enumerate(wanted):
         np.testing.assert_array_equal(crowd.tokens(slot), piece(alone, 0, request))
+
+
+def has_avx2() -> bool:
+    try:
+        return " avx2 " in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_avx2(), reason="compiles for AVX2 and runs it")
+def test_int8_writes_the_same_notes_with_other_vectors(checkpoint: Checkpoint) -> None:
+    """Integer sums are exact and every other operation is the same one, so the width of a vector shows nowhere."""
+    here, haswell = NativeSlots(checkpoint, 3), NativeSlots(checkpoint, 3, target="-march=haswell")
+    for seed in range(8):
+        request = ComposeRequest(length_notes=80, seed=seed, mood=list(Mood)[seed], temperature=1.1)
+        np.testing.assert_array_equal(piece(here, seed % 3, request), piece(haswell, 1, request))

@@ -1,0 +1,187 @@
+"""From a request to its files, alone and in a crowd, as the bot makes pieces: wall time.
+
+    python -m benchmarks compose [--json] [--rounds N] [--at-once 1,4,16,64] [--plot FILE.svg]
+
+Alone: pieces of 200 notes one after the other, with the share of each stage. In a crowd: so many pieces asked for in
+the same moment by four people, the first of whom asks for half of all before the others ask for anything. `fairness`
+is Jain's index (1984) of the notes that each of the four has when half of the pieces are done: 1 when all have the
+same, a quarter when one has everything; first come, first served would give 0.25. `longest_stall_ms` is how long the
+event loop was held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.plot import lines
+from data.moods import Mood
+from engine import ComposeRequest, Progress
+from engine.local import LocalEngine, open_engine
+
+LENGTH_NOTES = 200
+_PEOPLE = ("asks for half", "second", "third", "fourth")
+_FIRST_NOTE = """
+from engine.batching.batcher import Batcher
+from engine.batching.slots import open_slots, ways
+from engine.checkpoint import DEFAULT, load_checkpoint
+from engine.plan import plan
+from engine.types import ComposeRequest
+request, remaining = ComposeRequest(length_notes=16), ways(load_checkpoint(DEFAULT), 64)
+batcher = Batcher(lambda: open_slots(remaining))
+batcher.submit(request, plan(request)).future.result()
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Alone:
+    """One piece at a time."""
+
+    notes: int
+    pieces: int
+    p50_s: float
+    writing_s: float
+    rendering_s: float
+    other_s: float
+    first_progress_ms: float
+    process_to_first_piece_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Crowd:
+    """Many at once."""
+
+    at_once: int
+    pieces_per_minute: float
+    p50_s: float
+    p95_s: float
+    fairness: float | None
+    longest_stall_ms: float
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="bench compose", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="pieces made alone (default 7)")
+    parser.add_argument("--at-once", default="1,4,16,64", metavar="N,N", help="sizes of crowds (default 1,4,16,64)")
+    parser.add_argument("--plot", type=Path, help="draw the load curve into this SVG file")
+    options = parser.parse_args(arguments)
+    alone, crowds = asyncio.run(measure(options.rounds, [int(size) for size in options.at_once.split(",")]))
+    if options.plot:
+        curves = {"median": [c.p50_s for c in crowds], "95 of 100": [c.p95_s for c in crowds]}
+        sizes = [float(crowd.at_once) for crowd in crowds]
+        title = f"Seconds from request to files, pieces of {LENGTH_NOTES} notes"
+        options.plot.write_text(lines(title, "requests at once", sizes, curves, "s"), encoding="utf-8")
+    if options.json:
+        found = {"alone": dataclasses.asdict(alone), "load": [dataclasses.asdict(crowd) for crowd in crowds]}
+        sys.stdout.write(json.dumps(found) + "\n")
+        return 0
+    sys.stdout.write(
+        f"one piece of {alone.notes} notes: {alone.p50_s:.2f} s "
+        f"(notes {alone.writing_s:.3f}, sound {alone.rendering_s:.2f}, other {alone.other_s:.3f}); first progress "
+        f"after {alone.first_progress_ms:.1f} ms; from process start to a first short piece's notes "
+        f"{alone.process_to_first_piece_s:.2f} s\n"
+    )
+    for crowd in crowds:
+        fairness = "" if crowd.fairness is None else f"   fairness {crowd.fairness:.3f}"
+        sys.stdout.write(
+            f"{crowd.at_once:4d} at once: {crowd.pieces_per_minute:6.1f} pieces a minute   p50 {crowd.p50_s:6.2f} s   "
+            f"p95 {crowd.p95_s:6.2f} s   longest stall {crowd.longest_stall_ms:5.1f} ms{fairness}\n"
+        )
+    return 0
+
+
+async def measure(rounds: int, sizes: list[int]) -> tuple[Alone, list[Crowd]]:
+    """All of it with one engine, which stays warm as the bot's does."""
+    first_s = statistics.median([_process_to_first_piece() for _ in range(3)])
+    with tempfile.TemporaryDirectory(prefix="musiclstm-bench-") as name:
+        engine = open_engine(folder=Path(name), queue_limit=max(sizes), render_workers=1)
+        try:
+            await engine.compose(_request(0))  # warms up the worker
+            return await _alone(engine, rounds, first_s), [await _crowd(engine, size) for size in sizes]
+        finally:
+            await engine.aclose()
+
+
+def _process_to_first_piece() -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", _FIRST_NOTE], check=True)
+    return time.perf_counter() - started
+
+
+def _request(number: int) -> ComposeRequest:
+    return ComposeRequest(mood=list(Mood)[number % len(Mood)], length_notes=LENGTH_NOTES, seed=number, tempo_bpm=90)
+
+
+async def _alone(engine: LocalEngine, rounds: int, first_s: float) -> Alone:
+    totals, writing, rendering, reported = [], [], [], []
+    for number in range(1, rounds + 1):
+        heard: list[float] = []
+        started = time.perf_counter()
+
+        def hear(_: Progress, heard: list[float] = heard) -> None:
+            heard.append(time.perf_counter())
+
+        piece = await engine.compose(_request(number), hear)
+        totals.append(time.perf_counter() - started)
+        reported.append(heard[0] - started)
+        writing.append(piece.sampling_s)
+        rendering.append(piece.rendering_s)
+        await asyncio.to_thread(piece.wav.unlink)
+    median = statistics.median
+    other = median([total - w - r for total, w, r in zip(totals, writing, rendering, strict=True)])
+    return Alone(
+        LENGTH_NOTES,
+        rounds,
+        round(median(totals), 3),
+        round(median(writing), 4),
+        round(median(rendering), 3),
+        round(other, 4),
+        round(1000 * median(reported), 2),
+        round(first_s, 2),
+    )
+
+
+async def _crowd(engine: LocalEngine, size: int) -> Crowd:
+    loop = asyncio.get_running_loop()
+    stalls, running = [0.0], True
+    finished: list[tuple[float, str]] = []
+
+    async def heartbeat() -> None:
+        while running:
+            before = loop.time()
+            await asyncio.sleep(0.002)
+            stalls.append(loop.time() - before - 0.002)
+
+    async def one(number: int, person: str) -> None:
+        piece = await engine.compose(_request(1000 + number), lambda _: None, server="one", person=person)
+        finished.append((loop.time() - started, person))
+        await asyncio.to_thread(piece.wav.unlink)
+
+    greedy = -(-size // 2)
+    people = [_PEOPLE[0] if number < greedy else _PEOPLE[1 + number % 3] for number in range(size)]
+    beat = asyncio.create_task(heartbeat())
+    started = loop.time()
+    await asyncio.gather(*(one(number, person) for number, person in enumerate(people)))
+    running = False
+    await beat
+    times = sorted(seconds for seconds, _ in finished)
+    half = [person for _, person in sorted(finished)[: size // 2]]
+    had = [half.count(person) for person in _PEOPLE]
+    return Crowd(
+        size,
+        round(60 * size / times[-1], 1),
+        round(statistics.median(times), 2),
+        round(times[min(size - 1, int(0.95 * size))], 2),
+        round(sum(had) ** 2 / (len(had) * sum(h * h for h in had)), 3) if size >= 8 else None,
+        round(1000 * max(stalls), 1),
+    )
