@@ -20,7 +20,7 @@ from engine.checkpoint import Checkpoint, write_atomically
 from engine.errors import CheckpointProblem, MusicLSTMError, StorageProblem
 from engine.model import NoteLSTM, State
 from trainer.config import TrainConfig
-from trainer.dataset import Batch, Example, batches
+from trainer.dataset import NO_NOTE, Batch, Example, batches
 
 SAVE_EVERY_S = 45.0  # a kill loses less than a minute
 
@@ -111,6 +111,12 @@ def _losses(model: NoteLSTM, batch: Batch, state: State, device: torch.device, *
     return model.nats(hidden[mask].float(), batch.target.to(device)[mask]), (state[0].float(), state[1].float())
 
 
+def _hide(previous: Tensor, share: float) -> None:
+    """Replace a random share of the notes before ([B, T, 5] int64) by "no note yet", in place."""
+    if share:
+        previous[torch.rand(previous.shape[:2]) < share] = torch.from_numpy(NO_NOTE)
+
+
 class Run:
     """One training run in a working folder, which holds what is needed to go on after a kill.
 
@@ -188,6 +194,7 @@ class Run:
             for index, batch in enumerate(epoch_batches):
                 if index < at.step:
                     continue
+                _hide(batch.previous, config.context_dropout)
                 losses, state = _losses(self.model, batch, self._state, self.device, bf16=self.bf16)
                 loss = losses.sum(-1).mean()
                 if not torch.isfinite(loss):
