@@ -6,10 +6,12 @@ A sound that was deleted is made again, bit for bit, when somebody asks for it; 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from bot.history import History
 from bot.history.rows import to_text
@@ -51,12 +53,20 @@ async def tidy(history: History, folder: PieceFolder, *, keep_for: timedelta | N
         for piece_id in forgotten:
             await history.delete(piece_id)
             await asyncio.to_thread(folder.remove, piece_id)
-    known = {row["id"]: row["state"] for row in await history.rows("SELECT id, state FROM requests", {})}
+    names = await asyncio.to_thread(lambda: sorted({_piece_id(path) for path in folder.path.glob("*.*")}))
+    rows = await history.rows(
+        "SELECT id, state FROM requests WHERE id IN (SELECT value FROM json_each(:names))", {"names": json.dumps(names)}
+    )
+    known = {row["id"]: row["state"] for row in rows}
     unfinished = {piece_id for piece_id, state in known.items() if state in {"queued", "running"}}
     files = await asyncio.to_thread(_delete, folder, set(known), unfinished, budget_bytes)
     if forgotten or files:
         _log.info("forgot %d pieces past their time, deleted %d files", len(forgotten), files)
     return Tidied(len(forgotten), files)
+
+
+def _piece_id(path: Path) -> str:
+    return path.stem.removesuffix("-again")
 
 
 def _delete(folder: PieceFolder, known: set[str], unfinished: set[str], budget_bytes: int) -> int:
@@ -67,7 +77,7 @@ def _delete(folder: PieceFolder, known: set[str], unfinished: set[str], budget_b
             facts = path.stat()
         except OSError:  # gone meanwhile
             continue
-        piece_id = path.stem.removesuffix("-again")
+        piece_id = _piece_id(path)
         fresh = time.time() - facts.st_mtime < _FRESH_S
         if piece_id not in known and not fresh:
             path.unlink(missing_ok=True)
