@@ -37,6 +37,7 @@ from engine.render.soundfont import check_soundfont, how_to_install
 _log = logging.getLogger(__name__)
 
 SAMPLE_RATE_HZ = 44_100
+MAX_DURATION_S = 3600.0  # 635 MB of WAV; 2,000 notes at the slowest tempo can be that long
 _CHANNELS = 2
 _FRAME_BYTES = 4 * _CHANNELS  # 32-bit float, stereo, interleaved
 _POLL_S = 0.05  # how long a cancellation may go unnoticed
@@ -122,9 +123,12 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
                 paths = [folder / f"{index}.mid" for index in range(len(stems))]
                 for path, midi in zip(paths, stems, strict=True):
                     path.write_bytes(midi)
+                logs = [stack.enter_context(path.with_suffix(".log").open("w+b")) for path in paths]
             except OSError as error:
                 raise StorageProblem(f"The temporary folder cannot be written ({error.strerror}).") from error
-            voices = [stack.enter_context(_Process(self.command(path))) for path in paths]
+            voices = [
+                stack.enter_context(_Process(self.command(path), log)) for path, log in zip(paths, logs, strict=True)
+            ]
             buffer = np.empty((len(stems), block_frames, _CHANNELS), np.float32)
             for start in range(0, frames, block_frames):
                 block = buffer[:, : min(block_frames, frames - start)]
@@ -148,25 +152,26 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
         from engine.render.audio_file import write_audio  # noqa: PLC0415
 
         midi = Path(midi_file).read_bytes()
-        frames = round((read_midi(midi).score.duration_s + 1.0) * self.sample_rate)
+        duration_s = read_midi(midi).score.duration_s + 1.0
+        if duration_s > MAX_DURATION_S:
+            minutes, most = duration_s / 60, MAX_DURATION_S / 60
+            raise RenderFailed(f"This piece would last {minutes:,.0f} minutes: at most {most:.0f} can be played.")
+        self.check()
+        frames = round(duration_s * self.sample_rate)
         write_audio(Path(audio_file), (block[0] for block in self.blocks([midi], frames)), self.sample_rate)
 
 
 class _Process:
     """One running FluidSynth; a context manager that never leaves it behind."""
 
-    def __init__(self, command: list[str]) -> None:
-        self._log_file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by __exit__
+    def __init__(self, command: list[str], log: IO[bytes]) -> None:
+        self._log_file = log
         try:
-            self._popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log_file
-            )
+            self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         except FileNotFoundError as error:
-            self._log_file.close()
             raise SetupProblem(f"FluidSynth is not installed: {how_to_install('fluidsynth')}.") from error
-        except BaseException:
-            self._log_file.close()
-            raise
+        except OSError as error:
+            raise SetupProblem(f"FluidSynth cannot be started ({error.strerror}): reinstall it.") from error
         assert self._popen.stdout is not None  # noqa: S101 -- PIPE was asked for
         self.fd = self._popen.stdout.fileno()
         self.received_bytes = 0
@@ -184,7 +189,6 @@ class _Process:
             self._popen.stdout.close()
         self._popen.kill()
         self._popen.wait()
-        self._log_file.close()
 
     def check(self, frames: int) -> None:
         """Raise what went wrong, if something did. Call it after the last block.

@@ -38,7 +38,7 @@ _OPENNESS = 0.2  # how much of the unfiltered sound is heard on average: 0 to tw
 _KNOT_FRAMES = 1024
 _HOPS_AT_ONCE = 16
 _SAMPLED = 3  # of the premaster, every third stretch is measured: the limiter corrects what that gets wrong
-_SILENT_LUFS = -90.0  # before the gain: a piece at this level is an accident, not music
+_SILENCE = 1e-13  # mean square before the gain, 40 dB below the softest note that can be asked for
 
 Audio = npt.NDArray[np.float32]
 Wave = npt.NDArray[np.float32]
@@ -74,6 +74,7 @@ def place(blocks: Iterable[npt.NDArray[np.float32]], ground_stems: int, room: Ro
         pending: Future[None] | None = None
         done = 0
         for block in blocks:
+            _check_numbers(block)
             frames = block.shape[1]
             target = out[:, done : done + frames]
             send = np.zeros(frames + frames % 2, np.float32)
@@ -98,6 +99,15 @@ def place(blocks: Iterable[npt.NDArray[np.float32]], ground_stems: int, room: Ro
             pending.result()
 
 
+def _check_numbers(block: npt.NDArray[np.float32]) -> None:
+    """Raise RenderFailed where a sample is infinite or not a number: one would spread through the whole piece."""
+    samples = np.ascontiguousarray(block).reshape(-1)
+    with np.errstate(all="ignore"):
+        energy = float(np.dot(samples, samples))
+    if not math.isfinite(energy):
+        raise RenderFailed("The synthesiser gave a damaged sound for this piece: try another seed.")
+
+
 class Finisher:
     """The second half of the mastering: hears the whole premaster, then gives the master piece by piece.
 
@@ -118,9 +128,12 @@ class Finisher:
         self._treble = treble_taps(character.lowpass_hz, rate_hz)
         self._drive = np.float32(0.36 * character.drive**2)
         with ThreadPoolExecutor(2) as pool:  # numpy and the FFT work without Python's lock
-            premaster_lufs = integrated_lufs(_hops(pool, sound, rate_hz, every=_SAMPLED))
-            if premaster_lufs < _SILENT_LUFS:
+            hops = _hops(pool, sound, rate_hz, every=_SAMPLED)
+            loudest = float(hops.max())
+            if not loudest > _SILENCE:
                 raise RenderFailed("The synthesiser gave only silence for this piece: try another seed.")
+            # As if the loudest moment were at full scale: the gates are meant for pauses, not for a soft synthesiser.
+            premaster_lufs = integrated_lufs(hops / loudest) + 10 * math.log10(loudest)
             self._gain = 10 ** ((LOUDNESS_LUFS - premaster_lufs) / 20)
             before = [sound[:, max(0, start - _EDGE) : start].copy() for start in self._starts]
             behind = [sound[:, start + BLOCK_FRAMES :][:, :_EDGE].copy() for start in self._starts]

@@ -19,7 +19,7 @@ from engine.errors import Cancelled, RenderFailed
 from engine.render import stems
 from engine.render.audio_file import WavWriter, atomic
 from engine.render.bank import default_cache, ensure_bank
-from engine.render.fluidsynth import SAMPLE_RATE_HZ, FluidSynth
+from engine.render.fluidsynth import MAX_DURATION_S, SAMPLE_RATE_HZ, FluidSynth
 from engine.render.formats import VORBIS_LEVEL
 from engine.render.master import BLOCK_FRAMES, Finisher, place
 from engine.render.roll import draw_roll
@@ -28,7 +28,6 @@ from engine.render.space import CHARACTERS, room
 from engine.render.tags import Tags, midi_texts, wav_info
 from engine.render.vorbis import encode_vorbis
 
-MAX_DURATION_S = 3600.0  # 635 MB of WAV; 2,000 notes at the slowest tempo can be that long
 MAX_NOTES = 100_000
 _SYNTHESIS_PERCENT = 55  # what follows, mostly the encoding, takes the rest
 _REPORT_S = 0.2
@@ -96,7 +95,7 @@ class Renderer:
             title: shown in the picture and embedded in every file.
             recipe: lines that say how to make the piece again, embedded in every file.
             folder: where the WAV goes; it exists.
-            name: of the WAV, without suffix.
+            name: of the WAV, without suffix; a plain file name.
             mood: chooses colours.
             space: where it sounds, or None: the mood's own.
             progress: called with a percentage that grows from 0 to 100.
@@ -108,6 +107,8 @@ class Renderer:
             StorageProblem: the disk is full or the folder cannot be written.
             Cancelled: `cancelled()` was true. Nothing is left behind by any error.
         """
+        if not name or Path(name).name != name:
+            raise ValueError(f"{name!r} is not a plain file name")
         _check_score(score)
         synth = self._synth()
         report = _Report(progress)
@@ -137,7 +138,7 @@ class Renderer:
                 writer.write(master(start, min(frames, start + BLOCK_FRAMES)))
             writer.finish()
             roll_png = draw_roll(score, title, mood, sound, SAMPLE_RATE_HZ)
-            while not encoding.done():
+            while not encoding.done():  # it stops by itself when the piece is cancelled
                 wait([encoding], _REPORT_S)
                 report(_SYNTHESIS_PERCENT + (99 - _SYNTHESIS_PERCENT) * encoded // (2 * frames))
             ogg = encoding.result()

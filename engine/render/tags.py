@@ -50,8 +50,10 @@ def wav_info(tags: Tags) -> dict[str, str]:
 
 def set_comments(file: soundfile.SoundFile, tags: Tags) -> None:
     """Set the comments of a FLAC or OGG file that has no samples yet."""
-    file.title = tags.title
-    file.comment = "\n".join(tags.recipe)
+    if tags.title:  # libsndfile refuses empty ones
+        file.title = tags.title
+    if tags.recipe:
+        file.comment = "\n".join(tags.recipe)
     file.license = LICENCE
     file.software = PROGRAM
 

@@ -15,11 +15,12 @@ The pages (RFC 3533) are written anew, with a fixed serial number, so that the s
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,11 @@ class VorbisWriter:
     def __init__(self, rate_hz: int, tags: Tags, level: float) -> None:
         self._buffer = io.BytesIO()
         self._file = soundfile.SoundFile(self._buffer, "w", rate_hz, 2, "VORBIS", format="OGG", compression_level=level)
-        set_comments(self._file, tags)
+        try:
+            set_comments(self._file, tags)
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, sound: Audio) -> None:
         """Append [n, 2] float32."""
@@ -69,6 +74,10 @@ class VorbisWriter:
         self._file.close()
         return self.packets()
 
+    def close(self) -> None:
+        """Give the encoder up; libsndfile still writes to the buffer then, so it must not be left to the collector."""
+        self._file.close()
+
 
 def encode_vorbis(
     sound: Callable[[int, int], Audio], frames: int, rate_hz: int, tags: Tags, level: float, pool: Executor
@@ -83,35 +92,37 @@ def encode_vorbis(
         level: libsndfile's scale, 0 best to 1 smallest.
         pool: of at least two threads; libsndfile works without Python's lock.
     """
-    first = VorbisWriter(rate_hz, tags, level)
-    middle = frames // 2 // _ALIGNMENT_FRAMES * _ALIGNMENT_FRAMES
-    overlap_end = min(frames, middle + round(_OVERLAP_S * rate_hz))
-    if frames < _SPLIT_S_MIN * rate_hz:
-        _feed(first, sound, 0, frames)
-        return _pages(_Stream.parse(first.finish()), frames)
-    second = VorbisWriter(rate_hz, tags, level)
-    marked = _with_markers(sound, [middle + round(after_s * rate_hz) for after_s in _MARKERS_S], rate_hz)
-    halves = [
-        pool.submit(_feed, first, marked, 0, overlap_end),
-        pool.submit(_feed, second, marked, middle, frames),
-    ]
-    for half in halves:
-        half.result()
-    opening, ending = _Stream.parse(first.packets()), _Stream.parse(second.finish())
-    join = _meeting(opening, ending, middle)
-    if join is None:
-        _feed(first, sound, overlap_end, frames)
-        return _pages(_Stream.parse(first.finish()), frames)
-    last, following = join
-    return _pages(
-        _Stream(
-            opening.headers,
-            opening.audio[: last + 1] + ending.audio[following:],
-            opening.centres[: last + 1] + [centre + middle for centre in ending.centres[following:]],
-            opening.long,
-        ),
-        frames,
-    )
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(contextlib.closing(VorbisWriter(rate_hz, tags, level)))
+        if frames < _SPLIT_S_MIN * rate_hz:
+            _feed(first, sound, 0, frames)
+            return _pages(_Stream.parse(first.finish()), frames)
+        second = stack.enter_context(contextlib.closing(VorbisWriter(rate_hz, tags, level)))
+        middle = frames // 2 // _ALIGNMENT_FRAMES * _ALIGNMENT_FRAMES
+        overlap_end = min(frames, middle + round(_OVERLAP_S * rate_hz))
+        marked = _with_markers(sound, [middle + round(after_s * rate_hz) for after_s in _MARKERS_S], rate_hz)
+        halves = [
+            pool.submit(_feed, first, marked, 0, overlap_end),
+            pool.submit(_feed, second, marked, middle, frames),
+        ]
+        wait(halves)  # both, also where one fails: their encoders are about to be closed
+        for half in halves:
+            half.result()
+        opening, ending = _Stream.parse(first.packets()), _Stream.parse(second.finish())
+        join = _meeting(opening, ending, middle)
+        if join is None:
+            _feed(first, sound, overlap_end, frames)
+            return _pages(_Stream.parse(first.finish()), frames)
+        last, following = join
+        return _pages(
+            _Stream(
+                opening.headers,
+                opening.audio[: last + 1] + ending.audio[following:],
+                opening.centres[: last + 1] + [centre + middle for centre in ending.centres[following:]],
+                opening.long,
+            ),
+            frames,
+        )
 
 
 @dataclass(slots=True)

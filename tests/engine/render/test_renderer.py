@@ -14,8 +14,9 @@ from scipy.signal import resample_poly
 
 from data.moods import Mood
 from data.score import Note, Part, Score
+from data.spaces import Space
 from engine.errors import Cancelled, RenderFailed
-from engine.render import Rendered, Renderer
+from engine.render import Rendered, Renderer, read_recipe
 
 RATE_HZ = 44_100
 
@@ -67,6 +68,12 @@ def test_same_piece_gives_same_bytes(rendered, score, tmp_path):
     assert hashlib.sha256(again.wav.read_bytes()).digest() == hashlib.sha256(rendered.wav.read_bytes()).digest()
 
 
+def test_a_piece_without_title_and_recipe(score, tmp_path):
+    rendered = _render(tmp_path, score, title="", recipe=())
+    for source in (rendered.midi, rendered.wav, rendered.ogg):
+        assert read_recipe(source) == ()
+
+
 def test_progress_grows_to_100(score, tmp_path):
     seen: list[int] = []
     _render(tmp_path, score, progress=seen.append)
@@ -82,7 +89,7 @@ def test_cancelling_leaves_nothing(score, tmp_path):
 
 def test_every_part_is_heard(tmp_path):
     for part in Part:
-        rendered = _render(tmp_path, Score((Note(0, part, 55, 24, 90),), 120.0), name=part.name)
+        rendered = _render(tmp_path, Score((Note(0, part, 55, 24, 90),), 120.0), name=part.name, space=Space.DRY)
         samples, _ = soundfile.read(rendered.wav)
         assert np.abs(samples).max() > 0.05, part
 
