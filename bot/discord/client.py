@@ -30,6 +30,7 @@ from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
 from bot.discord.errors import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION, sentence_for, tell
 from bot.discord.lookback import OlderButton
+from bot.discord.models import TrainingButton
 from bot.discord.posts import ChannelPost
 from bot.discord.privacy import ForgetButton
 from bot.discord.rating import is_rating, take_rating
@@ -104,7 +105,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
             file_bytes_max=self._file_bytes_max,
         )
         await self.tree.set_translator(Translator())
-        self.add_dynamic_items(*DYNAMIC_ITEMS, OlderButton, ForgetButton)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, OlderButton, ForgetButton, TrainingButton)
         if self._api_base is not None or not Route.BASE.startswith("https://discord.com/"):
             # What discord.py connects to when it cannot resume, instead of Discord's own address.
             _, gateway, _ = await self.http.get_bot_gateway()

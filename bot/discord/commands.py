@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from discord import app_commands
 
-from bot.discord import about, admin, embeds, lookback, presets, privacy
+from bot.discord import about, embeds, lookback, models, presets, privacy
 from bot.discord.asking import Interaction, compose_values
 from bot.discord.errors import answering
 from bot.discord.placing import everywhere
@@ -24,7 +24,7 @@ def add_commands(tree: app_commands.CommandTree[MusicLSTMClient]) -> None:
     """Put every command into the tree."""
     for command in (_compose_command(), *lookback.COMMANDS, _stats, _help, _about):
         tree.add_command(command)
-    for group in (presets.GROUP, privacy.GROUP, admin.GROUP):
+    for group in (presets.GROUP, privacy.GROUP, models.GROUP):
         tree.add_command(group)
 
 

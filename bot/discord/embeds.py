@@ -127,6 +127,11 @@ def _result(record: Record) -> Result:
     return record.result
 
 
+def bar(share: float) -> str:
+    """A progress bar; `share` is 0 to 1."""
+    return "▰" * int(share * BAR_CELLS) + "▱" * (BAR_CELLS - int(share * BAR_CELLS))
+
+
 def progress_text(update: Update, locale: Locale) -> str:
     """How far a piece is, in one or two lines."""
     about = ""
@@ -137,12 +142,11 @@ def progress_text(update: Update, locale: Locale) -> str:
             return "⏳ " + say(locale, "Next in the queue") + about
         return "⏳ " + say(locale, "In the queue, {n} ahead", n=update.done) + about
     share = update.done / update.total if update.total else 0.0
-    bar = "▰" * int(share * BAR_CELLS) + "▱" * (BAR_CELLS - int(share * BAR_CELLS))
     if update.stage is Stage.SAMPLING:
         doing = say(locale, "Writing note {n} of {total}", n=update.done, total=update.total)
     else:
         doing = say(locale, "Making the sound: {n} %", n=update.done)
-    return f"🎼 {doing}{about}\n`{bar}`"
+    return f"🎼 {doing}{about}\n`{bar(share)}`"
 
 
 def history_embed(

@@ -9,12 +9,13 @@ import discord
 import pytest
 
 import bot.discord
-from bot.discord import actions, buttons, embeds, privacy
+from bot.discord import actions, buttons, embeds, models, privacy
 from bot.discord.sync import command_payload
 from bot.discord.texts import LANGUAGES, catalogue, language_of, say
 from bot.grammar import OPTIONS
 from bot.history import State
 from bot.ratings import SCALES
+from bot.training import PRESETS
 from data.moods import MOODS, PROFILES
 
 SOURCES = sorted(Path(bot.discord.__path__[0]).glob("*.py"))
@@ -43,6 +44,7 @@ def said_through_variables() -> set[str]:
     texts |= {text for option in OPTIONS for text in (option.name, option.says, option.default)}
     texts |= {look.label for look in buttons.LOOKS.values()}
     texts |= set(embeds.RELATIONS.values()) | set(actions.FAVOURITE_SENTENCES) | set(privacy.SENTENCES)
+    texts |= {*models.RUN_STATES, "Refresh"}
     return texts
 
 
@@ -59,7 +61,8 @@ def described(node: dict[str, Any]) -> set[str]:
 async def every_text(simcord_env) -> set[str]:
     payload = await command_payload(simcord_env.bot.tree)
     commands = set().union(*(described(command) for command in payload))
-    return {text for text in said_in_code() | said_through_variables() | commands if re.search(r"[^\W\d]", text)}
+    every = said_in_code() | said_through_variables() | commands
+    return {text for text in every if re.search(r"[^\W\d]", text)} - {*PRESETS}  # names need no translation
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,0 +1,205 @@
+"""/admin model and /admin retrain: for the owner of the bot alone, since the model is everybody's.
+
+A retraining is a process of its own; its message is looked at anew with a button, before and after any restart.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import discord
+from discord import app_commands, ui
+
+from bot.discord import admin, embeds, limits
+from bot.discord.asking import Interaction, requester_of
+from bot.discord.errors import answering
+from bot.discord.texts import plain, say
+from bot.errors import NotAllowed, NotFound
+from bot.models import Model, Models
+from bot.training import EPOCHS_MAX, PRESETS, Training, TrainingRun
+
+GROUP = admin.GROUP  # with the commands of this module in it
+MODEL: app_commands.Group = app_commands.Group(
+    name="model", description="The checkpoints that the bot can compose with", parent=GROUP
+)
+
+
+def owners(client: discord.Client) -> set[int]:
+    """The ids of the people to whom the application belongs: its owner, or the members of its team."""
+    application = client.application
+    if application is None:
+        return set()
+    if application.team is not None:
+        return {member.id for member in application.team.members}
+    return {application.owner.id}
+
+
+def _check_owner(interaction: Interaction) -> None:
+    if interaction.user.id not in owners(interaction.client):
+        raise NotAllowed(say(interaction.locale, "That is for the owner of this bot."))
+
+
+def _models(interaction: Interaction) -> Models:
+    _check_owner(interaction)
+    if interaction.client.studio.models is None:
+        raise NotAllowed(say(interaction.locale, "There is no choice of models here."))
+    return interaction.client.studio.models
+
+
+def _training(interaction: Interaction) -> Training:
+    _check_owner(interaction)
+    if interaction.client.studio.training is None:
+        raise NotAllowed(say(interaction.locale, "Nothing can be trained here."))
+    return interaction.client.studio.training
+
+
+@MODEL.command(name="list", description="Every checkpoint, with its loss on music that it has not seen")
+async def show_models(interaction: Interaction) -> None:
+    """/admin model list."""
+    async with answering(interaction, "/admin model list"):
+        models = await _models(interaction).all()
+        embed = discord.Embed(title=say(interaction.locale, "Checkpoints"), colour=0x4B3F72)
+        embed.description = "\n".join(_model_line(model, interaction.locale) for model in models[:PAGE])
+        await interaction.response.send_message(embed=embed, ephemeral=True)
+
+
+PAGE = 20  # checkpoints: as many lines as an embed shows without scrolling far
+
+
+def _model_line(model: Model, locale: discord.Locale) -> str:
+    facts = [model.date[:10]] if model.date else []
+    if model.valid_nats_per_note is not None:
+        facts.append(say(locale, "{n} nats a note", n=f"{model.valid_nats_per_note:.3f}"))
+    return f"{'▶️' if model.current else '▫️'} `{model.id}` {' · '.join(facts)}"
+
+
+@MODEL.command(name="promote", description="Compose with another checkpoint from the next piece on")
+@app_commands.rename(model_id="id")
+@app_commands.describe(model_id="Which")
+async def promote(interaction: Interaction, model_id: str) -> None:
+    """/admin model promote."""
+    async with answering(interaction, "/admin model promote"):
+        models = _models(interaction)
+        await interaction.response.defer(thinking=True, ephemeral=True)  # loading a model takes seconds
+        model = await models.promote(model_id, requester_of(interaction))
+        await interaction.followup.send(say(interaction.locale, "Composing with {id} now.", id=f"`{model.id}`"))
+
+
+@promote.autocomplete("model_id")
+async def _known_models(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    models = interaction.client.studio.models
+    if models is None or interaction.user.id not in owners(interaction.client):
+        return []
+    ids = [model.id for model in await models.all() if typed.strip().casefold() in model.id.casefold()]
+    return [app_commands.Choice(name=each, value=each) for each in ids[: limits.OPTION_CHOICES_MAX]]
+
+
+@MODEL.command(name="rollback", description="Go back to the checkpoint before this one")
+async def rollback(interaction: Interaction) -> None:
+    """/admin model rollback."""
+    async with answering(interaction, "/admin model rollback"):
+        models = _models(interaction)
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        model = await models.rollback(requester_of(interaction))
+        await interaction.followup.send(say(interaction.locale, "Composing with {id} now.", id=f"`{model.id}`"))
+
+
+@GROUP.command(name="retrain", description="Train a new model while people keep composing")
+@app_commands.describe(
+    preset="Size and schedule", epochs="Instead of the preset's own number", favourites="Also on consented favourites"
+)
+@app_commands.choices(preset=[app_commands.Choice(name=preset, value=preset) for preset in PRESETS])
+async def retrain(
+    interaction: Interaction,
+    preset: str = PRESETS[0],
+    epochs: app_commands.Range[int, 1, EPOCHS_MAX] | None = None,
+    favourites: bool = False,
+) -> None:
+    """/admin retrain: starts one, and shows it."""
+    async with answering(interaction, "/admin retrain"):
+        training = _training(interaction)
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        current = next(model.folder for model in await _models(interaction).all() if model.current)
+        run = await training.start(
+            requester_of(interaction), preset=preset, epochs=epochs, current=current, favourites=favourites
+        )
+        await interaction.followup.send(
+            embed=run_embed(run, interaction.locale), view=_run_view(run, interaction.locale)
+        )
+
+
+@GROUP.command(name="training", description="How the latest training is doing")
+async def training_state(interaction: Interaction) -> None:
+    """/admin training."""
+    async with answering(interaction, "/admin training"):
+        run = await _training(interaction).latest()
+        if run is None:
+            raise NotFound(say(interaction.locale, "Nothing was trained yet: try /admin retrain."))
+        view = _run_view(run, interaction.locale)
+        await interaction.response.send_message(embed=run_embed(run, interaction.locale), view=view, ephemeral=True)
+
+
+RUN_STATES = ("running", "finished", "failed", "cancelled", "interrupted")
+
+
+def run_embed(run: TrainingRun, locale: discord.Locale | None) -> discord.Embed:
+    """How far a training is, and what came of it."""
+    embed = discord.Embed(title=f"{say(locale, 'Training')} {run.id}: {say(locale, run.state)}", colour=0x4B3F72)
+    embed.description = f"`{embeds.bar(run.share)}` {run.share:.0%}"
+    if run.sentence:
+        embed.description += f"\n{plain(run.sentence)}"
+    facts: list[tuple[str, str]] = [(say(locale, "epoch"), f"{run.epoch} / {run.epochs}")]
+    if run.remaining_s is not None and run.state == "running":
+        facts.append((say(locale, "left"), embeds.clock(run.remaining_s)))
+    if run.train_nats is not None:
+        facts.append((say(locale, "loss on what it learns"), f"{run.train_nats:.3f}"))
+    if run.valid_nats is not None:
+        facts.append((say(locale, "loss on unseen music"), f"{run.valid_nats:.3f}"))
+    for name, value in facts:
+        embed.add_field(name=name, value=value)
+    if run.verdicts:
+        lines = [f"{'✅' if holds else '❌'} {plain(question)}" for question, holds in run.verdicts.items()]
+        value = "\n".join(lines)[: limits.EMBED_FIELD_VALUE_CHARACTERS_MAX]
+        embed.add_field(name=say(locale, "Beside the current model"), value=value, inline=False)
+    if run.state == "finished":
+        embed.set_footer(text=f"/admin model promote {run.checkpoint.name}")
+    return embed
+
+
+class TrainingButton(ui.DynamicItem[ui.Button[Any]], template=r"training:(?P<action>refresh|cancel)"):
+    """Looks at the latest training anew, or stops it."""
+
+    def __init__(self, action: str, locale: discord.Locale | None) -> None:
+        label, emoji = {"refresh": ("Refresh", "🔄"), "cancel": ("Cancel", "✖️")}[action]
+        super().__init__(ui.Button(label=say(locale, label), emoji=emoji, custom_id=f"training:{action}"))
+        self._action = action
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Made by discord.py when somebody presses the button."""
+        return cls(match["action"], interaction.locale)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> Any:
+        """Do it, and show how the training is doing now."""
+        async with answering(interaction, f"training {self._action}"):
+            training = _training(interaction)
+            await interaction.response.defer()
+            run = await (training.cancel(requester_of(interaction)) if self._action == "cancel" else training.latest())
+            if run is not None:
+                view = _run_view(run, interaction.locale)
+                await interaction.edit_original_response(embed=run_embed(run, interaction.locale), view=view)
+
+
+def _run_view(run: TrainingRun, locale: discord.Locale | None) -> ui.View:
+    view = ui.View(timeout=None)
+    if run.state == "running":
+        view.add_item(TrainingButton("refresh", locale))
+        view.add_item(TrainingButton("cancel", locale))
+    return view

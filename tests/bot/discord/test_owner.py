@@ -1,0 +1,160 @@
+"""What the owner of the bot decides: which model composes, and training a new one."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import discord
+import pytest
+
+from bot.discord.models import owners
+from bot.history import History
+from bot.models import Models
+from bot.studio import Studio
+from bot.swap import SwappableEngine
+from bot.training import Training
+from engine.types import Engine
+from tests.bot.discord.conftest import House, SmallEngine
+from tests.bot.test_training import TRAINER
+
+pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
+
+
+class ModelHouse(House):
+    """With two checkpoints, and a trainer that is quick."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.checkpoints = self.folder / "checkpoints"
+        for name, nats in (("v1", 4.5), ("mine", 4.2)):
+            (self.checkpoints / name).mkdir(parents=True)
+            says = {"name": name, "weights_sha256": name[0] * 64, "date": "2026-01-02", "corpus": {"hash": "abc"}}
+            says["metrics"] = {"valid_nats_per_note": nats, "baselines": {"5-gram": 5.0}}
+            (self.checkpoints / name / "model.json").write_text(json.dumps(says))
+        (self.folder / "corpus").mkdir()
+        (self.folder / "trainer.py").write_text(TRAINER)
+
+    async def load(self, folder: Path) -> Engine:
+        engine = SmallEngine(self.folder / "engine")
+        engine.checkpoint_id = folder.name
+        return engine
+
+    @asynccontextmanager
+    async def open_studio(self) -> AsyncIterator[Studio]:
+        async with History(self.database) as history:
+            default = self.checkpoints / "v1"
+            engine = SwappableEngine(await self.load(default))
+            folders = [self.checkpoints]
+            models = Models(history, engine, self.load, folders=folders, default=default, current=default)
+            training = Training(
+                history,
+                folder=self.folder / "training",
+                checkpoints_dir=self.checkpoints,
+                corpus=self.folder / "corpus",
+                pieces_dir=self.folder / "pieces",
+                python=(sys.executable, str(self.folder / "trainer.py")),
+            )
+            studio = Studio(
+                engine,
+                history,
+                pieces_dir=self.folder / "pieces",
+                limits=self.limits,
+                models=models,
+                training=training,
+            )
+            try:
+                yield studio
+            finally:
+                await studio.aclose()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> ModelHouse:
+    return ModelHouse(tmp_path)
+
+
+@pytest.fixture
+def grace(simcord_env, guild):
+    """Administrates the server and owns the bot."""
+    role = guild.create_role("Administrators", permissions=discord.Permissions(administrator=True))
+    user = simcord_env.create_user("grace")
+    simcord_env.bot.application.owner = SimpleNamespace(id=user.id)
+    return guild.add_member(user, roles=[role])
+
+
+async def test_the_owner_lists_promotes_and_rolls_back_models(channel, grace) -> None:
+    listed = (await grace.slash(channel, "admin model list")).response.embeds[0].description
+    assert "▶️ `v1-vvvvvvvv`" in listed
+    assert "4.200" in listed
+
+    assert [each["value"] for each in await grace.autocomplete(channel, "admin model promote", "id", "mi")] == [
+        "mine-mmmmmmmm"
+    ]
+    await grace.slash(channel, "admin model promote", id="mine")
+    await grace.slash(channel, "compose", length=16)
+    assert "mine" in {field.value.strip("`") for field in channel.last_message.embeds[0].fields}
+
+    await grace.slash(channel, "admin model rollback")
+    await grace.slash(channel, "compose", length=16)
+    assert "v1" in {field.value.strip("`") for field in channel.last_message.embeds[0].fields}
+
+
+async def test_the_owner_trains_and_sees_how_it_goes(simcord_env, house, channel, grace) -> None:
+    (house.folder / "wait").touch()
+    started = await grace.slash(channel, "admin retrain", preset="v1", epochs=2)
+    assert "running" in started.response.embeds[0].title
+
+    (house.folder / "wait").unlink()
+    training = simcord_env.bot.studio.training
+    for _ in range(400):
+        run = await training.latest()
+        if run.state == "finished":
+            break
+
+        await asyncio.sleep(0.05)
+    await grace.click(started.response, label="Refresh")
+
+    embed = started.response.embeds[0]
+    assert "finished" in embed.title
+    assert "✅ held out" in str(embed.to_dict())
+    assert embed.footer.text.startswith("/admin model promote")
+
+
+async def test_a_training_can_be_stopped_with_its_button(house, channel, grace) -> None:
+    (house.folder / "wait").touch()
+    started = await grace.slash(channel, "admin retrain", epochs=2)
+
+    await grace.click(started.response, label="Cancel")
+
+    assert "cancelled" in started.response.embeds[0].title
+
+
+async def test_an_administrator_who_does_not_own_the_bot_is_refused(simcord_env, house, channel, grace) -> None:
+    simcord_env.bot.application.owner = SimpleNamespace(id=1)
+
+    for command, options in (
+        ("admin model list", {}),
+        ("admin model promote", {"id": "mine"}),
+        ("admin model rollback", {}),
+        ("admin retrain", {}),
+        ("admin training", {}),
+    ):
+        result = await grace.slash(channel, command, **options)
+        assert result.ephemeral, command
+        assert "owner of this bot" in result.response.content, command
+    assert not (house.folder / "training").exists()
+
+
+def test_a_team_owns_together() -> None:
+    members = [SimpleNamespace(id=5), SimpleNamespace(id=6)]
+    owner = SimpleNamespace(id=9)
+    assert owners(SimpleNamespace(application=SimpleNamespace(team=SimpleNamespace(members=members), owner=owner))) == {
+        5,
+        6,
+    }
+    assert owners(SimpleNamespace(application=SimpleNamespace(team=None, owner=owner))) == {9}
+    assert owners(SimpleNamespace(application=None)) == set()
