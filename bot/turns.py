@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 PlaceCallback = Callable[[int, float | None], None]  # pieces ahead, estimated seconds until the piece is complete
@@ -85,9 +86,18 @@ class _Share:
         self.members = {name: m for name, m in self.members.items() if m.waits or m.served > self.now}
         return ticket
 
-    def copy(self) -> _Share:
-        members = {name: member.copy() for name, member in self.members.items()}
-        return _Share(self.served, self.now, members, list(self.tickets))
+    def order(self) -> Iterator[Ticket]:
+        """The tickets in the order in which `take` would give them if nobody else came."""
+        yield from self.tickets
+        turns = [(member.served, place, member.order()) for place, member in enumerate(self.members.values())]
+        heapq.heapify(turns)
+        behind = itertools.count(len(turns))  # of equals, the one who has waited longest goes first
+        while turns:
+            served, _, tickets = heapq.heappop(turns)
+            ticket = next(tickets, None)
+            if ticket is not None:
+                yield ticket
+                heapq.heappush(turns, (served + ticket.notes, next(behind), tickets))
 
     def remove(self, ticket: Ticket) -> None:
         if ticket in self.tickets:
@@ -129,7 +139,7 @@ class Turns:
 
     def place(self, ticket: Ticket) -> int:
         """How many get their turn before this one; 0 when it is the next or has its turn."""
-        order = self._order()
+        order = list(self._shares.order())
         return order.index(ticket) if ticket in order else 0
 
     def enter(self, *, person: str, group: str, notes: int, on_place: PlaceCallback) -> Ticket:
@@ -189,10 +199,6 @@ class Turns:
             # Many come and go in one turn of the event loop: they are told once.
             self._telling = asyncio.get_running_loop().call_soon(self._tell)
 
-    def _order(self) -> list[Ticket]:
-        shares = self._shares.copy()
-        return [shares.take() for _ in self._waiting]
-
     def _free_s(self) -> list[float] | None:
         """Seconds until each slot is free, as a heap; None while the pace is unknown."""
         left = [self.remaining_s(ticket) for ticket in self._running]
@@ -206,7 +212,7 @@ class Turns:
     def _tell(self) -> None:
         self._telling = None
         free_s = self._free_s()
-        for ahead, ticket in enumerate(self._order()):
+        for ahead, ticket in enumerate(self._shares.order()):
             done_s: float | None = None
             whole_s = self._pace.estimate_s(ticket.notes)
             if free_s is not None and whole_s is not None:

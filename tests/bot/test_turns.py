@@ -134,6 +134,30 @@ async def test_estimates_follow_the_measured_pace() -> None:
     assert turns.wait_s(100) == pytest.approx(5.0, rel=0.01)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("abcd"), st.integers(16, 60)), max_size=30),
+    st.integers(1, 20),
+)
+def test_the_places_that_people_are_told_are_the_order_in_which_they_go(
+    wishes: list[tuple[str, str, int]], taken: int
+) -> None:
+    async def play() -> None:
+        turns = Turns(1, Pace())
+        tickets = [
+            turns.enter(person=person, group=group, notes=notes, on_place=lambda *_: None)
+            for group, person, notes in wishes
+        ]
+        for _ in range(min(taken, len(tickets))):
+            running = next(ticket for ticket in tickets if ticket.turn.done())
+            waiting = sorted((ticket for ticket in tickets if not ticket.turn.done()), key=turns.place)
+            turns.leave(running)
+            tickets.remove(running)
+            assert [ticket for ticket in tickets if ticket.turn.done()] == waiting[:1]
+
+    asyncio.run(play())
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_whatever_comes_and_goes_nobody_is_lost_and_slots_are_kept(seed: int, slots: int) -> None:
