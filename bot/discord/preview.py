@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import discord
 
@@ -73,7 +73,7 @@ async def _serve(settings: Settings, port: int) -> None:
 
 @asynccontextmanager
 async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> AsyncIterator[Preview]:
-    """The page, with a server, a channel and two people, one of them an administrator.
+    """The page, with a server, a channel and two people, of whom Grace administers the server and owns the bot.
 
     Args:
         settings: as of `preview`.
@@ -141,6 +141,8 @@ async def _furnish(env: Env) -> tuple[Any, list[Any]]:
     ada = guild.add_member(env.create_user("ada", global_name="Ada"))
     grace = guild.add_member(env.create_user("grace", global_name="Grace"), roles=[administrator])
     await grace.send(channel, "Type `/compose`, pick a mood and press Enter. Everything here runs on your machine.")
+    if env.bot.application is not None:
+        env.bot.application.owner = cast(Any, grace.user)
     return channel, [ada, grace]
 
 
