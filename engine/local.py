@@ -2,9 +2,6 @@
 
 Some pieces are in the making at once, the others wait and are taken in fair order (`engine.batching.scheduler`). Notes
 take milliseconds and are written for all of them side by side; sound takes seconds and is what people wait for.
-
-A little longer than a file should be, for the docstrings: opening, admission, the way of one piece, and closing belong
-together.
 """
 
 from __future__ import annotations
@@ -12,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,16 +19,18 @@ from typing import TypeVar
 from data.score import Score
 from data.tokens import IntArray
 from engine.batching.batcher import Batcher
+from engine.batching.process import BatcherProcess
 from engine.batching.scheduler import FairQueue, Priority
 from engine.batching.slots import open_slots, ways
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Busy, Cancelled, EngineClosed
+from engine.jobs import Job, in_steps, settled
 from engine.originality import Index
 from engine.plan import Plan, plan
 from engine.render import Rendered, Renderer, RenderPool
 from engine.sampler import to_score
 from engine.titles import title
-from engine.types import ComposeRequest, Composition, Originality, Progress, ProgressCallback, Stage
+from engine.types import ComposeRequest, Composition, Originality, ProgressCallback, Stage
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +59,9 @@ def open_engine(
         soundfont: None: found where the system keeps soundfonts.
         queue_limit: pieces that may wait; one more is told to come back.
         device: "cpu" or "cuda"; None: CUDA where there is one.
-        render_workers: processes that render, each one piece at a time on two cores; 0 renders in this process, which
-            starts sooner and suits a program that makes one piece.
+        render_workers: processes that render, each one piece at a time on two cores; notes are then written in a
+            process of their own too, so that no crash ends this one. 0 does everything in this process, which starts
+            sooner and suits a program that makes one piece.
         at_once: pieces in the making at the same time; None: as many as keep the renderers busy, since the fewer are
             begun, the fairer is the order in which they end.
 
@@ -82,32 +80,9 @@ def open_engine(
         originality=Index.load(source),
         queue_limit=queue_limit,
         device=device,
+        own_process=render_workers > 0,
         at_once=at_once or max(AT_ONCE_MIN, render_workers + 1),
     )
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One piece on its way."""
-
-    request: ComposeRequest
-    progress: ProgressCallback | None
-    loop: asyncio.AbstractEventLoop
-    turn: asyncio.Future[None]
-    stop: threading.Event = field(default_factory=threading.Event)
-    told: Progress | None = None
-
-    def tell(self, stage: Stage, done: int, total: int) -> None:
-        """Report on the event loop's thread; called there."""
-        now = Progress(stage, done, total)
-        if self.progress is not None and now != self.told:
-            self.told = now
-            self.progress(now)
-
-    def tell_from_thread(self, stage: Stage, done: int, total: int) -> None:
-        """Report from a worker thread; costs nothing when nobody listens."""
-        if self.progress is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.tell, stage, done, total)
 
 
 class LocalEngine:
@@ -120,6 +95,7 @@ class LocalEngine:
         originality: index of the checkpoint's training music, or None to compose without checking for copies.
         queue_limit: pieces that may wait before `Busy`.
         device: "cpu" or "cuda"; None: CUDA where there is one.
+        own_process: write notes in a process of its own, which is started again should it die.
         at_once: pieces in the making at the same time.
     """
 
@@ -132,20 +108,25 @@ class LocalEngine:
         originality: Index | None = None,
         queue_limit: int = 64,
         device: str | None = None,
+        own_process: bool = False,
         at_once: int = AT_ONCE_MIN,
     ) -> None:
         self.checkpoint_id = checkpoint.id
-        self._batcher = Batcher(partial(open_slots, ways(checkpoint, SLOTS, device)))
+        self._batcher = (
+            BatcherProcess(checkpoint, SLOTS, device)
+            if own_process
+            else Batcher(partial(open_slots, ways(checkpoint, SLOTS, device)))
+        )
         self._originality = originality
         self._renderer = renderer
         self._folder = folder
         self._queue_limit = queue_limit
         self._checking = ThreadPoolExecutor(1, "checker")
         self._rendering = ThreadPoolExecutor(at_once, "renderer")  # FluidSynth works in processes, one for a core
-        self._queue: FairQueue[_Job] = FairQueue()
+        self._queue: FairQueue[Job] = FairQueue()
         self._at_once = at_once
         self._places = at_once  # free ones
-        self._jobs: set[_Job] = set()
+        self._jobs: set[Job] = set()
         self._idle = asyncio.Event()  # set while there are no jobs
         self._idle.set()
         self._closed = False
@@ -175,7 +156,7 @@ class LocalEngine:
             wait_s = self._seconds_per_piece * max(1, len(self._queue)) / self._at_once
             raise Busy(f"{len(self._queue)} pieces are waiting already; try again in {wait_s:.0f} seconds.", wait_s)
         loop = asyncio.get_running_loop()
-        job = _Job(request, progress, loop, loop.create_future())
+        job = Job(request, progress, loop, loop.create_future())
         self._queue.put(job, server=server, person=person, notes=request.length_notes, priority=priority)
         self._jobs.add(job)
         self._idle.clear()
@@ -189,7 +170,7 @@ class LocalEngine:
             if not self._jobs:
                 self._idle.set()
 
-    async def _make(self, job: _Job) -> Composition:
+    async def _make(self, job: Job) -> Composition:
         self._tell_places()
         self._admit()
         try:
@@ -216,7 +197,7 @@ class LocalEngine:
             for ahead, job in enumerate(self._queue):
                 job.tell(Stage.QUEUED, ahead, ahead)
 
-    async def _write_and_render(self, job: _Job) -> Composition:
+    async def _write_and_render(self, job: Job) -> Composition:
         if job.stop.is_set():
             raise Cancelled
         started = time.monotonic()
@@ -237,7 +218,7 @@ class LocalEngine:
                 name=f"{job.request.mood}-{job.request.id}",
                 mood=job.request.mood,
                 space=job.request.room,
-                progress=_in_steps(job, Stage.RENDERING, 100),
+                progress=in_steps(job, Stage.RENDERING, 100),
                 cancelled=job.stop.is_set,
             ),
         )
@@ -258,7 +239,7 @@ class LocalEngine:
             originality=originality,
         )
 
-    async def _draw(self, job: _Job, decided: Plan) -> tuple[Score, Originality | None]:
+    async def _draw(self, job: Job, decided: Plan) -> tuple[Score, Originality | None]:
         """The notes, drawn again while they copy too much: the first acceptable drawing, or the most original one."""
         drawn: list[tuple[Score, Originality]] = []
         for attempt in range(DRAWINGS_MAX):
@@ -272,13 +253,13 @@ class LocalEngine:
             log.info("%s, drawing %d copies too much: %s", job.request.id, attempt + 1, originality)
         return min(drawn, key=lambda pair: pair[1].rank)
 
-    async def _write(self, job: _Job, decided: Plan, attempt: int) -> IntArray:
+    async def _write(self, job: Job, decided: Plan, attempt: int) -> IntArray:
         """Have the notes written beside those of other pieces; stopped when the awaiting task is cancelled."""
         total = job.request.length_notes
         # Progress never goes back: further drawings, which are rare, are silent.
         heard = partial(job.tell_from_thread, Stage.SAMPLING, total=total) if job.progress and not attempt else None
         ticket = self._batcher.submit(job.request, decided, attempt=attempt, on_written=heard)
-        return await _settled(asyncio.wrap_future(ticket.future), partial(self._batcher.cancel, ticket))
+        return await settled(asyncio.wrap_future(ticket.future), partial(self._batcher.cancel, ticket))
 
     def _check(self, tokens: IntArray, decided: Plan) -> tuple[Score, Originality | None]:
         score = to_score(tokens, decided)
@@ -300,8 +281,8 @@ class LocalEngine:
         }
         return [json.dumps(recipe)]
 
-    async def _in_thread(self, pool: ThreadPoolExecutor, job: _Job, work: Callable[[], _T]) -> _T:
-        return await _settled(job.loop.run_in_executor(pool, work), job.stop.set)
+    async def _in_thread(self, pool: ThreadPoolExecutor, job: Job, work: Callable[[], _T]) -> _T:
+        return await settled(job.loop.run_in_executor(pool, work), job.stop.set)
 
     async def aclose(self) -> None:
         """Stop what is running and free every thread; see `engine.types.Engine`."""
@@ -312,30 +293,10 @@ class LocalEngine:
                 job.turn.set_exception(Cancelled())
         await asyncio.to_thread(self._batcher.close)
         await self._idle.wait()
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
         self._checking.shutdown()
         self._rendering.shutdown()
         if isinstance(self._renderer, RenderPool):
             self._renderer.close()
-
-
-async def _settled(future: asyncio.Future[_T], stop: Callable[[], None]) -> _T:
-    """Await work in a thread; when the awaiting task is cancelled, stop it and wait until it has cleaned up."""
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        stop()
-        await asyncio.wait({future})
-        if not future.cancelled():
-            future.exception()  # seen: what a stopped job says is of no interest
-        raise
-
-
-def _in_steps(job: _Job, stage: Stage, total: int) -> Callable[[int], None]:
-    """A progress callback for a worker thread that reports at most a hundred times, and always the end."""
-    step = max(1, total // 100)
-
-    def tell(done: int) -> None:
-        if done % step == 0 or done == total:
-            job.tell_from_thread(stage, done, total)
-
-    return tell

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import multiprocessing
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -123,3 +125,20 @@ async def test_cancelling_those_who_wait_leaves_the_others_their_turn(tmp_path: 
     assert len((await tasks[3]).score.notes) == 16
     assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*tasks[:3], return_exceptions=True))
     await engine.aclose()
+
+
+async def test_a_piece_survives_the_death_of_both_workers(tmp_path: Path) -> None:
+    engine = open_engine(folder=tmp_path, render_workers=1, device="cpu")
+    request = quick(6, length_notes=400)
+    in_process = open_engine(folder=tmp_path, device="cpu")
+    writing = asyncio.Event()
+    task = asyncio.create_task(engine.compose(request, lambda now: writing.set() if now.done else None))
+    await writing.wait()
+    children = await asyncio.to_thread(multiprocessing.active_children)
+    assert len(children) >= 2
+    for child in children:
+        child.kill()
+    again = await in_process.compose(dataclasses.replace(request, id="anther22"))
+    assert (await task).midi == again.midi
+    await engine.aclose()
+    await in_process.aclose()

@@ -1,0 +1,229 @@
+"""A batcher in a process of its own, watched: killed, crashed or hung, it is started again and loses no piece.
+
+Whatever was in the making is asked for again. A piece depends on its request alone, so what comes back is what would
+have come. The caller's process, its event loop and its GIL never notice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
+from typing import TypeAlias
+
+from data.tokens import IntArray
+from engine.batching.batcher import Batcher, Ticket
+from engine.batching.slots import open_slots, ways
+from engine.checkpoint import Checkpoint
+from engine.errors import Cancelled, EngineClosed
+from engine.plan import Plan
+from engine.types import ComposeRequest
+
+log = logging.getLogger(__name__)
+
+_HANG_S = 20.0  # while pieces are in the making a word comes every 50 ms
+_BEGIN_S = 180.0  # until the first word: imports, and the compiler where nothing is compiled yet
+_DEATHS_MAX = 3  # without a finished piece in between: then it is no accident
+
+# Parent to child: (number, None) to cancel, or (number, what to write). Child to parent: (number, notes written),
+# (number, tokens) or (number, None) for a piece that was cancelled.
+_Order: TypeAlias = tuple[ComposeRequest, Plan, int, IntArray | None]
+_Word: TypeAlias = tuple[int, int | IntArray | None]
+
+
+class BatcherProcess:
+    """The methods of a `Batcher`, which may be called from any thread.
+
+    Args:
+        checkpoint: the model.
+        count: pieces side by side.
+        device: "cuda" or "cpu"; None: CUDA where there is one.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, count: int, device: str | None = None) -> None:
+        self._start_arguments = checkpoint, count, device
+        self._lock = threading.Lock()
+        self._tickets: dict[int, Ticket] = {}
+        self._numbers = 0
+        self._closing = False
+        self._deaths = 0
+        self._start()
+        self._thread = threading.Thread(target=self._watch, name="sampler-watch", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that writes now."""
+        return self._process.pid
+
+    def submit(
+        self,
+        request: ComposeRequest,
+        plan: Plan,
+        *,
+        attempt: int = 0,
+        opening: IntArray | None = None,
+        on_written: Callable[[int], None] | None = None,
+    ) -> Ticket:
+        """See `Batcher.submit`; `on_written` is called in a thread of this process."""
+        ticket = Ticket(request, plan, attempt, opening, on_written)
+        ticket.future.set_running_or_notify_cancel()
+        with self._lock:
+            if self._closing:
+                raise EngineClosed("The engine is shutting down; try again in a minute.")
+            number = self._numbers
+            self._numbers += 1
+            self._tickets[number] = ticket
+            self._send(number, ticket)
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """See `Batcher.cancel`."""
+        with self._lock:
+            ticket.stopped = True
+            for number, known in self._tickets.items():
+                if known is ticket:
+                    self._outbox.put((number, None))
+
+    def close(self) -> None:
+        """See `Batcher.close`."""
+        with self._lock:
+            self._closing = True
+            self._process.kill()  # it holds nothing that is worth a farewell
+        self._thread.join()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in any state
+        self._connection, theirs = context.Pipe()
+        arguments = (theirs, *self._start_arguments)
+        self._process: BaseProcess = context.Process(target=_write_notes, args=arguments, name="sampler", daemon=True)
+        self._process.start()
+        theirs.close()  # so that the pipe ends when the process does
+        # A pipe that is full holds up whoever writes to it, so that is a thread that may be held up.
+        self._outbox: SimpleQueue[tuple[int, _Order | None] | None] = SimpleQueue()
+        threading.Thread(target=_post, args=(self._connection, self._outbox), name="sampler-post", daemon=True).start()
+
+    def _send(self, number: int, ticket: Ticket) -> None:
+        self._outbox.put((number, (ticket.request, ticket.plan, ticket.attempt, ticket.opening)))
+
+    def _watch(self) -> None:
+        """Take in what the process says; start it again when it says nothing more."""
+        patience_s = _BEGIN_S
+        heard_at = time.monotonic()
+        while True:
+            try:
+                if self._connection.poll(0.25):
+                    self._hear(self._connection.recv())
+                    heard_at, patience_s = time.monotonic(), _HANG_S
+                elif not self._tickets:
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > patience_s:
+                    log.error("The process that writes notes hangs; it is killed.")
+                    self._process.kill()
+                    heard_at = time.monotonic()
+            except (EOFError, OSError):
+                if not self._start_again():
+                    break
+                heard_at, patience_s = time.monotonic(), _BEGIN_S
+        with self._lock:
+            self._closing = True
+            for ticket in self._tickets.values():
+                ticket.future.set_exception(EngineClosed("The engine was shut down before the piece was finished."))
+            self._tickets.clear()
+            self._outbox.put(None)
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+    def _hear(self, word: _Word) -> None:
+        number, what = word
+        if isinstance(what, int):
+            ticket = self._tickets.get(number)
+            if ticket is not None and ticket.on_written is not None:
+                ticket.on_written(what)
+            return
+        with self._lock:
+            ticket = self._tickets.pop(number)
+        if what is None:
+            ticket.future.set_exception(Cancelled())
+        else:
+            self._deaths = 0
+            ticket.future.set_result(what)
+
+    def _start_again(self) -> bool:
+        """After a death: False when it was meant, or happens again and again."""
+        self._process.join()
+        with self._lock:
+            if self._closing:
+                return False
+            self._deaths += 1
+            log.error(
+                "The process that writes notes ended (exit status %s) with %d pieces in the making.",
+                self._process.exitcode,
+                len(self._tickets),
+            )
+            if self._deaths > _DEATHS_MAX:
+                return False
+            self._outbox.put(None)
+            self._connection.close()
+            self._start()
+            for number, ticket in list(self._tickets.items()):
+                if ticket.stopped:
+                    del self._tickets[number]
+                    ticket.future.set_exception(Cancelled())
+                else:
+                    self._send(number, ticket)
+        return True
+
+
+def _post(connection: Connection, outbox: SimpleQueue[tuple[int, _Order | None] | None]) -> None:
+    """Send what is in the box until it holds a None; what a dead process does not get, the watcher sends again."""
+    while (order := outbox.get()) is not None:
+        with contextlib.suppress(OSError):
+            connection.send(order)
+
+
+@dataclass(slots=True)
+class _Mouth:
+    """The child's side of the pipe, for several threads."""
+
+    connection: Connection
+    lock: threading.Lock
+
+    def say(self, number: int, what: int | IntArray | None) -> None:
+        with self.lock, contextlib.suppress(OSError):  # the parent is gone: `_write_notes` sees it and ends
+            self.connection.send((number, what))
+
+    def tell_end(self, number: int, future: Future[IntArray]) -> None:
+        self.say(number, None if future.exception() is not None else future.result())
+
+
+def _write_notes(connection: Connection, checkpoint: Checkpoint, count: int, device: str | None) -> None:
+    """The process: a batcher that takes its orders from a pipe, until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes
+    mouth = _Mouth(connection, threading.Lock())
+    batcher = Batcher(partial(open_slots, ways(checkpoint, count, device)))
+    tickets: dict[int, Ticket] = {}
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            number, order = connection.recv()
+            if order is None:
+                if number in tickets:
+                    batcher.cancel(tickets[number])
+                continue
+            request, plan, attempt, opening = order
+            tell = partial(mouth.say, number)
+            ticket = batcher.submit(request, plan, attempt=attempt, opening=opening, on_written=tell)
+            tickets = {n: t for n, t in tickets.items() if not t.future.done()} | {number: ticket}
+            ticket.future.add_done_callback(partial(mouth.tell_end, number))
+    batcher.close()

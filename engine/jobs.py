@@ -1,0 +1,66 @@
+"""One piece on its way through an engine: what it reports to its caller's event loop, and how its work is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from engine.types import ComposeRequest, Progress, ProgressCallback, Stage
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One piece on its way.
+
+    Attributes:
+        turn: done when the piece may begin; it raises Cancelled when the engine is closed before that.
+        stop: set to stop work in a thread.
+        told: the last report.
+    """
+
+    request: ComposeRequest
+    progress: ProgressCallback | None
+    loop: asyncio.AbstractEventLoop
+    turn: asyncio.Future[None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    told: Progress | None = None
+
+    def tell(self, stage: Stage, done: int, total: int) -> None:
+        """Report on the event loop's thread; called there."""
+        now = Progress(stage, done, total)
+        if self.progress is not None and now != self.told:
+            self.told = now
+            self.progress(now)
+
+    def tell_from_thread(self, stage: Stage, done: int, total: int) -> None:
+        """Report from a worker thread; costs nothing when nobody listens."""
+        if self.progress is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.tell, stage, done, total)
+
+
+async def settled(future: asyncio.Future[_T], stop: Callable[[], None]) -> _T:
+    """Await work in a thread; when the awaiting task is cancelled, stop it and wait until it has cleaned up."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.wait({future})
+        if not future.cancelled():
+            future.exception()  # seen: what a stopped job says is of no interest
+        raise
+
+
+def in_steps(job: Job, stage: Stage, total: int) -> Callable[[int], None]:
+    """A progress callback for a worker thread that reports at most a hundred times, and always the end."""
+    step = max(1, total // 100)
+
+    def tell(done: int) -> None:
+        if done % step == 0 or done == total:
+            job.tell_from_thread(stage, done, total)
+
+    return tell
