@@ -7,10 +7,11 @@ it is loaded; here only the JSON is read, so that a list costs nothing).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,7 @@ class Models:
         self._default = default
         self._current = current
         self._changing = asyncio.Lock()
+        self._lending = asyncio.Lock()
 
     async def all(self) -> list[Model]:
         """Every checkpoint that can be found, the newest first."""
@@ -95,6 +97,16 @@ class Models:
             NotFound: no checkpoint of that id.
             CheckpointProblem: it cannot be loaded; nothing has changed.
         """
+        model = await self.find(model_id)
+        await self._change_to(model, by, "promote")
+        return model
+
+    async def find(self, model_id: str) -> Model:
+        """The checkpoint of that id, or of that name where only one has it.
+
+        Raises:
+            NotFound: with the nearest.
+        """
         models = await self.all()
         typed = model_id.strip().casefold()
         found = [model for model in models if typed in {model.id.casefold(), model.id.rpartition("-")[0].casefold()}]
@@ -103,8 +115,21 @@ class Models:
             hint = f" (did you mean {close[0]}?)" if close else ""
             shown = "".join(letter for letter in typed[:40] if letter.isprintable())
             raise NotFound(f"There is no single checkpoint '{shown}'{hint}.")
-        await self._change_to(found[0], by, "promote")
         return found[0]
+
+    @contextlib.asynccontextmanager
+    async def lend(self, model: Model) -> AsyncIterator[Engine]:
+        """An engine with another checkpoint than the one in use, for the length of the block.
+
+        Raises:
+            CheckpointProblem: it cannot be loaded.
+        """
+        async with self._lending:  # one at a time: each takes the memory of a whole engine
+            engine = await self._open_engine(model.folder)
+            try:
+                yield engine
+            finally:
+                await engine.aclose()
 
     async def rollback(self, by: Requester) -> Model:
         """Go back to the checkpoint that was in use before the current one.

@@ -17,7 +17,7 @@ from bot.history import History, Record, Requester
 from bot.history.rows import to_text, to_time
 from data.keys import Key
 
-_OWN_TABLES = ("favourites", "presets", "ratings", "consents", "blocks")
+_OWN_TABLES = ("favourites", "presets", "ratings", "blind_votes", "consents", "blocks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Privacy:
         values = {"person": person.person}
         ids = [row["id"] for row in await self._history.rows("SELECT id FROM requests WHERE person = :person", values)]
         async with self._history.transaction() as db:
-            for table in ("favourites", "presets", "ratings", "consents", "requests"):
+            for table in ("favourites", "presets", "ratings", "blind_votes", "consents", "requests"):
                 await db.execute(f"DELETE FROM {table} WHERE person = :person", values)  # noqa: S608 - names from above
             await db.execute("UPDATE audit SET person = '', person_name = '' WHERE person = :person", values)
             await db.execute("UPDATE audit SET details = '(deleted)' WHERE details = :person", values)

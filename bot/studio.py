@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from bot.blind import BlindTest, BlindTests
 from bot.errors import NotAllowed, NotFound
 from bot.grammar import build_request
 from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester, State
@@ -33,8 +34,8 @@ from bot.turns import Pace, Turns
 from bot.upkeep import Tidied, tidy
 from bot.workshop import Update, UpdateCallback, Workshop
 from data.moods import Mood
-from engine.errors import Busy, InvalidRequest
-from engine.types import ComposeRequest, Engine
+from engine.errors import Busy, InvalidRequest, SetupProblem
+from engine.types import ComposeRequest, Engine, new_id
 
 __all__ = ["Limits", "Piece", "Remade", "Studio", "Update", "UpdateCallback"]
 
@@ -71,6 +72,7 @@ class Studio:
         self.presets = Presets(history)
         self.servers = Servers(history)
         self.ratings = Ratings(history)
+        self.blind_tests = BlindTests(history)
         self.privacy = Privacy(history)
         self._folder = PieceFolder(pieces_dir)
         self._pace = Pace()
@@ -96,10 +98,19 @@ class Studio:
         *,
         private: bool = False,
         origin: Origin | None = None,
+        engine: Engine | None = None,
     ) -> Piece:
         """Make one piece: queued, running, files with their digests in history. Call `mark_delivered` afterwards.
 
         Cancelling the awaiting task stops the work and marks the request cancelled.
+
+        Args:
+            request: what to make.
+            requester: who asks, and where.
+            progress: told how far it is.
+            private: shown to its requester only.
+            origin: the piece that this one comes out of.
+            engine: makes it in the place of the studio's own.
 
         Raises:
             NotAllowed: an administrator has blocked this person.
@@ -121,8 +132,43 @@ class Studio:
             except asyncio.CancelledError:
                 await surely(self.history.finish(request.id, State.CANCELLED))
                 raise
-            job = self._workshop.enter(record, requester, progress)
+            job = self._workshop.enter(record, requester, progress, engine)
         return await self._workshop.finish(job)
+
+    async def blind(
+        self, request: ComposeRequest, requester: Requester, model_id: str, progress: UpdateCallback | None = None
+    ) -> tuple[BlindTest, Piece, Piece]:
+        """Make one request twice, with the checkpoint in use and with another, for a blind listening test.
+
+        Args:
+            request: what to make.
+            requester: who asks, and where.
+            model_id: the other checkpoint, as listed.
+            progress: told how far each piece is, one after the other.
+
+        Returns:
+            the test, its left piece and its right one; mark both delivered.
+
+        Raises:
+            NotFound: no such checkpoint.
+            InvalidRequest: it is the one in use.
+            SetupProblem: there is no choice of checkpoints here, or the other one cannot be loaded.
+            and as `compose`.
+        """
+        if self.models is None:
+            raise SetupProblem("There is no choice of checkpoints here.")
+        model = await self.models.find(model_id)
+        if model.current:
+            raise InvalidRequest("model", f"{model.id} is the one in use: choose another to compare it with.")
+        async with self.models.lend(model) as engine:
+            other = await self.compose(replace(request, id=new_id()), requester, progress, engine=engine)
+        try:
+            own = await self.compose(request, requester, progress)
+        except BaseException:
+            await surely(self._erase(other.record))  # alone it is of no use to anybody
+            raise
+        test = await self.blind_tests.add(own.record, other.record)
+        return (test, own, other) if test.left.id == own.record.id else (test, other, own)
 
     async def request_for(
         self, requester: Requester, values: Mapping[str, Any], *, preset: str | None = None

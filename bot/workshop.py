@@ -51,6 +51,7 @@ class Job:
     record: Record
     ticket: Ticket
     progress: UpdateCallback | None
+    engine: Engine
     task: asyncio.Task[Piece] | None = None
     latest: Update | None = None
 
@@ -96,15 +97,24 @@ class Workshop:
         if self._closing:
             raise EngineClosed("The bot is stopping; try again in a minute.")
 
-    def enter(self, record: Record, requester: Requester, progress: UpdateCallback | None) -> Job:
-        """Queue a piece up; `finish` or `make_again` has to follow at once."""
+    def enter(
+        self,
+        record: Record,
+        requester: Requester,
+        progress: UpdateCallback | None,
+        engine: Engine | None = None,
+    ) -> Job:
+        """Queue a piece up, for another engine than the usual one where one is given.
+
+        `finish` or `make_again` has to follow at once.
+        """
         ticket = self._turns.enter(
             person=requester.person,
             group=group_of(requester),
             notes=record.request.length_notes,
             on_place=lambda ahead, remaining_s: job.tell(Stage.QUEUED, ahead, ahead, remaining_s),
         )
-        job = Job(record, ticket, progress)
+        job = Job(record, ticket, progress, engine or self._engine)
         return job
 
     async def finish(self, job: Job) -> Piece:
@@ -216,7 +226,7 @@ class Workshop:
             job.tell(step.stage, step.done, step.total, self._turns.remaining_s(job.ticket))
 
         await job.ticket.turn
-        composition = await self._engine.compose(job.record.request, relay)
+        composition = await job.engine.compose(job.record.request, relay)
         # To the end even when it is cancelled now: whoever cleans up has to find all files or none.
         result = await surely(asyncio.to_thread(self._folder.keep, composition, name))
         self._turns.made(job.ticket)
