@@ -79,11 +79,11 @@ CHARACTERS: dict[Space, Character] = {
         tail_s=7.0,
     ),
     Space.HANGAR: Character(
-        decay_s=(2.6, 3.2, 3.4, 2.6, 1.4),
+        decay_s=(3.2, 4.0, 4.2, 3.2, 1.6),
         predelay_s=0.08,
         bloom_s=0.02,
         echoes=((0.083, 0.5), (0.127, 0.4), (0.211, 0.32), (0.343, 0.22)),
-        wet=0.62,
+        wet=0.7,
         ground_wet=0.2,
         lowpass_hz=11_000,
         drive=1.0,
