@@ -5,7 +5,7 @@
 All variants take turns in each round, so that other work on the machine meets all of them; medians over rounds are
 given, and of the ratios to `usual` in the same round. Processor time, since the machine may be shared. Ours are asked
 for temperature 0.9 and top-p 0.95. `default` is what the engine uses on this machine; `continuous` is `default` through
-the batcher, saturated with pieces of 50 to 350 notes.
+the batcher, saturated with pieces of 50 to 350 notes, beside `static`, the same slots filled with pieces of one length.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
     with torch.inference_mode():
         rows = measure(checkpoint, options.rounds)
-        rows.append(continuous(checkpoint, rows))
+        rows += continuous(checkpoint, rows)
     if options.plot:
         by_variant: dict[str, list[float | None]] = {row.variant: [None] * len(BATCHES) for row in rows}
         for row in rows:
@@ -139,23 +139,40 @@ def measure(checkpoint: Checkpoint, rounds: int) -> list[Row]:
     return sorted(rows, key=lambda row: (row.batch, row.notes_per_s))
 
 
-def continuous(checkpoint: Checkpoint, rows: list[Row]) -> Row:
-    """Through the batcher, more pieces waiting than fit: what joining and leaving costs."""
+def continuous(checkpoint: Checkpoint, rows: list[Row], rounds: int = 5) -> list[Row]:
+    """Through the batcher, more pieces waiting than fit, beside the same slots filled once: what joining costs.
+
+    Both in turns, with pieces of 50 to 350 notes and of 200. `continuous` counts everything that serving takes, the
+    requests and the results included, and the end, when the batch runs empty.
+    """
     batch = max(BATCHES)
-    batcher = Batcher(lambda: open_slots(ways(checkpoint, batch)))
-    wanted = [ComposeRequest(length_notes=50 + 97 * n % 301, seed=n) for n in range(8 * batch)]
-    decided = [plan(request) for request in wanted]
+    slots = open_slots(ways(checkpoint, batch))
+    wanted = [ComposeRequest(length_notes=50 + 97 * n % 301, seed=n) for n in range(20 * batch)]
+    filled = [ComposeRequest(length_notes=200, seed=n) for n in range(batch)]
+    decided = {request.seed: plan(request) for request in wanted}
 
     def serve() -> None:
-        tickets = [batcher.submit(request, how) for request, how in zip(wanted, decided, strict=True)]
+        tickets = [batcher.submit(request, decided[request.seed]) for request in wanted]
         for ticket in tickets:
             ticket.future.result()
 
-    notes = sum(request.length_notes for request in wanted)
-    rate = statistics.median(notes / _seconds(serve) for _ in range(5))
+    def fill() -> None:
+        for _ in range(20):
+            for slot, request in enumerate(filled):
+                slots.begin(slot, request, decided[request.seed])
+            while slots.run(slots.chunk_notes // batch):
+                pass
+
+    batcher = Batcher(lambda: open_slots(ways(checkpoint, batch)))
+    notes = {serve: sum(request.length_notes for request in wanted), fill: 20 * 200 * batch}
+    rates = [{work: notes[work] / _seconds(work) for work in (serve, fill)} for _ in range(rounds)]
     batcher.close()
     usual_rate = next(row.notes_per_s for row in rows if (row.variant, row.batch) == ("usual", batch))
-    return Row("continuous", batch, round(rate, 1), round(rate / usual_rate, 2))
+    medians = {work: statistics.median(rate[work] for rate in rates) for work in notes}
+    return [
+        Row(name, batch, round(medians[work], 1), round(medians[work] / usual_rate, 2))
+        for name, work in (("continuous, 50 to 350 notes", serve), ("static, 200 notes", fill))
+    ]
 
 
 def _seconds(work: Callable[[], None]) -> float:

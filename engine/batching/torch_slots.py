@@ -4,8 +4,11 @@ All state lies on the device and every step has the same shapes whatever the slo
 replays fixed shapes, and a matrix product of one shape is computed the same way each time, so that a piece does not
 depend on its company. A slot without a piece is computed and thrown away.
 
-The host knows each piece's length, so it knows what was written without asking: nothing is read back between the
-beginning and the end of a piece but through `tokens`.
+The host knows each piece's length, so it knows what was written without asking. Nothing is read back until pieces are
+complete, and then in the one wait that ends a chunk, through pinned memory.
+
+There is one graph for all slots rather than one for each of several slot counts: cuBLAS computes a product of another
+height in another order, and a piece would depend on its company. Its cost on a GPU has not been measured yet.
 """
 
 from __future__ import annotations
@@ -121,6 +124,8 @@ class TorchSlots:
         self._top_p = zeros(count, 1, dtype=torch.float32)
         self._uniforms = zeros(count, LENGTH_NOTES_MAX, len(ATTRIBUTES), dtype=torch.float32)
         self._tokens = zeros(count, LENGTH_NOTES_MAX, len(ATTRIBUTES))
+        pinned = self.device.type == "cuda"
+        self._host_tokens = torch.zeros(self._tokens.shape, dtype=torch.int64, pin_memory=pinned)
         # The host's own account of each slot.
         self._at = np.zeros(count, np.int64)
         self._end = np.zeros(count, np.int64)
@@ -175,19 +180,21 @@ class TorchSlots:
             self._end[stopped] = self._at[stopped]
             ended = torch.from_numpy(stopped).to(self.device)
             self._length[ended] = self._note[ended]
-        before = int(self._at.sum())
         if self._graph is not None:
             replays = -(-steps // _GRAPH_STEPS)
             steps = replays * _GRAPH_STEPS
             for _ in range(replays):
                 self._graph.replay()
-            # One wait for a chunk, so that a lost device is noticed here and the queue of launches stays short.
-            torch.cuda.synchronize(self.device)
         else:
             for _ in range(min(steps, int((self._end - self._at).max()))):
                 self._step()
-        self._at = np.minimum(self._at + steps, self._end)
-        return int(self._at.sum()) - before
+        before, self._at = self._at, np.minimum(self._at + steps, self._end)
+        for slot in np.flatnonzero((before < self._end) & (self._at == self._end)).tolist():
+            self._host_tokens[slot].copy_(self._tokens[slot], non_blocking=True)
+        if self.device.type == "cuda":
+            # One wait for a chunk: the copies are there, and a lost device is noticed here.
+            torch.cuda.synchronize(self.device)
+        return int(self._at.sum() - before.sum())
 
     def stop(self, slot: int) -> None:
         """See `engine.batching.slots.Slots`: seen at the next call of `run`."""
@@ -203,7 +210,9 @@ class TorchSlots:
 
     def tokens(self, slot: int) -> IntArray:
         """See `engine.batching.slots.Slots`."""
-        return self._tokens[slot, : self.written(slot)].cpu().numpy().copy()  # on a CPU `.cpu()` is no copy
+        complete = self._at[slot] == self._end[slot]
+        source = self._host_tokens if complete else self._tokens
+        return source[slot, : self.written(slot)].cpu().numpy().copy()  # on a CPU `.cpu()` is no copy
 
     def _step(self) -> None:
         """One note of every slot; slots whose piece is complete, or that are empty, keep what they have."""

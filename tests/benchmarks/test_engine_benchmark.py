@@ -1,0 +1,75 @@
+"""The benchmarks measure what they say; how fast it is, only a benchmark can tell."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+import torch
+
+from benchmarks import __main__ as dispatcher
+from benchmarks import engine, plot, precision, usual
+from data.keys import Key
+from engine.checkpoint import DEFAULT, load_checkpoint
+from engine.plan import Plan, plan
+from engine.sampler import Sampler
+from engine.types import ComposeRequest
+
+
+def test_every_variant_writes_notes() -> None:
+    checkpoint = load_checkpoint(DEFAULT)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        for stepper in engine.variants(checkpoint, 2).values():
+            stepper(2)
+    torch.set_num_threads(threads)
+    assert {"usual", "default"} <= set(engine.variants(checkpoint, 1))
+
+
+def test_the_usual_way_draws_from_the_nucleus() -> None:
+    torch.manual_seed(1)
+    logits = torch.log(torch.tensor([0.6, 0.3, 0.06, 0.04])).expand(400, 4) * 0.9  # at temperature 0.9: as they are
+    drawn = torch.bincount(usual.sort_and_draw(logits), minlength=4) / 400
+    assert drawn[3] == 0
+    torch.testing.assert_close(drawn[:3], torch.tensor([0.6, 0.3, 0.06]) / 0.96, atol=0.08, rtol=0)
+
+
+def test_eight_bits_are_compared_with_the_model_over_the_same_notes() -> None:
+    checkpoint = load_checkpoint(DEFAULT)
+    request = ComposeRequest(length_notes=64, seed=2)
+    tokens = Sampler(checkpoint, device="cpu").sample(request, plan(request))
+    by_torch, float32, int8 = precision.compare(
+        checkpoint, [precision.HeldOut(tokens, request, Plan(90, Key(0, "minor")))]
+    )
+    assert abs(float32.change_percent) < 0.001
+    assert abs(int8.change_percent) < 0.5
+    assert sum(by_torch.by_attribute.values()) == pytest.approx(by_torch.nats_per_note, abs=1e-3)
+
+
+def test_charts_are_well_formed() -> None:
+    page = plot.bars("Notes & more", ["a", "b"], {"x < y": [10.0, None], "z": [1.0, 1e5]})
+    assert len([node for node in ET.fromstring(page) if node.tag.endswith("rect")]) == 1 + 2 + 3  # noqa: S314 - ours
+    curve = plot.lines("t", "n", [1, 4, 16], {"p50": [1.0, 2.0, 3.0]}, "s")
+    assert ET.fromstring(curve) is not None  # noqa: S314 - ours
+
+
+def test_an_unknown_measurement_is_answered_with_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatcher.main(["nothing"]) == 64
+    told = capsys.readouterr().err
+    assert all(name in told for name in dispatcher.NAMES)
+    assert dispatcher.main(["--help"]) == 0
+
+
+def test_json_has_a_row_for_every_variant_and_batch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(engine, "_AT_LEAST_S", 0.0)
+    monkeypatch.setattr(engine, "BATCHES", (1, 2))
+    assert engine.main(["--json", "--rounds", "1"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {("usual", 1), ("usual", 2), ("default", 1), ("default", 2), ("static, 200 notes", 2)} <= {
+        (row["variant"], row["batch"]) for row in rows
+    }
+    assert all(row["notes_per_s"] > 0 for row in rows)
