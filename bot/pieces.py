@@ -63,6 +63,11 @@ class Remade:
         return result is not None and result.checkpoint_id != self.checkpoint_id
 
 
+def again(piece_id: str) -> str:
+    """The name of the files of a piece that was made a second time and came out differently."""
+    return f"{piece_id}-again"
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """Where the files of one piece are."""
@@ -152,9 +157,9 @@ class PieceFolder:
         return theirs
 
     def remove(self, name: str) -> None:
-        """Delete the files of that name, those that exist; what cannot be deleted now is left to `bot.upkeep`."""
-        files = self.files(name)
-        for path in (files.midi, files.wav, files.png):
+        """Delete a piece's files, those that exist; what cannot be deleted now is left to `bot.upkeep`."""
+        files, others = self.files(name), self.files(again(name))
+        for path in (files.midi, files.wav, files.png, others.midi, others.wav, others.png):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +21,7 @@ from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester
 from bot.library import Library
 from bot.metrics import Metrics
 from bot.models import Models
-from bot.pieces import Piece, PieceFolder, Remade, notes_digest
+from bot.pieces import Piece, PieceFolder, Remade
 from bot.presets import Presets
 from bot.privacy import Privacy
 from bot.quota import Limits, Quota
@@ -38,9 +37,6 @@ from engine.errors import Busy, InvalidRequest, SetupProblem
 from engine.types import ComposeRequest, Engine, new_id
 
 __all__ = ["Limits", "Piece", "Remade", "Studio", "Update", "UpdateCallback"]
-
-_ATTEMPTS_MAX = 3  # a piece in whose making the process died so often is not tried again: it may be the cause
-_PACE_PIECES = 20  # finished pieces that the estimates start from: a few minutes' worth, so of this machine and model
 
 
 class Studio:
@@ -75,15 +71,13 @@ class Studio:
         self.blind_tests = BlindTests(history)
         self.privacy = Privacy(history)
         self._folder = PieceFolder(pieces_dir)
-        self._pace = Pace()
-        self._turns = Turns(limits.slots, self._pace)
+        self._turns = Turns(limits.slots, Pace())
         self._quota = Quota(limits, self._turns, history, self.servers)
         self.metrics = Metrics()
         history.on_end = self.metrics.ended
         self.metrics.watch(lambda: self._turns.waiting, lambda: self._turns.running)
         self._workshop = Workshop(engine, history, self._folder, self._turns, self.metrics)
         self._admission = asyncio.Lock()
-        self._remaking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @property
     def waiting(self) -> int:
@@ -286,29 +280,9 @@ class Studio:
             Busy, RenderFailed, SetupProblem, EngineClosed: from the engine.
         """
         record = await self.find(piece_id, viewer)
-        original = record.result
-        if original is None:
-            raise InvalidRequest(
-                "id", f"Piece {record.id} was never finished ({record.state}), so there is none to show."
-            )
         self._workshop.check_open()
         self._quota.check_now(viewer or record.requester)
-        again = _again(record.id)
-        async with self._remaking.setdefault(record.id, asyncio.Lock()):
-            job = self._workshop.enter(record, viewer or record.requester, progress)
-            composition, result = await self._workshop.make_again(job, again)
-            same = (result.midi_sha256, result.wav_sha256) == (original.midi_sha256, original.wav_sha256)
-            if same:
-                await asyncio.to_thread(self._folder.rename, again, record.id)
-            if await self.history.get(record.id) is None:  # deleted meanwhile: nothing of it may come back
-                await asyncio.to_thread(self._remove_files, record.id)
-                raise NotFound(f"Piece {record.id} has been deleted.")
-        return Remade(
-            piece=self._folder.piece(record, name=record.id if same else again),
-            same_notes=notes_digest(composition.score) == original.notes_sha256,
-            same_sound=result.wav_sha256 == original.wav_sha256,
-            checkpoint_id=composition.checkpoint_id,
-        )
+        return await self._workshop.make_again(record, viewer or record.requester, progress)
 
     async def cancel(self, piece_id: str, by: Requester, *, moderator: bool = False) -> Record:
         """Stop a queued or running request: whoever awaits `compose` gets `Cancelled`.
@@ -362,17 +336,13 @@ class Studio:
             await self._workshop.stop(update.record.id)
         pieces = await surely(self.privacy.forget(person))
         for piece_id in pieces:
-            await asyncio.to_thread(self._remove_files, piece_id)
+            await asyncio.to_thread(self._folder.remove, piece_id)
         return len(pieces)
 
     async def _erase(self, record: Record) -> None:
         await self._workshop.stop(record.id)
         await surely(self.history.delete(record.id))
-        await asyncio.to_thread(self._remove_files, record.id)
-
-    def _remove_files(self, piece_id: str) -> None:
-        for name in (piece_id, _again(piece_id)):
-            self._folder.remove(name)
+        await asyncio.to_thread(self._folder.remove, record.id)
 
     def queue(self, viewer: Requester) -> list[Update]:
         """How far the viewer's own pieces are that wait or are in the making, the oldest first."""
@@ -392,26 +362,8 @@ class Studio:
         """
         if front_end == "discord" and self.training is not None:
             await self.training.recover()
-        for record in reversed(await self.history.newest(states=[State.DELIVERED], limit=_PACE_PIECES)):
-            if record.result is not None and record.started_at is not None and record.made_at is not None:
-                self._pace.observe(record.result.notes, (record.made_at - record.started_at).total_seconds())
-        mine = []
-        for record in await self.history.abandoned():
-            if record.requester.front_end != "discord":
-                await self._workshop.fail(record.id, "The program stopped before it was finished.")
-            elif front_end == "discord":
-                adopted = await self.history.adopt(record.id)
-                if adopted.requester.channel_id is not None and adopted.attempts < _ATTEMPTS_MAX:
-                    mine.append(adopted)
-                else:
-                    await self._workshop.fail(record.id, "The bot stopped before it was finished.")
-        return mine
+        return await self._workshop.recover(front_end)
 
     async def aclose(self) -> None:
         """Stop what runs (it is recovered at the next start), close the engine. Safe to call twice."""
         await self._workshop.aclose()
-
-
-def _again(piece_id: str) -> str:
-    """The name of the files of a piece that was made a second time and came out differently."""
-    return f"{piece_id}-again"

@@ -168,7 +168,11 @@ class Turns:
 
     def made(self, ticket: Ticket) -> None:
         """Learn from a piece that was made in this turn how long pieces take."""
-        self._pace.observe(ticket.notes, time.monotonic() - ticket.started)
+        self.learn(ticket.notes, time.monotonic() - ticket.started)
+
+    def learn(self, notes: int, elapsed_s: float) -> None:
+        """Learn how long pieces take from one that was made earlier: its notes, and its seconds."""
+        self._pace.observe(notes, elapsed_s)
 
     def remaining_s(self, ticket: Ticket) -> float | None:
         """Estimated seconds until a ticket that has its turn is done."""

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.errors import Cancelled, NotFound, Unexpected
-from bot.history import History, Record, Requester, Result, State
+from bot.history import FrontEnd, History, Record, Requester, Result, State
 from bot.metrics import Metrics
-from bot.pieces import Piece, PieceFolder
+from bot.pieces import Piece, PieceFolder, Remade, again
 from bot.quota import group_of
 from bot.surely import surely
 from bot.turns import Ticket, Turns
 from data.errors import MusicLSTMError
-from engine.errors import EngineClosed
+from engine.errors import EngineClosed, InvalidRequest
 from engine.types import Composition, Engine, Progress, Stage
 
 _log = logging.getLogger(__name__)
+
+_ATTEMPTS_MAX = 3  # a piece in whose making the process died so often is not tried again: it may be the cause
+_PACE_PIECES = 20  # finished pieces that the estimates start from: a few minutes' worth, so of this machine and model
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Workshop:
         self._turns = turns
         self._metrics = metrics
         self._jobs: dict[str, Job] = {}  # by piece id: those of `finish`, whose history is being written
+        self._remaking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._idle = asyncio.Event()  # set while there are none
         self._idle.set()
         self._closing = False
@@ -106,7 +111,7 @@ class Workshop:
     ) -> Job:
         """Queue a piece up, for another engine than the usual one where one is given.
 
-        `finish` or `make_again` has to follow at once.
+        `finish` has to follow at once.
         """
         ticket = self._turns.enter(
             person=requester.person,
@@ -146,20 +151,52 @@ class Workshop:
         await surely(self.forsake(record))
         raise Cancelled(f"Piece {record.id} was cancelled.")
 
-    async def make_again(self, job: Job, name: str) -> tuple[Composition, Result]:
-        """Make the piece of a request that was finished before; its files are kept under `name`, history is not told.
+    async def make_again(self, record: Record, requester: Requester, progress: UpdateCallback | None) -> Remade:
+        """Make a finished piece a second time and compare; history is not told. Raises as `Studio.remake`."""
+        original = record.result
+        if original is None:
+            sentence = f"Piece {record.id} was never finished ({record.state}), so there is none to show."
+            raise InvalidRequest("id", sentence)
+        name = again(record.id)
+        async with self._remaking.setdefault(record.id, asyncio.Lock()):  # its files have one name
+            job = self.enter(record, requester, progress)
+            try:
+                composition, result = await self._make(job, name)
+            except MusicLSTMError:
+                raise
+            except Exception as error:
+                raise self._unexpected(job, error) from error
+            finally:
+                self._turns.leave(job.ticket)
+            same = (result.midi_sha256, result.wav_sha256) == (original.midi_sha256, original.wav_sha256)
+            if same:
+                await asyncio.to_thread(self._folder.rename, name, record.id)
+            if await self._history.get(record.id) is None:  # deleted meanwhile: nothing of it may come back
+                await asyncio.to_thread(self._folder.remove, record.id)
+                raise NotFound(f"Piece {record.id} has been deleted.")
+        return Remade(
+            piece=self._folder.piece(record, name=record.id if same else name),
+            same_notes=result.notes_sha256 == original.notes_sha256,
+            same_sound=result.wav_sha256 == original.wav_sha256,
+            checkpoint_id=composition.checkpoint_id,
+        )
 
-        Raises:
-            EngineClosed, RenderFailed, SetupProblem, Unexpected: it failed.
-        """
-        try:
-            return await self._make(job, name)
-        except MusicLSTMError:
-            raise
-        except Exception as error:
-            raise self._unexpected(job, error) from error
-        finally:
-            self._turns.leave(job.ticket)
+    async def recover(self, front_end: FrontEnd) -> list[Record]:
+        """What processes that died left unfinished, and how long pieces took them; see `Studio.recover`."""
+        for record in reversed(await self._history.newest(states=[State.DELIVERED], limit=_PACE_PIECES)):
+            if record.result is not None and record.started_at is not None and record.made_at is not None:
+                self._turns.learn(record.result.notes, (record.made_at - record.started_at).total_seconds())
+        mine = []
+        for record in await self._history.abandoned():
+            if record.requester.front_end != "discord":
+                await self.fail(record.id, "The program stopped before it was finished.")
+            elif front_end == "discord":
+                adopted = await self._history.adopt(record.id)
+                if adopted.requester.channel_id is not None and adopted.attempts < _ATTEMPTS_MAX:
+                    mine.append(adopted)
+                else:
+                    await self.fail(record.id, "The bot stopped before it was finished.")
+        return mine
 
     async def stop(self, piece_id: str) -> None:
         """Cancel the work on a piece, wherever it is, and wait until it has stopped."""
