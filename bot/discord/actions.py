@@ -14,7 +14,8 @@ from bot.discord import embeds
 from bot.discord.asking import Interaction, compose_request, is_moderator, requester_of
 from bot.discord.errors import TRANSIENT
 from bot.discord.permissions import check_can_post
-from bot.discord.posts import ChannelPost, persist
+from bot.discord.persist import persist
+from bot.discord.posts import ChannelPost
 from bot.discord.rating import RatingModal
 from bot.discord.texts import say
 from bot.errors import NotAllowed, NotFound

@@ -68,8 +68,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         shard_count: int | None = None,
         file_bytes_max: int | None = None,
     ) -> None:
-        # The bot never speaks: that the libraries for voice are not installed is nothing to warn about.
-        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+        say_nothing_about_voice()
         intents = discord.Intents.none()
         intents.guilds = True
         intents.guild_messages = intents.dm_messages = True  # of which only those written to the bot have text
@@ -233,6 +232,11 @@ async def run(client: MusicLSTMClient, token: str) -> None:
         raise SetupProblem(f"Discord cannot be reached: {error}. Check the network and try again.") from error
     finally:
         await client.close()
+
+
+def say_nothing_about_voice() -> None:
+    """The bot never speaks: that the libraries for voice are not installed is nothing for discord.py to warn about."""
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
 
 def use_api_base(api_base: str | None) -> None:

@@ -5,6 +5,7 @@ discord.py does not enforce ranges on what arrives, so every value goes through 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -99,4 +100,7 @@ async def _help(interaction: Interaction) -> None:
 @app_commands.command(name="about", description="The model, its training music, licences and credits")
 async def _about(interaction: Interaction) -> None:
     async with answering(interaction, "/about"):
-        await interaction.response.send_message(embed=about.about_embed(interaction.locale), ephemeral=True)
+        known = interaction.client.studio.models
+        model = None if known is None else next((each for each in await known.all() if each.current), None)
+        embed = await asyncio.to_thread(about.about_embed, model, interaction.locale)
+        await interaction.response.send_message(embed=embed, ephemeral=True)

@@ -13,7 +13,8 @@ import discord
 from discord.ext import tasks
 
 from bot.discord import attachments, embeds, errors
-from bot.discord.posts import Parcel, Post, TooLarge, Undeliverable
+from bot.discord.persist import TooLarge
+from bot.discord.posts import Parcel, Post, Undeliverable
 from bot.discord.texts import say
 from bot.errors import Cancelled
 from bot.history import MessageRef, Origin, Record, Requester

@@ -98,7 +98,8 @@ def piece_embed(record: Record, *, locale: Locale = None, note: str = "", pictur
     if lines:
         embed.description = "\n".join([embed.description or "", *lines])
     made_in = f"{result.sampling_s:.1f} s + {result.rendering_s:.1f} s"
-    embed.set_footer(text=f"{record.id} · {say(locale, 'notes and sound made in {time}', time=made_in)}")
+    made = say(locale, "notes and sound made in {time}", time=made_in)
+    embed.set_footer(text=f"{record.id} · {say(locale, 'top-p')} {request.top_p:g} · {made}")
     if picture is not None:
         embed.set_image(url=f"attachment://{picture}")
     return embed
@@ -118,7 +119,6 @@ def _parameters(record: Record, result: Result, locale: Locale) -> Iterable[tupl
         yield say(locale, option.name), f"`{value}`"
     yield say(locale, "duration"), f"`{clock(result.duration_s)}`"
     yield say(locale, "checkpoint"), f"`{result.checkpoint_id}`"
-    yield say(locale, "top-p"), f"`{record.request.top_p:g}`"
 
 
 def _result(record: Record) -> Result:

@@ -14,7 +14,8 @@ import discord
 
 from bot.discord import embeds
 from bot.discord.errors import TRANSIENT, sentence_for
-from bot.discord.posts import ChannelPost, persist
+from bot.discord.persist import persist
+from bot.discord.posts import ChannelPost
 from bot.discord.texts import say
 from bot.errors import NotAllowed
 from bot.grammar import parse_request, parse_values

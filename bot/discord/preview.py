@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 import discord
 
 from bot.discord import limits
-from bot.discord.client import MusicLSTMClient
+from bot.discord.client import MusicLSTMClient, say_nothing_about_voice
 from bot.history import History
 from bot.settings import Settings
 from bot.studio import Limits, Studio
@@ -83,6 +83,7 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
     Raises:
         SetupProblem: as `preview`.
     """
+    say_nothing_about_voice()  # importing simcord makes a client, which would
     try:
         from simcord.backend.errors import SetupError  # noqa: PLC0415  # a development requirement
         from simcord.env import Env  # noqa: PLC0415

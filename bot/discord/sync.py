@@ -17,7 +17,7 @@ import discord
 from discord import app_commands
 
 from bot.discord.errors import TRANSIENT
-from bot.discord.posts import persist
+from bot.discord.persist import persist
 
 log = logging.getLogger(__name__)
 

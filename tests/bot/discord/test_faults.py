@@ -7,7 +7,7 @@ import discord
 import pytest
 from simcord import interactions
 
-from bot.discord import posts
+from bot.discord import persist
 from bot.history import History, State
 from bot.studio import Limits
 
@@ -24,7 +24,7 @@ async def only_record(house):
 
 @pytest.fixture(autouse=True)
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posts, "_pause_s", lambda error, _: 0.01 if error.status in {429, 500, 503} else None)
+    monkeypatch.setattr(persist, "_pause_s", lambda error, _: 0.01 if error.status in {429, 500, 503} else None)
 
 
 @pytest.mark.parametrize(("status", "times"), [(500, 3), (503, 1), (429, 2)])
@@ -41,7 +41,7 @@ async def test_what_passes_is_repeated_until_it_works(
 
 
 async def test_what_does_not_pass_is_told_and_remembered(simcord_env, house, channel, ada) -> None:
-    simcord_env.inject_error("PATCH", ORIGINAL, status=500, times=posts.ATTEMPTS)
+    simcord_env.inject_error("PATCH", ORIGINAL, status=500, times=persist.ATTEMPTS)
 
     result = await ada.slash(channel, "compose")
 
@@ -224,5 +224,5 @@ async def test_persist_waits_as_long_as_discord_says() -> None:
             raise discord.HTTPException(response, {"message": "slow down", "code": 0})
         return "done"
 
-    assert await posts.persist(call) == "done"
+    assert await persist.persist(call) == "done"
     assert calls[1] - calls[0] >= 0.009
