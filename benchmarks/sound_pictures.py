@@ -114,7 +114,7 @@ def _spectrogram(sound: Sound, width: int, height: int) -> Image.Image:
     window = np.hanning(_FRAMES)
     index = np.minimum(starts[:, None] + np.arange(_FRAMES), sound.shape[1] - 1)
     power = np.stack([np.abs(scipy.fft.rfft(channel[index] * window)) ** 2 for channel in sound]).mean(axis=0)
-    level_db = 10 * np.log10(power + 1e-20) - 20 * math.log10(_FRAMES / 4)  # a sine at full scale reads 0
+    level_db: Sound = 10 * np.log10(power + 1e-20) - 20 * math.log10(_FRAMES / 4)  # a sine at full scale reads 0
     rows_hz = np.geomspace(_HIGH_HZ, _LOW_HZ, height)
     bins = np.arange(_FRAMES // 2 + 1) * 44_100 / _FRAMES
     picture = np.array([np.interp(rows_hz, bins, column) for column in level_db]).T
@@ -131,7 +131,7 @@ def _figures(sound: Sound) -> str:
     loudness, in_mono = (integrated_lufs(hop_energies(part, 44_100, 0, count)) for part in (planar, mono))
     peak = 20 * math.log10(float(true_peaks(np.pad(planar, ((0, 0), (5, 7)))).max()))
     both = planar[:, np.abs(planar).sum(axis=0) > 1e-4]
-    correlation = float(np.corrcoef(both)[0, 1])
+    correlation = float(np.asarray(np.corrcoef(both))[0, 1])
     return (
         f"{loudness:.1f} LUFS   true peak {peak:.1f} dB   correlation {correlation:.2f}   "
         f"lost in mono {loudness - in_mono:.1f} LU"
