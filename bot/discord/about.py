@@ -14,11 +14,12 @@ from bot.models import Model
 from data.sources import source, source_names
 
 
-def about_embed(model: Model | None, locale: discord.Locale | None) -> discord.Embed:
+def about_embed(model: Model | None, invite: str, locale: discord.Locale | None) -> discord.Embed:
     """What composes, what it learnt from, and whose work it stands on. Blocks: reads a few small files.
 
     Args:
         model: the checkpoint in use, or None where it is not known.
+        invite: where the bot is added to a server.
         locale: the reader's.
     """
     embed = discord.Embed(
@@ -40,6 +41,7 @@ def about_embed(model: Model | None, locale: discord.Locale | None) -> discord.E
         value=say(locale, "The program is MIT; what it composes is CC0: yours, without conditions."),
         inline=False,
     )
+    embed.add_field(name=say(locale, "In your server"), value=f"[{say(locale, 'add me')}]({invite})", inline=False)
     return embed
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -28,9 +29,10 @@ from bot.discord import limits, messages
 from bot.discord.buttons import DYNAMIC_ITEMS, cancel_view, piece_view
 from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
-from bot.discord.errors import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION, sentence_for, tell
+from bot.discord.errors import ALREADY_ACKNOWLEDGED, TRANSIENT, UNKNOWN_INTERACTION, sentence_for, tell
 from bot.discord.lookback import OlderButton
 from bot.discord.models import TrainingButton
+from bot.discord.permissions import invite_url
 from bot.discord.posts import ChannelPost
 from bot.discord.privacy import ForgetButton
 from bot.discord.rating import is_rating, take_rating
@@ -109,7 +111,10 @@ class MusicLSTMClient(discord.AutoShardedClient):
             # What discord.py connects to when it cannot resume, instead of Discord's own address.
             _, gateway, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
-        await sync_when_changed(self.tree, self._commands_memory)
+        try:
+            await sync_when_changed(self.tree, self._commands_memory)
+        except (discord.HTTPException, *TRANSIENT):
+            log.exception("the commands could not be sent; people go on with those that Discord has")
         for record in await self.studio.recover("discord"):
             self.spawn(self._resume(record))
 
@@ -217,6 +222,7 @@ async def run(client: MusicLSTMClient, token: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in its event loop
             loop.add_signal_handler(number, stop)
+    greeting = asyncio.create_task(_greet(client))
     try:
         await client.start(token)
     except asyncio.CancelledError:
@@ -231,7 +237,20 @@ async def run(client: MusicLSTMClient, token: str) -> None:
     except (discord.HTTPException, discord.GatewayNotFound, aiohttp.ClientError, OSError) as error:
         raise SetupProblem(f"Discord cannot be reached: {error}. Check the network and try again.") from error
     finally:
+        greeting.cancel()
         await client.close()
+
+
+async def _greet(client: MusicLSTMClient) -> None:
+    """Tell whoever started the bot that it is there, and how to get it into a server."""
+    while client.application is None:  # noqa: ASYNC110 - discord.py has no event before the login is over
+        await asyncio.sleep(0.1)
+    await client.wait_until_ready()
+    sys.stdout.write(
+        f"{client.user} is connected to {len(client.guilds)} servers. Ctrl-C stops it.\n"
+        f"To add it to another server: {invite_url(client.application.id)}\n"
+    )
+    sys.stdout.flush()
 
 
 def say_nothing_about_voice() -> None:

@@ -14,6 +14,7 @@ from discord import app_commands
 from bot.discord import about, embeds, lookback, models, presets, privacy
 from bot.discord.asking import Interaction, compose_values
 from bot.discord.errors import answering
+from bot.discord.permissions import invite_url
 from bot.discord.placing import everywhere
 from bot.grammar import OPTIONS, Option
 
@@ -102,5 +103,6 @@ async def _about(interaction: Interaction) -> None:
     async with answering(interaction, "/about"):
         known = interaction.client.studio.models
         model = None if known is None else next((each for each in await known.all() if each.current), None)
-        embed = await asyncio.to_thread(about.about_embed, model, interaction.locale)
+        invite = invite_url(interaction.application_id)
+        embed = await asyncio.to_thread(about.about_embed, model, invite, interaction.locale)
         await interaction.response.send_message(embed=embed, ephemeral=True)

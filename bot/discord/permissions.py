@@ -20,6 +20,13 @@ INVITE_PERMISSIONS = discord.Permissions(
 )
 
 
+def invite_url(application_id: int) -> str:
+    """Where an administrator adds the bot to a server, or anybody to their own account."""
+    return discord.utils.oauth_url(
+        application_id, permissions=INVITE_PERMISSIONS, scopes=("bot", "applications.commands")
+    )
+
+
 def check_can_attach(interaction: discord.Interaction[Any]) -> None:
     """Raises NotAllowed where a finished piece could not be posted.
 

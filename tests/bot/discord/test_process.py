@@ -39,7 +39,14 @@ async def bot_process(
         "OMP_NUM_THREADS": "1",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", "bot", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "bot",
+        "bot",
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         yield process
@@ -73,6 +80,10 @@ async def test_a_process_answers_compose_over_http_and_gateway(tmp_path: Path, c
         async with History(tmp_path / "history.db") as history, asyncio.timeout(10):
             while (await history.newest())[0].state is not State.DELIVERED:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
+        assert process.stdout is not None
+        said = (await process.stdout.read(1000)).decode()
+        assert "connected to 1 servers" in said
+        assert "scope=bot+applications.commands" in said
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             assert await process.wait() == 0
