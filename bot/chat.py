@@ -14,11 +14,14 @@ from bot import wording
 from bot.grammar import parse_values
 from bot.history import Requester
 from bot.ratings import SCALES, Rating
+from bot.recipes import read_file
 from bot.studio import Studio
 from bot.terminal import progress_bars
 from engine.errors import InvalidRequest, StorageProblem
+from engine.types import ComposeRequest
 
 _HISTORY_LINES = 10
+_FILE_BYTES_MAX = 1_000_000_000  # an hour of sound has 635 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,9 @@ class Chat:
 
     async def compose(self, text: str, preset: str | None = None) -> str:
         """Make a piece and put its files into the folder."""
-        request = await self.studio.request_for(self.requester, parse_values(text), preset=preset)
+        return await self._compose(await self.studio.request_for(self.requester, parse_values(text), preset=preset))
+
+    async def _compose(self, request: ComposeRequest) -> str:
         started = time.monotonic()
         with progress_bars() as show:
             piece = await self.studio.compose(request, self.requester, show)
@@ -81,12 +86,26 @@ class Chat:
         return wording.history_text(records, self.studio.history.clock())
 
     async def show(self, text: str) -> str:
-        """Make a piece again and prove that it is the same."""
+        """Make a piece again and prove that it is the same; a file of ours may stand for the id."""
+        path = await asyncio.to_thread(_file_at, text)
+        if path is not None:
+            return await self._show_file(path)
+        return await self._show_piece(_id("/show", text))
+
+    async def _show_piece(self, piece_id: str) -> str:
         started = time.monotonic()
         with progress_bars() as bars:
-            remade = await self.studio.remake(_id("/show", text), self.requester, bars)
+            remade = await self.studio.remake(piece_id, self.requester, bars)
         piece = await self.studio.hand_over(remade.piece, self.out, wording.stem(remade.piece.record.request))
         return f"{wording.piece_text(piece, time.monotonic() - started)}\n{wording.proof(remade)}"
+
+    async def _show_file(self, path: Path) -> str:
+        content = await asyncio.to_thread(read_file, path, _FILE_BYTES_MAX)
+        recognised = await self.studio.recognise(content, self.requester)
+        if recognised.record is not None:
+            return await self._show_piece(recognised.record.id)
+        made = await self._compose(recognised.request)
+        return f"{path.name} was written by checkpoint {recognised.checkpoint_id}; made again from its recipe:\n{made}"
 
     async def delete(self, text: str) -> str:
         """Forget a piece; files that were handed over are the person's own."""
@@ -172,6 +191,15 @@ def _id(command: str, text: str) -> str:
     return text
 
 
+def _file_at(text: str) -> Path | None:
+    """The file of that name, if there is one."""
+    try:
+        path = Path(text.strip("'\"")).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such home, a zero byte
+        return None
+
+
 def _how_many(command: str, text: str) -> int:
     if not text:
         return _HISTORY_LINES
@@ -191,7 +219,7 @@ def _write(path: Path, content: str) -> None:
 COMMANDS: dict[str, Command] = {
     "compose": Command("/compose REQUEST", "make a piece", Chat.compose),
     "history": Command("/history [HOW MANY]", "what you asked for, newest first", Chat.history),
-    "show": Command("/show ID", "make a piece again and compare it with the first time", Chat.show),
+    "show": Command("/show ID or FILE", "make a piece again and compare it with the first time", Chat.show),
     "favourite": Command("/favourite ID", "keep a piece among your favourites, or take it out", Chat.favourite),
     "favourites": Command("/favourites [HOW MANY]", "list them", Chat.favourites),
     "preset": Command(

@@ -26,6 +26,7 @@ from bot.presets import Presets
 from bot.privacy import Privacy
 from bot.quota import Limits, Quota
 from bot.ratings import Ratings
+from bot.recipes import Recognised, recognise
 from bot.servers import Servers
 from bot.surely import surely
 from bot.training import Training
@@ -283,6 +284,10 @@ class Studio:
         self._workshop.check_open()
         self._quota.check_now(viewer or record.requester)
         return await self._workshop.make_again(record, viewer or record.requester, progress)
+
+    async def recognise(self, content: bytes, viewer: Requester) -> Recognised:
+        """Find out which piece a MIDI, WAV, FLAC or OGG file is; see `bot.recipes.recognise`."""
+        return await recognise(self.history, content, viewer)
 
     async def cancel(self, piece_id: str, by: Requester, *, moderator: bool = False) -> Record:
         """Stop a queued or running request: whoever awaits `compose` gets `Cancelled`.

@@ -91,6 +91,10 @@ async def test_another_checkpoint_is_told(chat: Chat, house: House) -> None:
         ("/compose mood:drak", "did you mean dark?"),
         ("/show", "Write /show and the id"),
         ("/show nothing", "There is no piece 'nothing'."),
+        ("/show ~nobody/x.mid", "There is no piece"),
+        ("/show \x00.mid", "There is no piece"),
+        ("/show " + "x" * 5000, "There is no piece"),
+        ("/show pyproject.toml", "not made by this bot"),
         ("/history many", "a number from 1 to 1000"),
         ("/history ³", "a number from 1 to 1000"),
         ("/", "There is no command /"),
@@ -106,7 +110,10 @@ async def test_another_checkpoint_is_told(chat: Chat, house: House) -> None:
         ("/privacy please", "Write /privacy"),
     ],
 )
-async def test_a_typing_error_is_answered_in_one_line(line: str, says: str, chat: Chat) -> None:
+async def test_a_typing_error_is_answered_in_one_line(
+    line: str, says: str, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
     with pytest.raises(MusicLSTMError) as caught:
         await chat.answer(line)
     assert says in str(caught.value)

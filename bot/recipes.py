@@ -1,0 +1,110 @@
+"""Recognising a file that this program made: which request and which checkpoint it came from.
+
+The file may come from anybody, so nothing in it is trusted: its recipe is read within bounds (`engine.render.tags`) and
+becomes a request only through the constructor that judges every request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bot.history import History, Record, Requester
+from data.errors import InvalidKey
+from data.keys import Key
+from data.moods import Mood
+from data.spaces import Space
+from engine.errors import InvalidMidi, InvalidRequest
+from engine.types import ComposeRequest
+
+_NOT_OURS = "That file was not made by this bot, or its recipe was lost on the way."
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What a file turned out to be.
+
+    Attributes:
+        record: the piece itself, where this bot made it and remembers it; else None.
+        request: makes it again.
+        checkpoint_id: the model that wrote it, as the file says.
+    """
+
+    record: Record | None
+    request: ComposeRequest
+    checkpoint_id: str
+
+
+async def recognise(history: History, content: bytes, viewer: Requester) -> Recognised:
+    """Find out which piece a MIDI, WAV, FLAC or OGG file is.
+
+    Args:
+        history: open.
+        content: the whole file.
+        viewer: who asks; other people's private pieces are not found by their digest.
+
+    Raises:
+        InvalidMidi: it is not a file of ours.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    found = await history.records(
+        "WHERE (midi_sha256 = :digest OR wav_sha256 = :digest) AND (private = 0 OR person = :person) "
+        "ORDER BY number DESC LIMIT 1",
+        {"digest": digest, "person": viewer.person},
+    )
+    if found and found[0].result is not None:
+        return Recognised(found[0], found[0].request, found[0].result.checkpoint_id)
+    from engine.render.tags import read_recipe  # noqa: PLC0415 - sound libraries, which only this needs
+
+    request, checkpoint_id = read(read_recipe(content) or ())
+    return Recognised(None, request, checkpoint_id)
+
+
+def read(recipe: tuple[str, ...]) -> tuple[ComposeRequest, str]:
+    """The request and the checkpoint's id in the recipe of a file.
+
+    Raises:
+        InvalidMidi: it is no recipe of this program.
+    """
+    for line in recipe:
+        try:
+            says = json.loads(line)
+            if isinstance(says, dict) and says.get("program") == "MusicLSTM":
+                return _request(says), "".join(
+                    letter for letter in str(says["checkpoint"])[:64] if letter.isprintable()
+                )
+        except (ValueError, KeyError, TypeError, RecursionError, InvalidKey, InvalidRequest):
+            break
+    raise InvalidMidi(_NOT_OURS)
+
+
+def _request(says: dict[str, Any]) -> ComposeRequest:
+    tempo = says.get("tempo")
+    return ComposeRequest(
+        mood=Mood(says["mood"]),
+        length_notes=says["length"],
+        temperature=says["temp"],
+        top_p=says["top_p"],
+        seed=says["seed"],
+        # What was drawn is written down as if it had been asked for, which gives the same notes.
+        tempo_bpm=int(tempo) if isinstance(tempo, float) and tempo.is_integer() else tempo,
+        key=None if says.get("key") is None else Key.parse(str(says["key"])[:16]),
+        space=None if says.get("space") is None else Space(says["space"]),
+    )
+
+
+def read_file(path: Path, bytes_max: int) -> bytes:
+    """A file's content.
+
+    Raises:
+        InvalidMidi: it cannot be read, or is larger than `bytes_max`.
+    """
+    try:
+        if path.stat().st_size > bytes_max:
+            raise InvalidMidi(f"{path.name} is larger than {bytes_max // 1_000_000} MB.")
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidMidi(f"{path.name} cannot be read: {error.strerror}.") from error
