@@ -1,0 +1,78 @@
+"""The project's own sounds: in tune, seamless, small, always the same."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from data.midi import write_midi
+from data.score import PROGRAMS, Note, Part, Score
+from engine.render import stems
+from engine.render.bank import bank_bytes, default_cache, ensure_bank, key_hz
+from engine.render.fluidsynth import FluidSynth
+from engine.render.soundfont import check_soundfont, find_soundfont
+
+RATE_HZ = 44_100
+OWN = (Part.SUB, Part.DRONE, Part.PAD, Part.CHOIR, Part.KEYS, Part.BELL, Part.PLUCK, Part.TEXTURE)
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return ensure_bank(default_cache())
+
+
+def test_it_is_a_whole_soundfont_under_30_mb(bank):
+    check_soundfont(bank)
+    assert bank.stat().st_size < 30_000_000
+    assert b"CC0-1.0" in bank.read_bytes()[:400]
+
+
+def test_made_again_it_is_the_same(bank):
+    assert bank_bytes() == bank.read_bytes()
+
+
+def test_it_has_a_preset_for_each_of_its_parts(bank):
+    data = bank.read_bytes()
+    at = data.index(b"phdr")
+    (length,) = struct.unpack_from("<I", data, at + 4)
+    programs = {struct.unpack_from("<H", data, at + 8 + row + 20)[0] for row in range(0, length - 38, 38)}
+    assert programs == {PROGRAMS[part] for part in OWN}
+
+
+def test_a_damaged_bank_is_made_again(tmp_path, bank):
+    path = tmp_path / bank.name
+    path.write_bytes(bank.read_bytes()[:1000])
+    assert ensure_bank(tmp_path) == path
+    assert path.stat().st_size == bank.stat().st_size
+
+
+def _played(part: Part, pitch: int, bank, steps: int = 48):
+    midi = write_midi(Score((Note(0, part, pitch, steps, 90),), 120.0), title="")
+    (stem,) = stems.split(midi, [[part]], 480 * 20)
+    synth = FluidSynth([find_soundfont(), bank])
+    blocks = synth.blocks([stem], 4 * RATE_HZ)
+    return np.concatenate([block[0].mean(axis=1) for block in blocks])
+
+
+@pytest.mark.parametrize("part", OWN)
+@pytest.mark.parametrize("pitch", [43, 55, 66])
+def test_it_is_in_tune(part, pitch, bank):
+    sound = _played(part, pitch, bank)[: 2 * RATE_HZ]
+    power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 1 << 19)) ** 2
+    hz = np.fft.rfftfreq(1 << 19, 1 / RATE_HZ)
+    near = np.abs(np.log2(np.maximum(hz, 1) / key_hz(pitch))) < 0.5  # half an octave around the fundamental
+    cents = 1200 * np.log2((power[near] * hz[near]).sum() / power[near].sum() / key_hz(pitch))
+    assert abs(cents) < (40 if part is Part.TEXTURE else 12)  # a cloud of short grains is not sharp
+
+
+def test_sustained_sounds_go_on_through_their_loop(bank):
+    for part in (Part.DRONE, Part.PAD, Part.CHOIR, Part.SUB):
+        midi_steps = 12 * 2 * 14  # fourteen seconds at 120: more than two rounds of the loop
+        midi = write_midi(Score((Note(0, part, 55, midi_steps, 90),), 120.0), title="")
+        (stem,) = stems.split(midi, [[part]], 480 * 40)
+        synth = FluidSynth([find_soundfont(), bank])
+        sound = np.concatenate([block[0].mean(axis=1) for block in synth.blocks([stem], 13 * RATE_HZ)])
+        level = np.sqrt((sound[3 * RATE_HZ :].reshape(-1, RATE_HZ // 2) ** 2).mean(axis=1))
+        assert level.min() > 0.35 * level.max(), part
+        steps = np.abs(np.diff(sound[3 * RATE_HZ :]))
+        assert steps.max() < 12 * np.sqrt((steps**2).mean()), part  # a seam would be a step

@@ -1,0 +1,80 @@
+"""Each space is a space of its own, and each gives what a listener needs."""
+
+import numpy as np
+import pyloudnorm
+import pytest
+import soundfile
+from scipy.signal import resample_poly
+
+from data.moods import MOODS, Mood
+from data.score import Note, Part, Score
+from data.spaces import DEFAULT_SPACES, SAYS, SPACES, Space
+from engine.render import Renderer
+from engine.render.space import CHARACTERS, room
+
+RATE_HZ = 44_100
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """[n, 2] of one phrase in each space: a drone and a chord of four seconds, bells, drums."""
+    folder = tmp_path_factory.mktemp("spaces")
+    notes = [Note(0, Part.DRONE, 38, 48, 80), Note(24, Part.PULSE, 45, 12, 100), Note(0, Part.SUB, 33, 48, 80)]
+    notes += [Note(0, Part.PAD, pitch, 48, 80) for pitch in (57, 62, 65)]
+    notes += [Note(9 * index, Part.BELL, pitch, 9, 90) for index, pitch in enumerate((81, 77, 74))]
+    score = Score(tuple(sorted(notes)), 60.0)
+    found = {}
+    for space in SPACES:
+        rendered = Renderer().render(score, title="", recipe=(), folder=folder, name=space, mood=Mood.DARK, space=space)
+        found[space], _ = soundfile.read(rendered.wav, always_2d=True)
+    return found
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_loud_enough_and_never_too_loud(sounds, space):
+    sound = sounds[space]
+    assert pyloudnorm.Meter(RATE_HZ).integrated_loudness(sound) == pytest.approx(-16, abs=0.5)
+    assert 20 * np.log10(np.abs(resample_poly(sound, 4, 1, axis=0)).max()) <= -0.95
+    assert np.abs(sound.mean(axis=0)).max() < 1e-3
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_one_loudspeaker_plays_it_too(sounds, space):
+    sound = sounds[space]
+    meter = pyloudnorm.Meter(RATE_HZ)
+    in_mono = np.repeat(sound.mean(axis=1, keepdims=True), 2, axis=1)
+    assert meter.integrated_loudness(sound) - meter.integrated_loudness(in_mono) < 2.5
+    assert np.corrcoef(sound.T)[0, 1] > 0.2
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_it_fades_to_nothing_without_a_step(sounds, space):
+    sound = np.abs(sounds[space])
+    assert sound[-30:].max() < 0.0005
+    windows = sound[: len(sound) // 4410 * 4410].reshape(-1, 4410 * 2).max(axis=1)
+    end = windows[-20:]  # the last two seconds only fall
+    assert (end[1:] <= end[:-1] * 1.5 + 0.001).all()
+
+
+def test_spaces_differ_in_how_long_they_ring(sounds):
+    def rings_s(space: Space) -> float:
+        """From the end of the notes, at 4 s, until nothing is left above -50 dB."""
+        loud = np.flatnonzero(np.abs(sounds[space]).max(axis=1) > 10 ** (-50 / 20))
+        return loud[-1] / RATE_HZ - 4
+
+    assert rings_s(Space.VOID) > rings_s(Space.CATHEDRAL) > rings_s(Space.HANGAR) > rings_s(Space.TAPE)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_room_has_room_for_its_tail(space):
+    place = room(space, RATE_HZ)
+    assert place.hop_frames % 2 == 0
+    assert place.hop_frames > RATE_HZ
+    assert place.wet.shape == (2, place.fft_frames // 2 + 1)
+    assert CHARACTERS[space].tail_s > 2.5  # the fade-out
+
+
+def test_every_mood_has_a_space_and_every_space_is_described():
+    assert set(DEFAULT_SPACES) == set(MOODS)
+    assert set(SAYS) == set(SPACES)
+    assert set(CHARACTERS) == set(SPACES)
