@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import discord
 
+from bot.discord.interaction_posts import FollowUpPost, InteractionPost
 from bot.discord.permissions import check_can_attach
-from bot.discord.posts import InteractionPost
+from bot.discord.texts import say
 from bot.grammar import build_request
 from bot.history import Origin, Requester
-from engine.types import ComposeRequest
+from engine.errors import InvalidRequest
+from engine.types import SEED_MAX, ComposeRequest, new_id, new_seed
 
 if TYPE_CHECKING:
     from bot.discord.client import MusicLSTMClient
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     Interaction = discord.Interaction[MusicLSTMClient]
 else:
     Interaction = discord.Interaction
+
+
+VARIATIONS_MAX = 4  # as many as one person may have in the making by default
 
 
 def requester_of(interaction: Interaction) -> Requester:
@@ -48,13 +55,43 @@ async def compose_request(
 
 
 async def compose_values(
-    interaction: Interaction, given: Mapping[str, Any], *, preset: str | None = None, private: bool = False
+    interaction: Interaction,
+    given: Mapping[str, Any],
+    *,
+    preset: str | None = None,
+    private: bool = False,
+    variations: int = 1,
 ) -> None:
     """As `compose_request`, for options that were typed; preset and server defaults say what they leave out.
+
+    Args:
+        interaction: not yet answered.
+        given: option name -> value.
+        preset: the name of one of the asker's presets, or None.
+        private: for the asker's eyes only.
+        variations: how many pieces, 1 to VARIATIONS_MAX, each with its own seed and its own message.
 
     Raises:
         InvalidRequest, NotFound: before anything is acknowledged, so that the answer is for the asker alone.
     """
+    if not 1 <= variations <= VARIATIONS_MAX:
+        raise InvalidRequest("variations", f"variations is a whole number from 1 to {VARIATIONS_MAX}.")
     build_request(given)
     request = await interaction.client.studio.request_for(requester_of(interaction), given, preset=preset)
-    await compose_request(interaction, request, private=private)
+    if variations == 1:
+        await compose_request(interaction, request, private=private)
+        return
+    check_can_attach(interaction)
+    first = InteractionPost(interaction, private=private)
+    await first.acknowledge()
+    waiting = "⏳ " + say(interaction.locale, "Thinking…")
+    await first.show(waiting, None)  # no longer "thinking", so that a follow-up is a message of its own
+    seeds = [(request.seed + n) % (SEED_MAX + 1) if "seed" in given else new_seed() for n in range(1, variations)]
+    requests = [request, *(replace(request, seed=seed, id=new_id()) for seed in seeds)]
+    posts = [first, *(FollowUpPost(interaction, private=private) for _ in seeds)]
+    for post in posts[1:]:
+        if isinstance(post, FollowUpPost):
+            await post.announce(waiting)
+    compose, requester = interaction.client.composer.compose, requester_of(interaction)
+    pairs = zip(posts, requests, strict=True)
+    await asyncio.gather(*(compose(post, each, requester, private=private) for post, each in pairs))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from discord import app_commands
 
 from bot.discord import about, embeds, lookback, models, presets, privacy
-from bot.discord.asking import Interaction, compose_values
+from bot.discord.asking import VARIATIONS_MAX, Interaction, compose_values
 from bot.discord.errors import answering
 from bot.discord.permissions import invite_url
 from bot.discord.placing import everywhere
@@ -36,28 +36,30 @@ def add_commands(tree: app_commands.CommandTree[MusicLSTMClient]) -> None:
 async def _compose(interaction: Interaction, **given: Any) -> None:
     async with answering(interaction, "/compose"):
         private, preset = bool(given.pop("private", None)), given.pop("preset", None)
+        variations = given.pop("variations", None)
         values = {name: value for name, value in given.items() if value is not None}
-        await compose_values(interaction, values, preset=preset, private=private)
+        await compose_values(
+            interaction, values, preset=preset, private=private, variations=1 if variations is None else variations
+        )
 
 
 def _compose_command() -> app_commands.Command[Any, ..., None]:
-    """/compose with one typed, described option for each entry of the grammar's table, and `private`."""
+    """/compose with one typed, described option for each entry of the grammar's table, and a few of Discord's own."""
 
     async def compose(interaction: Interaction, **given: Any) -> None:
         await _compose(interaction, **given)
 
     listed = [inspect.Parameter("interaction", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Interaction)]
-    for name, annotation in [
-        *((option.name, _annotation(option)) for option in OPTIONS),
-        ("preset", str),
-        ("private", bool),
-    ]:
+    more = {
+        "preset": (str, "One of your presets, for what you leave out"),
+        "variations": (app_commands.Range[int, 1, VARIATIONS_MAX], "How many pieces at once, each with its own seed"),
+        "private": (bool, "Only you see the piece"),
+    }
+    kinds = {option.name: _annotation(option) for option in OPTIONS} | {name: kind for name, (kind, _) in more.items()}
+    for name, annotation in kinds.items():
         listed.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     compose.__signature__ = inspect.Signature(listed)  # type: ignore[attr-defined]  # what discord.py reads
-    described = {option.name: option.says for option in OPTIONS} | {
-        "preset": "One of your presets, for what you leave out",
-        "private": "Only you see the piece",
-    }
+    described = {option.name: option.says for option in OPTIONS} | {name: says for name, (_, says) in more.items()}
     choices = {
         option.name: [app_commands.Choice(name=choice, value=choice) for choice in option.choices]
         for option in OPTIONS

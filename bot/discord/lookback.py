@@ -15,9 +15,9 @@ from bot.discord.actions import share as share_piece
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.buttons import PieceButton
 from bot.discord.errors import answering
+from bot.discord.interaction_posts import InteractionPost
 from bot.discord.permissions import check_can_attach
 from bot.discord.placing import everywhere
-from bot.discord.posts import InteractionPost
 from bot.discord.texts import say
 from bot.errors import NotAllowed
 from bot.history import Record

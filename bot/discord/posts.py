@@ -13,9 +13,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import discord
@@ -28,10 +26,7 @@ from data.errors import MusicLSTMError
 
 log = logging.getLogger(__name__)
 
-_TOKEN_MARGIN = timedelta(seconds=20)  # an upload that begins later may end after the token has died
-
-_GONE = (errors.UNKNOWN_WEBHOOK, errors.UNKNOWN_INTERACTION, errors.INVALID_WEBHOOK_TOKEN)
-_CLOSED = (errors.UNKNOWN_CHANNEL, errors.MISSING_ACCESS, errors.MISSING_PERMISSIONS)
+CLOSED = (errors.UNKNOWN_CHANNEL, errors.MISSING_ACCESS, errors.MISSING_PERMISSIONS)
 
 
 class Undeliverable(MusicLSTMError):
@@ -85,98 +80,6 @@ class Post(ABC):
     @abstractmethod
     async def refuse(self, sentence: str) -> None:
         """Tell the one who asked why there is no piece, as quietly as the place allows."""
-
-
-class InteractionPost(Post):
-    """The reply to a slash command, a button or a modal. Call `acknowledge` before anything slow."""
-
-    def __init__(self, interaction: discord.Interaction[Any], *, private: bool = False) -> None:
-        self._interaction = interaction
-        self._private = private
-        # By our clock, from its arrival: the time inside its id is by Discord's.
-        self._expires_at = discord.utils.utcnow() + timedelta(seconds=limits.INTERACTION_TOKEN_LIFE_S)
-        self.locale = interaction.locale
-        self.file_bytes_max = interaction.filesize_limit
-
-    async def acknowledge(self) -> None:
-        """Answer within Discord's three seconds: the client shows that the bot is thinking."""
-        response = await self._interaction.response.defer(thinking=True, ephemeral=self._private)
-        channel_id = self._interaction.channel_id
-        if response is not None and response.message_id is not None and channel_id is not None and not self._private:
-            self.ref = MessageRef(str(channel_id), str(response.message_id))
-
-    @property
-    def _token_lives(self) -> bool:
-        return discord.utils.utcnow() < self._expires_at - _TOKEN_MARGIN
-
-    async def show(self, content: str, view: discord.ui.View | None) -> None:
-        """See `Post.show`."""
-        if self._token_lives:
-            await self._interaction.edit_original_response(content=content, view=view)
-        elif self.ref is not None:
-            await self._through_channel().show(content, view)
-
-    async def deliver(self, parcel: Parcel) -> MessageRef:
-        """See `Post.deliver`."""
-        if not self._token_lives:
-            return await self._through_channel().deliver(parcel)
-        try:
-            message: discord.Message = await persist(
-                lambda: self._interaction.edit_original_response(
-                    content=None, embed=parcel.embed, attachments=parcel.files(), view=parcel.view
-                )
-            )
-        except discord.HTTPException as error:
-            if error.code == errors.UNKNOWN_MESSAGE:
-                return await self._deliver_anew(parcel)
-            if error.status == 401 or error.code in (*_GONE, *_CLOSED):
-                return await self._through_channel().deliver(parcel)
-            raise
-        return MessageRef(str(message.channel.id), str(message.id))
-
-    async def _deliver_anew(self, parcel: Parcel) -> MessageRef:
-        """The reply was deleted while the piece was being made: a new one, for whoever still wants it."""
-        view: Any = parcel.view or discord.utils.MISSING
-        self.ref = None
-        try:
-            message = await persist(
-                lambda: self._interaction.followup.send(
-                    embed=parcel.embed, files=parcel.files(), view=view, ephemeral=self._private, wait=True
-                )
-            )
-        except discord.NotFound:
-            # A follow-up to a reply that still says "thinking" is an edit of it, and there is nothing left to edit.
-            return await self._through_channel().deliver(parcel)
-        return MessageRef(str(message.channel.id), str(message.id))
-
-    async def refuse(self, sentence: str) -> None:
-        """See `Post.refuse`."""
-        text = sentence[: limits.CONTENT_CHARACTERS_MAX]
-        if not self._token_lives:
-            await self._through_channel().refuse(text)
-            return
-        # While the reply is still "thinking", Discord takes the first follow-up for an edit of it, as public as it is
-        # (https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages). So: say it
-        # there, say it to the person alone, and then take the public one away.
-        with suppress(discord.NotFound):
-            await persist(
-                lambda: self._interaction.edit_original_response(content=text, embeds=[], attachments=[], view=None)
-            )
-        if not self._private:
-            await persist(lambda: self._interaction.followup.send(text, ephemeral=True))
-            with suppress(discord.NotFound):
-                await self._interaction.delete_original_response()
-
-    def _through_channel(self) -> ChannelPost:
-        interaction = self._interaction
-        return ChannelPost(
-            interaction.client,
-            user_id=interaction.user.id,
-            channel_id=None if self._private else interaction.channel_id,
-            message_id=None if self.ref is None else int(self.ref.message_id),
-            locale=self.locale,
-            nonce=str(interaction.id),
-        )
 
 
 class ChannelPost(Post):
@@ -267,7 +170,7 @@ class ChannelPost(Post):
                     return self.ref
             return await self._send(await self._channel(), parcel)
         except discord.HTTPException as error:
-            if error.code not in _CLOSED:
+            if error.code not in CLOSED:
                 raise
             if self._channel_id is None:
                 raise Undeliverable("You take no direct messages from me.") from error

@@ -102,6 +102,8 @@ def arriving_as(monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any
         ("seed", -1, "0"),
         ("mood", "jolly", "mysterious"),
         ("key", "H", "A to G"),
+        ("variations", 5, "1 to 4"),
+        ("variations", 0, "1 to 4"),
     ],
 )
 async def test_a_value_out_of_range_is_answered_with_what_is_allowed(
@@ -180,6 +182,28 @@ async def test_a_private_piece_is_seen_by_its_asker_alone(channel, ada) -> None:
     assert result.ephemeral
     assert {Path(file.filename).suffix for file in result.response.attachments} == {".mid", ".wav", ".png"}
     assert channel.last_message is None
+
+
+async def test_variations_are_pieces_of_their_own_with_seeds_of_their_own(house, channel, ada) -> None:
+    await ada.slash(channel, "compose", length=16, seed=41, variations=3)
+
+    messages = channel.history()
+    assert len(messages) == 3
+    assert all(len(message.attachments) == 3 for message in messages)
+    async with History(house.database) as history:
+        records = await history.newest()
+    assert sorted(record.request.seed for record in records) == [41, 42, 43]
+    assert {int(record.message.message_id) for record in records if record.message} == {each.id for each in messages}
+
+
+async def test_a_variation_that_fails_is_told_and_the_others_come(house, channel, ada) -> None:
+    house.engine.fails.append(RenderFailed("The sound of this piece came out silent."))
+
+    result = await ada.slash(channel, "compose", length=16, variations=2)
+
+    (message,) = channel.history()
+    assert len(message.attachments) == 3
+    assert next(each.content for each in result.followups if each.ephemeral).startswith("The sound")
 
 
 async def test_without_the_permission_to_attach_nothing_is_composed(simcord_env, house, guild, ada) -> None:
