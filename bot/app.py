@@ -111,10 +111,3 @@ def _making_folder(pieces_dir: Path, history: History) -> Path:
     except OSError as error:
         raise StorageProblem(f"Pieces cannot be kept in {pieces_dir}: {error.strerror}.") from error
     return folder
-
-
-def set_up_logging(level: str) -> None:
-    """Log to standard error, one line an event with its time and module."""
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
-    )

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from bot import health, wording
-from bot.app import open_studio, set_up_logging
+from bot.app import open_studio
 from bot.grammar import parse_request
+from bot.logs import set_up_logging
 from bot.metrics import serve
 from bot.settings import Settings, load_settings
 from bot.studio import Studio
@@ -121,17 +122,17 @@ def _run(arguments: list[str]) -> int:
     # Loaded only when needed: discord.py and PyTorch take seconds.
     if known.command == "compose":
         request = parse_request(" ".join(request_words))
-        set_up_logging(settings.log_level)
+        set_up_logging(settings.log_level, settings.log_format)
         return asyncio.run(_compose(request, settings, out=known.out, as_json=known.json))
     if known.command == "console":
         from bot.console import chat  # noqa: PLC0415
 
-        set_up_logging(settings.log_level)
+        set_up_logging(settings.log_level, settings.log_format)
         return chat(settings, out=known.out)
     if known.command == "bot":
         if settings.discord_token is None:
             raise SetupProblem(_HOW_TO_CONNECT)
-        set_up_logging(settings.log_level)
+        set_up_logging(settings.log_level, settings.log_format)
         return asyncio.run(_serve(settings, settings.discord_token.get_secret_value()))
     if known.command == "health":
         alive, sentence = health.check(_heartbeat(settings))
@@ -139,7 +140,7 @@ def _run(arguments: list[str]) -> int:
         return 0 if alive else EXIT_FAILED
     from bot.discord.preview import preview  # noqa: PLC0415
 
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     return preview(settings, port=known.port)
 
 

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="How much is logged on standard error: debug, info, warning or error."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="One line of text for people, or one JSON object a line for programs: text or json."
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port on 127.0.0.1 for /metrics (Prometheus) and /health; 0 is none."
     )
