@@ -37,6 +37,7 @@ _LEVEL_DB = 0.35  # depth of the slow movement of the level
 _OPENNESS = 0.2  # how much of the unfiltered sound is heard on average: 0 to twice that, slowly
 _KNOT_FRAMES = 1024
 _HOPS_AT_ONCE = 16
+_CHUNKS_AT_ONCE = 2048
 _SAMPLED = 3  # of the premaster, every third stretch is measured: the limiter corrects what that gets wrong
 _SILENCE = 1e-13  # mean square before the gain, 40 dB below the softest note that can be asked for
 
@@ -241,12 +242,12 @@ class Finisher:
         """
         peaks = self._peaks.astype(np.float64)
         wanted = np.array([index for index in np.flatnonzero(peaks > 0.7 * ceiling) if index not in exact], np.int64)
-        if len(wanted):
-            frames = wanted[:, None] * _CHUNK + np.arange(-5, _CHUNK + 7)  # [k, chunk and its context]
+        for batch in np.array_split(wanted, -(-len(wanted) // _CHUNKS_AT_ONCE)) if len(wanted) else ():
+            frames = batch[:, None] * _CHUNK + np.arange(-5, _CHUNK + 7)  # [k, chunk and its context]
             inside = (frames >= 0) & (frames < self._sound.shape[1])
-            context = self._sound[:, np.where(inside, frames, 0)] * inside  # [2, k, …]
+            context = self._sound[:, np.where(inside, frames, 0)] * inside  # [2, k, ...]
             found = true_peaks(context.astype(np.float32)).max(axis=0)
-            exact.update(zip(wanted.tolist(), found.tolist(), strict=True))
+            exact.update(zip(batch.tolist(), found.tolist(), strict=True))
         for index, peak in exact.items():
             peaks[index] = max(peaks[index], peak)
         return peaks

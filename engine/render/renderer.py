@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -17,7 +19,7 @@ from data.score import Score
 from data.spaces import DEFAULT_SPACES, Space
 from engine.errors import Cancelled, RenderFailed
 from engine.render import stems
-from engine.render.audio_file import WavWriter, atomic
+from engine.render.audio_file import WavWriter, atomic, storage_problem
 from engine.render.bank import default_cache, ensure_bank
 from engine.render.fluidsynth import MAX_DURATION_S, SAMPLE_RATE_HZ, FluidSynth
 from engine.render.formats import VORBIS_LEVEL
@@ -31,6 +33,7 @@ from engine.render.vorbis import encode_vorbis
 MAX_NOTES = 100_000
 _SYNTHESIS_PERCENT = 55  # what follows, mostly the encoding, takes the rest
 _REPORT_S = 0.2
+_IN_MEMORY_S = 600.0  # 212 MB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Renderer:
         tags = Tags(title, tuple(recipe))
         midi = write_midi(score, title=title, texts=midi_texts(recipe))
         frames = round((score.duration_s + character.tail_s) * SAMPLE_RATE_HZ)
-        sound = np.empty((2, frames), np.float32)
+        sound = _room_for(frames)
         self._play(synth, midi, score, space, sound, report, cancelled)
         finisher = Finisher(sound, SAMPLE_RATE_HZ, character)
         report(_SYNTHESIS_PERCENT)
@@ -176,6 +179,23 @@ class Renderer:
         synth.check()
         synth.sound_fonts.append(ensure_bank(self._cache or default_cache()))
         return synth
+
+
+def _room_for(frames: int) -> npt.NDArray[np.float32]:
+    """[2, frames]: in memory, or for a very long piece in a temporary file that has no name.
+
+    Raises:
+        StorageProblem: the disk has no room for it; said now, since a later write to mapped memory would be a crash.
+    """
+    if frames <= _IN_MEMORY_S * SAMPLE_RATE_HZ:
+        return np.empty((2, frames), np.float32)
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, 8 * frames)
+            return np.memmap(file, np.float32, "w+", shape=(2, frames))
+    except OSError as error:
+        raise storage_problem(Path(tempfile.gettempdir()), error) from error
 
 
 class _Report:

@@ -16,7 +16,7 @@ from data.moods import Mood
 from data.score import Note, Part, Score
 from data.spaces import Space
 from engine.errors import Cancelled, RenderFailed
-from engine.render import Rendered, Renderer, read_recipe
+from engine.render import Rendered, Renderer, read_recipe, renderer
 
 RATE_HZ = 44_100
 
@@ -72,6 +72,13 @@ def test_a_piece_without_title_and_recipe(score, tmp_path):
     rendered = _render(tmp_path, score, title="", recipe=())
     for source in (rendered.midi, rendered.wav, rendered.ogg):
         assert read_recipe(source) == ()
+
+
+def test_a_very_long_piece_is_kept_on_disk_and_sounds_the_same(rendered, score, tmp_path, monkeypatch):
+    monkeypatch.setattr(renderer, "_IN_MEMORY_S", 1.0)
+    again = _render(tmp_path, score, recipe=("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000"))
+    assert again.wav.read_bytes() == rendered.wav.read_bytes()
+    assert again.ogg == rendered.ogg
 
 
 def test_progress_grows_to_100(score, tmp_path):
