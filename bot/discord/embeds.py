@@ -150,7 +150,7 @@ def progress_text(update: Update, locale: Locale) -> str:
 
 
 def history_embed(
-    records: Sequence[Record], heading: str, locale: Locale, *, likes: Sequence[int] = ()
+    records: Sequence[Record], heading: str, locale: Locale, *, names: bool = False, likes: Sequence[int] = ()
 ) -> discord.Embed:
     """One page of history, in the order given.
 
@@ -158,10 +158,11 @@ def history_embed(
         records: what to list.
         heading: the title.
         locale: the reader's.
+        names: whether to say who asked for each.
         likes: of each record, how many people starred it; empty where that does not matter.
     """
     embed = discord.Embed(title=heading, colour=0x4B3F72)
-    lines = [_history_line(record, locale) for record in records]
+    lines = [_history_line(record, locale, names=names) for record in records]
     if likes:
         lines = [f"⭐ {count} {line}" for count, line in zip(likes, lines, strict=True)]
     embed.description = "\n".join(lines) or say(locale, "Nothing here yet: try /compose.")
@@ -169,18 +170,18 @@ def history_embed(
     return embed
 
 
-def _history_line(record: Record, locale: Locale) -> str:
-    request, when = record.request, discord.utils.format_dt(record.created_at, "R")
-    what = f"{say(locale, request.mood)}, {say(locale, '{n} notes', n=request.length_notes)}"
-    if record.result is not None:
-        what += f", {clock(record.result.duration_s)}"
-    else:
-        what += f", {say(locale, record.state)}"
-    link = ""
-    if record.state is State.DELIVERED and record.message is not None:
+def _history_line(record: Record, locale: Locale, *, names: bool) -> str:
+    request = record.request
+    name = title(request)
+    if record.state is State.DELIVERED and record.message is not None and not record.private:
         place = record.requester.guild_id or "@me"
-        link = f" · [{say(locale, 'open')}](https://discord.com/channels/{place}/{record.message.channel_id}/{record.message.message_id})"
-    return f"{_STATE_SIGNS[record.state]} `{record.id}` {what} · {plain(record.requester.user_name)} · {when}{link}"
+        name = f"[{name}](https://discord.com/channels/{place}/{record.message.channel_id}/{record.message.message_id})"
+    facts = [f"`{record.id}` {name}", say(locale, request.mood)]
+    facts.append(say(locale, record.state) if record.result is None else clock(record.result.duration_s))
+    if names:
+        facts.append(plain(record.requester.user_name))
+    facts.append(discord.utils.format_dt(record.created_at, "R"))
+    return f"{_STATE_SIGNS[record.state]} {' · '.join(facts)}"
 
 
 def request_embed(record: Record, locale: Locale) -> discord.Embed:

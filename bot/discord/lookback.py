@@ -54,7 +54,7 @@ async def _page(
     view = ui.View(timeout=None)
     if len(records) > PAGE:
         view.add_item(OlderButton(records[PAGE - 1].id, interaction.locale, whole_server=whole_server, mood=mood))
-    return embeds.history_embed(records[:PAGE], heading, interaction.locale), view
+    return embeds.history_embed(records[:PAGE], heading, interaction.locale, names=whole_server), view
 
 
 class OlderButton(
@@ -166,7 +166,9 @@ async def top(interaction: Interaction, days: app_commands.Range[int, 1, 3650] |
         ranked = await interaction.client.studio.library.top(str(interaction.guild_id), since=since, limit=PAGE)
         heading = say(interaction.locale, "What this server likes best")
         likes = [each.favourites for each in ranked]
-        embed = embeds.history_embed([each.record for each in ranked], heading, interaction.locale, likes=likes)
+        embed = embeds.history_embed(
+            [each.record for each in ranked], heading, interaction.locale, names=True, likes=likes
+        )
         await interaction.response.send_message(embed=embed)
 
 

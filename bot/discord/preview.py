@@ -83,7 +83,8 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
     Raises:
         SetupProblem: as `preview`.
     """
-    say_nothing_about_voice()  # importing simcord makes a client, which would
+    say_nothing_about_voice()  # importing simcord makes clients, with nothing that anybody should be warned about
+    logging.getLogger("discord.state").addFilter(_is_no_probe)
     try:
         from simcord.backend.errors import SetupError  # noqa: PLC0415  # a development requirement
         from simcord.env import Env  # noqa: PLC0415
@@ -132,6 +133,10 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
         flow = asyncio.create_task(_flow(env, page))
         stack.callback(flow.cancel)
         yield page
+
+
+def _is_no_probe(record: logging.LogRecord) -> bool:
+    return "intent seems to be disabled" not in record.getMessage()
 
 
 async def _furnish(env: Env) -> tuple[Any, list[Any]]:
