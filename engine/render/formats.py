@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,55 +89,54 @@ def fit(
     """
     if wav.stat().st_size <= limit_bytes:
         return Attachment(wav.name, None, wav, "wav", "")
-    sound, rate_hz = soundfile.read(wav, dtype="float32", always_2d=True)
-    size = f"{_megabytes(wav.stat().st_size)} MB"
-    stem = wav.stem
-    tags = read_tags(wav) or Tags(title, tuple(recipe))
-    if 44 + len(sound) * _LOW_RATE_HZ // rate_hz * 4 <= limit_bytes:
-        data = encode_wav(resample(sound, rate_hz, _LOW_RATE_HZ), _LOW_RATE_HZ, tags)
+    wav_bytes = wav.stat().st_size
+    smallest = wav_bytes
+    for kind, how, ending, data in _smaller_forms(wav, limit_bytes, read_tags(wav) or Tags(title, tuple(recipe)), ogg):
         if len(data) <= limit_bytes:
-            return Attachment(
-                f"{stem}-32k.wav", data, None, "wav32", f"The WAV of {size} is too large here, so it is at 32 kHz."
-            )
-    data = encode_flac(sound, rate_hz, tags)
-    if len(data) <= limit_bytes:
-        return Attachment(
-            f"{stem}.flac", data, None, "flac", f"The WAV of {size} is too large here, so it is a lossless FLAC."
-        )
-    smallest = len(data)
-    for level in (VORBIS_LEVEL, *_LOW_LEVELS):
-        reuse = ogg if level == VORBIS_LEVEL else None
-        data = reuse or _encode_ogg(sound, rate_hz, tags, level)
+            sentence = f"The WAV of {_megabytes(wav_bytes)} MB is too large here, so it is {how}."
+            return Attachment(wav.stem + ending, data, None, kind, sentence)
         smallest = min(smallest, len(data))
-        if len(data) <= limit_bytes:
-            low = level != VORBIS_LEVEL
-            how = "a lower-quality OGG" if low else "an OGG"
-            return Attachment(
-                f"{stem}.ogg",
-                data,
-                None,
-                "ogg-low" if low else "ogg",
-                f"The WAV of {size} is too large here, so it is {how}.",
-            )
     raise RenderFailed(
         f"This piece is too long to be posted here: it has {_megabytes(smallest)} MB even as a small OGG, "
         f"and {_megabytes(limit_bytes)} MB are allowed. Ask for fewer notes or a faster tempo."
     )
 
 
-def encode_flac(sound: Audio, rate_hz: int, tags: Tags) -> bytes:
-    """A 16-bit FLAC in memory."""
+def _smaller_forms(
+    wav: Path, limit_bytes: int, tags: Tags, ogg: bytes | None
+) -> Iterator[tuple[Kind, str, str, bytes]]:
+    """Kind, what it is called, how its name ends, and its bytes: from the best form to the smallest.
+
+    The WAV is read in blocks, so that an hour of music takes no more memory than what becomes of it.
+    """
+    info = soundfile.info(wav)
+    frames, rate_hz = info.frames, info.samplerate
+
+    def sound(start: int, stop: int) -> Audio:
+        block, _ = soundfile.read(wav, stop - start, start, dtype="float32", always_2d=True)
+        return np.asarray(block, np.float32)
+
+    if frames * _LOW_RATE_HZ // rate_hz * 4 < limit_bytes:
+        low = encode_wav(resample(sound(0, frames), rate_hz, _LOW_RATE_HZ), _LOW_RATE_HZ, tags)
+        yield "wav32", "at 32 kHz", "-32k.wav", low
+    yield "flac", "a lossless FLAC", ".flac", _encode_flac(sound, frames, rate_hz, tags, limit_bytes)
+    with ThreadPoolExecutor(2) as pool:
+        yield "ogg", "an OGG", ".ogg", ogg or encode_vorbis(sound, frames, rate_hz, tags, VORBIS_LEVEL, pool)
+        for level in _LOW_LEVELS:
+            data = encode_vorbis(sound, frames, rate_hz, tags, level, pool)
+            yield "ogg-low", "a lower-quality OGG", ".ogg", data
+
+
+def _encode_flac(sound: Callable[[int, int], Audio], frames: int, rate_hz: int, tags: Tags, limit_bytes: int) -> bytes:
+    """A 16-bit FLAC in memory; given up, and not whole, as soon as it is larger than the limit."""
     buffer = io.BytesIO()
     with soundfile.SoundFile(buffer, "w", rate_hz, 2, "PCM_16", format="FLAC") as file:
         set_comments(file, tags)
-        for start in range(0, len(sound), _BLOCK_FRAMES):
-            file.write(sound[start : start + _BLOCK_FRAMES])
+        for start in range(0, frames, _BLOCK_FRAMES):
+            file.write(sound(start, min(frames, start + _BLOCK_FRAMES)))
+            if buffer.tell() > limit_bytes:
+                break
     return buffer.getvalue()
-
-
-def _encode_ogg(sound: Audio, rate_hz: int, tags: Tags, level: float) -> bytes:
-    with ThreadPoolExecutor(2) as pool:
-        return encode_vorbis(lambda start, stop: sound[start:stop].copy(), len(sound), rate_hz, tags, level, pool)
 
 
 def encode_wav(sound: Audio, rate_hz: int, tags: Tags) -> bytes:

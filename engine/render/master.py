@@ -130,6 +130,8 @@ class Finisher:
         self._drive = np.float32(0.36 * character.drive**2)
         with ThreadPoolExecutor(2) as pool:  # numpy and the FFT work without Python's lock
             hops = _hops(pool, sound, rate_hz, every=_SAMPLED)
+            if not hops.max() > _SILENCE:  # all that sounds may lie between the samples
+                hops = _hops(pool, sound, rate_hz)
             loudest = float(hops.max())
             if not loudest > _SILENCE:
                 raise RenderFailed("The synthesiser gave only silence for this piece: try another seed.")
