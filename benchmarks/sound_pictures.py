@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data.composer.piece import compose_piece
 from data.midi import write_midi
-from data.moods import MOODS, Mood
+from data.moods import Mood
 from data.score import Note, Part, Score
 from data.spaces import DEFAULT_SPACES, SPACES, Space
 from engine.render import Renderer
@@ -37,7 +37,9 @@ _LOW_HZ, _HIGH_HZ = 30.0, 16_000.0
 _MARKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 # Black, violet, magenta, orange, white: equal steps of lightness (after matplotlib's inferno, CC0).
 _COLOURS = ((0, 0, 4), (50, 10, 94), (120, 28, 109), (188, 55, 84), (237, 105, 37), (251, 180, 26), (252, 255, 164))
-_SECONDS_MAX = 100.0
+_SECONDS_MAX = 60.0
+_PICTURED = (Mood.DARK, Mood.TENSE, Mood.ETHEREAL, Mood.EPIC)
+_COLOURS_KEPT = 48  # a third of the bytes
 
 Sound = npt.NDArray[np.float64]
 
@@ -49,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="musiclstm-pictures-") as name:
         folder = Path(name)
-        for mood in MOODS:
+        for mood in _PICTURED:
             score = _opening(compose_piece(7, mood).score)
             panels = [
                 ("before: midi2audio", _before(score, folder)),
@@ -106,7 +108,7 @@ def _stack(title: str, panels: list[tuple[str, Sound]]) -> Image.Image:
             draw.line((_LEFT_PX - 5, y, _LEFT_PX, y), "black")
             label = f"{hz // 1000} kHz" if hz >= 1000 else f"{hz}"
             draw.text((_LEFT_PX - 8, y), label, "black", ImageFont.load_default(13), anchor="rm")
-    return image
+    return image.quantize(_COLOURS_KEPT)
 
 
 def _spectrogram(sound: Sound, width: int, height: int) -> Image.Image:
