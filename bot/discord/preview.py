@@ -29,7 +29,7 @@ from bot.history import History
 from bot.settings import Settings
 from bot.studio import Limits, Studio
 from engine.errors import SetupProblem
-from engine.types import ComposeRequest, Composition, Engine, ProgressCallback
+from engine.types import ComposeRequest, Composition, Engine, Progress, ProgressCallback
 
 if TYPE_CHECKING:
     from simcord.env import Env
@@ -160,8 +160,15 @@ class _Outside:
         self._env = env
 
     async def compose(self, request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
-        # simcord knows the bot's work by a context variable; a task begun in an empty context is nobody's.
-        task = contextvars.Context().run(asyncio.create_task, self._engine.compose(request, progress))
+        # simcord knows the bot's work by a context variable, which also says whose clock tells the time: a task begun
+        # in an empty context is nobody's; what it tells the bot, it tells in the bot's context.
+        inside = contextvars.copy_context()
+
+        def tell(step: Progress) -> None:
+            if progress is not None:
+                inside.copy().run(progress, step)
+
+        task = contextvars.Context().run(asyncio.create_task, self._engine.compose(request, tell))
         try:
             composition: Composition = await self._env.external_wait(task, reason="the engine composes")
         finally:
