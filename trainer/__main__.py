@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,12 +78,10 @@ def run(arguments: argparse.Namespace) -> Path:
         unfinished.resume()
     elif unfinished.resumable:
         raise SetupProblem(f"{out} holds an interrupted run: add --resume to go on with it, or choose another --out.")
-    started = time.monotonic()
     with reporter:
         trained = unfinished.train(corpora.train, corpora.valid, reporter)
     how = {
         "from": start.id if start else None,
-        "seconds": round(time.monotonic() - started),
         "device": device.type,
         "lstm_precision": "bfloat16" if bf16 else "float32",
     }

@@ -63,6 +63,7 @@ class _Progress:
     best_nats: float = float("inf")
     best_epoch: int = 0
     train_nats_at_best: float = 0.0
+    seconds: float = 0.0  # of training, over all processes that took part
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Trained:
     valid_nats: float
     valid_nats_by_attribute: dict[str, float]
     train_nats: float
+    seconds: float  # of training, interruptions not counted
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -180,6 +182,7 @@ class Run:
         config, at = self.config, self._at
         total_notes = sum(len(example.tokens) for example in train)
         started, saved, done_here = time.monotonic(), time.monotonic(), 0
+        seconds_before = at.seconds
         while at.epoch <= config.epochs:
             self.model.train()
             # The order depends on the seed and the epoch alone, so that a resumed run sees the same batches.
@@ -214,6 +217,7 @@ class Run:
                 done_here += len(losses)
                 if index % 10 == 0:
                     report(self._report(total_notes, done_here / (time.monotonic() - started), None))
+                at.seconds = seconds_before + time.monotonic() - started
                 if time.monotonic() - saved > SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()
@@ -233,6 +237,7 @@ class Run:
             at.best_nats,
             {attribute.name: nats for attribute, nats in zip(ATTRIBUTES, by_attribute, strict=True)},
             at.train_nats_at_best,
+            at.seconds,
         )
 
     def _set_rate(self, done: float) -> None:

@@ -110,6 +110,7 @@ def finish(
         "training": {
             **config.as_dict(),
             "best_epoch": trained.best_epoch,
+            "seconds": round(trained.seconds),
             **how,
             "torch": torch.__version__,
         },
