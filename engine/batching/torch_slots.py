@@ -51,7 +51,8 @@ from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 log = logging.getLogger(__name__)
 
 _RING = 512  # steps; more than the longest duration and the longest delta
-_GRAPH_STEPS = 8  # in one replay: long enough to hide the launch, short enough to join and cancel soon
+_GRAPH_STEPS = 8  # in one replay: long enough to hide the launch
+_STEPS_MAX = 16  # in one call: pieces join and are cancelled between calls
 
 
 class TorchSlots:
@@ -174,7 +175,8 @@ class TorchSlots:
 
     @torch.inference_mode()
     def run(self, steps: int) -> int:
-        """See `engine.batching.slots.Slots`. On CUDA, `steps` is rounded up to whole graphs."""
+        """See `engine.batching.slots.Slots`. Sixteen steps at most; on CUDA rounded up to whole graphs."""
+        steps = min(steps, _STEPS_MAX)
         stopped = np.flatnonzero(self._stop & (self._at < self._end))
         if len(stopped):
             self._end[stopped] = self._at[stopped]

@@ -17,6 +17,7 @@ from engine.batching.slots import Slots, open_slots, ways
 from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed
+from engine.model import ModelConfig, NoteLSTM
 from engine.native import build
 from engine.plan import plan
 from engine.types import ComposeRequest
@@ -142,3 +143,16 @@ def test_nothing_is_computed_while_nothing_is_wanted() -> None:
     used_s = time.process_time()
     time.sleep(0.1)
     assert time.process_time() - used_s < 0.05
+
+
+def test_a_model_too_deep_for_the_compiled_step_is_run_by_pytorch() -> None:
+    deep = Checkpoint(
+        "deep-0", NoteLSTM(ModelConfig(embedding=16, hidden=16, layers=9)), {"limits": {"longest_pitch_run": 3}}
+    )
+    slots = open_slots(ways(deep, 4, "cpu"))
+    assert isinstance(slots, TorchSlots)
+    request = ComposeRequest(length_notes=20, seed=1)
+    slots.begin(0, request, plan(request))
+    while slots.run(20):
+        pass
+    assert slots.tokens(0).shape == (20, 5)
