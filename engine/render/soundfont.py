@@ -90,15 +90,19 @@ def check_soundfont(path: Path) -> None:
             riff_end = 8 + struct.unpack_from("<I", head, 4)[0]
             if riff_end > size:
                 raise SetupProblem(f"The soundfont {path} is truncated ({size:,} of {riff_end:,} bytes): {again}")
-            kinds = []
+            kinds: list[bytes] = []
             position = 12
             while position + 12 <= riff_end:
                 file.seek(position)
                 chunk, length, kind = struct.unpack("<4sI4s", file.read(12))
+                if chunk != b"LIST" and kinds and position % 2:
+                    # RIFF pads chunks to an even length, but FluidR3Mono_GM.sf3, as Debian has it, does not.
+                    position += 1
+                    continue
                 if chunk != b"LIST" or position + 8 + length > riff_end:
                     raise SetupProblem(f"The soundfont {path} is damaged: {again}")
                 kinds.append(kind)
-                position += 8 + length + length % 2
+                position += 8 + length
             if kinds != [b"INFO", b"sdta", b"pdta"]:
                 raise SetupProblem(f"The soundfont {path} is damaged: {again}")
     except FileNotFoundError as error:

@@ -1,5 +1,7 @@
 """A soundfont that FluidSynth would silently replace is refused before."""
 
+import struct
+
 import pytest
 
 from engine.errors import SetupProblem
@@ -31,6 +33,16 @@ def test_junk_is_told_in_one_sentence(tmp_path, content, sentence):
     path.write_bytes(content)
     with pytest.raises(SetupProblem, match=sentence):
         Renderer(soundfont=path).check()
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0"])
+def test_lists_of_odd_length_may_be_padded_or_not(tmp_path, padding):
+    lists = (b"INFO" + bytes(8), b"sdta" + bytes(7), b"pdta" + bytes(8))
+    chunks = b"".join(b"LIST" + struct.pack("<I", len(part)) + part + padding * (len(part) % 2) for part in lists)
+    body = b"sfbk" + chunks
+    path = tmp_path / "odd.sf3"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    check_soundfont(path)
 
 
 def test_truncated(tmp_path, whole):
