@@ -13,10 +13,10 @@ Notes per second of one core, AMD EPYC (Zen 4, AVX-512 VNNI, 1 MB of L2), MusicL
     the same compiled for AVX2, int8                  35,200        -   60,900
     the same compiled for AVX-512 without VNNI, int8  34,100        -   70,700
 
-int8 changes held-out loss by 0.002 % (`python -m benchmarks precision`), and its notes are the same on all three. At batch
-64 some 60 % of the time are integer products, one instruction a cycle; the rest are exponentials and the heads. Adding
-the first layer's eight table rows up in 16-bit integers, and bounding arguments by min and max instead of masks, raised
-int8 from 122,000 to 152,000 at batch 64.
+int8 changes held-out loss by 0.002 % (`python -m benchmarks precision`), and its notes are the same on all three. At
+batch 64 some 60 % of the time are integer products, one instruction a cycle; the rest are exponentials and the heads.
+Adding the first layer's eight table rows up in 16-bit integers, and bounding arguments by min and max instead of masks,
+raised int8 from 122,000 to 152,000 at batch 64.
 """
 
 from __future__ import annotations
