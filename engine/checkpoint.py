@@ -23,7 +23,7 @@ from engine.model import ModelConfig, NoteLSTM
 
 WEIGHTS, SIDECAR = "model.safetensors", "model.json"
 BUILT_IN = Path(__file__).resolve().parent / "checkpoints"
-DEFAULT = BUILT_IN / "v1"
+DEFAULT = BUILT_IN / "v2"
 
 
 @dataclass(frozen=True, slots=True)

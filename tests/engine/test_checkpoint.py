@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data.tokens import FINGERPRINT
-from engine.checkpoint import DEFAULT, SIDECAR, WEIGHTS, load_checkpoint, save_checkpoint
+from engine.checkpoint import BUILT_IN, SIDECAR, WEIGHTS, load_checkpoint, save_checkpoint
 from engine.errors import CheckpointProblem, StorageProblem
 from engine.model import ModelConfig, NoteLSTM
 
@@ -80,20 +80,29 @@ def test_a_failed_save_leaves_the_old_checkpoint(folder: Path) -> None:
     assert load_checkpoint(folder).id == before
 
 
-def test_the_shipped_checkpoint_is_the_model_of_the_card() -> None:
-    checkpoint = load_checkpoint(DEFAULT)
+def test_v1_is_the_model_of_the_card() -> None:
+    checkpoint = load_checkpoint(BUILT_IN / "v1")
     assert checkpoint.model.config == ModelConfig(embedding=100, hidden=256, layers=2, dropout=0.3)
     lstm = checkpoint.model.lstm
     assert (lstm.input_size, lstm.hidden_size, lstm.num_layers) == (100, 256, 2)
-    sidecar = checkpoint.sidecar
+    training = checkpoint.sidecar["training"]
+    assert (training["learning_rate"], training["batch"], training["sequence_notes"]) == (0.001, 64, 50)
+    assert training["epochs"] == 50
+
+
+@pytest.mark.parametrize("folder", sorted(BUILT_IN.iterdir()), ids=lambda folder: folder.name)
+def test_a_shipped_checkpoint_says_what_it_is_and_beats_its_baselines(folder: Path) -> None:
+    sidecar = load_checkpoint(folder).sidecar
+    assert sidecar["name"] == sidecar["preset"] == folder.name
     assert sidecar["vocabulary_fingerprint"] == FINGERPRINT
     assert sidecar["corpus"]["split_by"] == "composer"
     metrics = sidecar["metrics"]
     assert metrics["valid_nats_per_note"] < min(metrics["baselines"].values())
     assert set(metrics["baselines"]) == {"unigram", "5-gram"}
+    assert all(path.stat().st_size < 20_000_000 for path in folder.iterdir())
 
 
 def test_nothing_in_the_shipped_checkpoints_is_pickled() -> None:
-    files = [path for path in DEFAULT.parent.rglob("*") if path.is_file()]
+    files = [path for path in BUILT_IN.rglob("*") if path.is_file()]
     assert files
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md"}
