@@ -33,7 +33,7 @@ from engine.render.fluidsynth import FluidSynth
 from engine.render.soundfont import find_soundfont
 
 _BATCH = 50
-_SLOW_S = 30.0  # a single file that takes longer counts as a hang
+_SLOW_S = 75.0  # longer than any deadline in the renderer: a hang
 _PLAYED_S = 1.0  # of an accepted file: its parser is what is tested, and music costs time
 _SPAN_STEPS = 48
 _DIRECT_FRAMES = 44_100
@@ -89,6 +89,7 @@ def fuzz(sources: list[str], seed: int, indices: range, folder_name: str) -> dic
         outcomes[_try(data, source.suffix, renderer, folder, direct=index % 10 == 0)] += 1
         if time.monotonic() - started_s > _SLOW_S:
             outcomes["HUNG"] += 1
+            sys.stderr.write(f"file {index}, seed {seed}: {time.monotonic() - started_s:.0f} s\n")
         for left in [*folder.iterdir(), *scratch.iterdir()]:
             outcomes["LEFT SOMETHING BEHIND"] += 1
             left.unlink()

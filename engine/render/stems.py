@@ -21,8 +21,8 @@ AIR: frozenset[Part] = frozenset(Part) - GROUND
 # typical note or chord at velocity 80, K-weighted, with FluidR3_GM and the project's bank; pulse, the quietest, stays.
 # Sub and drone are lower than that weighting asks: together they drove the limiter, and the rest became thin.
 _TRIM_DB: dict[Part, float] = {
-    Part.SUB: 3.5,
-    Part.DRONE: 2.5,
+    Part.SUB: 1.5,
+    Part.DRONE: 1.0,
     Part.PAD: 2.0,
     Part.STRINGS: 7.5,
     Part.CHOIR: 3.5,
