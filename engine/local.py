@@ -130,6 +130,7 @@ class LocalEngine:
         self._idle = asyncio.Event()  # set while there are no jobs
         self._idle.set()
         self._closed = False
+        self._telling = False  # `_tell_places` is about to be called
         self._seconds_per_piece = 5.0  # exponential moving average, starts at a guess
 
     async def compose(
@@ -171,7 +172,6 @@ class LocalEngine:
                 self._idle.set()
 
     async def _make(self, job: Job) -> Composition:
-        self._tell_places()
         self._admit()
         try:
             await job.turn
@@ -190,9 +190,12 @@ class LocalEngine:
             if not job.turn.done():  # else its caller was cancelled a moment ago
                 self._places -= 1
                 job.turn.set_result(None)
-        self._tell_places()
+        if not self._telling:  # once for all that come in the same moment: the order of a long queue takes milliseconds
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self._tell_places)
 
     def _tell_places(self) -> None:
+        self._telling = False
         if any(job.progress is not None for job in self._jobs if not job.turn.done()):
             for ahead, job in enumerate(self._queue):
                 job.tell(Stage.QUEUED, ahead, ahead)
