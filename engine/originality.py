@@ -171,6 +171,18 @@ class Index:
         order = np.lexsort((owners, hashes))
         return cls(hashes[order], owners[order], sources, human_p95)
 
+    def joined(self, other: Index) -> Index:
+        """An index of the pieces of both, for a model that learnt both; the stricter percentile holds."""
+        known = np.array([source in set(self.sources) for source in other.sources], dtype=np.bool_)
+        numbers = np.cumsum(~known) - 1 + len(self.sources)  # of the new pieces
+        new = ~known[other.owners]
+        hashes = np.concatenate([self.hashes, other.hashes[new]])
+        owners = np.concatenate([self.owners, numbers[other.owners[new]].astype(np.uint16)])
+        order = np.lexsort((owners, hashes))
+        added = [source for source, old in zip(other.sources, known, strict=True) if not old]
+        percentile = min(self.human_p95, other.human_p95)
+        return Index(hashes[order], owners[order], [*self.sources, *added], percentile)
+
     def check(self, score: Score) -> Originality:
         """Compare a piece with the corpus; a few milliseconds."""
         return self.check_runs(all_runs(score))

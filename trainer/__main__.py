@@ -15,6 +15,7 @@ import torch
 from data.errors import MusicLSTMError
 from engine.checkpoint import load_checkpoint
 from engine.errors import SetupProblem
+from engine.originality import Index
 from trainer.config import PRESETS, TrainConfig
 from trainer.loop import Run, has_fast_bf16
 from trainer.pipeline import Corpora, finish, prepare
@@ -85,7 +86,8 @@ def run(arguments: argparse.Namespace) -> Path:
         "device": device.type,
         "lstm_precision": "bfloat16" if bf16 else "float32",
     }
-    finish(out, config, corpora, trained, device=device, how=how)
+    learnt_before = Index.load(arguments.start) if arguments.start else None
+    finish(out, config, corpora, trained, device=device, how=how, learnt_before=learnt_before)
     unfinished.finish()
     return out
 

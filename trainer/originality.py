@@ -56,8 +56,8 @@ def source_of(piece: Piece) -> Source:
     return Source(f"{piece.title} by {piece.composer} ({piece.source})", piece.composer)
 
 
-def add_index(checkpoint: Path, corpus: Path) -> Index:
-    """Write the index of a checkpoint's training side beside it.
+def add_index(checkpoint: Path, corpus: Path, start: Path | None = None) -> Index:
+    """Write the index of a checkpoint's training side beside it, and of what the checkpoint `start` had learnt before.
 
     Raises:
         MusicLSTMError: either is missing or damaged, or the checkpoint was trained on another corpus.
@@ -67,6 +67,9 @@ def add_index(checkpoint: Path, corpus: Path) -> Index:
     if trained_on != corpus_hash(pieces):
         raise SetupProblem(f"{checkpoint} was not trained on the corpus in {corpus} as it is now: name the right one.")
     index = build_index(split_by_composer(pieces).train)
+    before = Index.load(start) if start else None
+    if before is not None:
+        index = before.joined(index)
     index.save(checkpoint)
     return index
 
@@ -79,10 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--corpus", type=Path, default=DEFAULT_FOLDER, help=f"what it learnt (default: {DEFAULT_FOLDER})"
     )
+    parser.add_argument("--from", dest="start", type=Path, help="the checkpoint that it was fine-tuned from")
     arguments = parser.parse_args(argv)
     log = logging.getLogger("trainer.originality")
     try:
-        index = add_index(arguments.checkpoint, arguments.corpus)
+        index = add_index(arguments.checkpoint, arguments.corpus, arguments.start)
     except MusicLSTMError as error:
         log.error("%s", error)  # noqa: TRY400  # one sentence; the traceback helps nobody here
         return 1

@@ -16,6 +16,7 @@ from data.corpus import Piece, corpus_hash, load_corpus, split_by_composer
 from data.moods import MOODS
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem
+from engine.originality import Index
 from engine.plan import plan
 from engine.sampler import Sampler, to_score
 from engine.types import ComposeRequest
@@ -85,8 +86,11 @@ def finish(
     *,
     device: torch.device,
     how: dict[str, Any],
+    learnt_before: Index | None = None,
 ) -> None:
     """Measure the trained model beside its baselines, write the checkpoint, load it again and compose with it.
+
+    `learnt_before` indexes the music of the checkpoint that was fine-tuned, which may be copied as well.
 
     Raises:
         SetupProblem: the checkpoint cannot be written, or does not compose.
@@ -119,7 +123,8 @@ def finish(
     }
     log.info("Indexing the training pieces, so that copies are noticed.")
     # Before the checkpoint, so that a complete one always has its index.
-    build_index(corpora.train_pieces).save(out)
+    index = build_index(corpora.train_pieces)
+    (learnt_before.joined(index) if learnt_before else index).save(out)
     save_checkpoint(out, trained.model, sidecar)
     _smoke_test(out)
 

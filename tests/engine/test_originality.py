@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 from data.keys import transpose
 from data.score import Note, Part, Score
 from data.tokens import DELTA, DURATION
+from engine.batching.batcher import Batcher
+from engine.batching.slots import open_slots, ways
 from engine.checkpoint import Checkpoint
 from engine.errors import CheckpointProblem
-from engine.local import DRAWINGS_MAX, LocalEngine
+from engine.local import DRAWINGS_MAX, SLOTS, LocalEngine
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import FILE, Index, Source, all_runs
 from engine.plan import plan
 from engine.render import Renderer
-from engine.sampler import Sampler, to_score
+from engine.sampler import to_score
 from engine.types import COPIED_RUN_LIMIT_NOTES, ComposeRequest, Originality
 
 GAPS = (3, 6, 6, 9, 12, 12, 18, 24)
@@ -144,6 +147,19 @@ def test_an_author_can_be_left_out() -> None:
     assert INDEX.check_runs(all_runs(piece), without_author="author 2").copied_share == 1.0
 
 
+def test_two_indices_join_and_know_the_music_of_both_once() -> None:
+    first, second = index_of(*LIBRARY[:3], human_p95=0.08), index_of(*LIBRARY[1:2], human_p95=0.05)
+    renamed = Index.of([all_runs(LIBRARY[4])], [Source("another", "somebody")], 0.05)
+    joined = first.joined(renamed).joined(first)
+    assert joined.human_p95 == 0.05
+    assert len(joined.sources) == 4
+    assert len(joined.hashes) == len(first.hashes) + len(renamed.hashes)
+    assert joined.check(LIBRARY[4]).closest_title == "another"
+    assert joined.check(LIBRARY[2]).copied_share == 1.0
+    assert joined.check(LIBRARY[5]).longest_copied_run_notes == 0
+    assert first.joined(second).sources == first.sources
+
+
 def test_an_index_is_the_same_after_saving_and_loading(tmp_path: Path) -> None:
     INDEX.save(tmp_path)
     loaded = Index.load(tmp_path)
@@ -164,8 +180,12 @@ def test_a_checkpoint_may_ship_no_index_but_a_damaged_one_is_told(tmp_path: Path
 
 
 def drawings(checkpoint: Checkpoint, request: ComposeRequest) -> list[Score]:
-    sampler, decided = Sampler(checkpoint, device="cpu"), plan(request)
-    return [to_score(sampler.sample(request, decided, attempt=n), decided) for n in range(DRAWINGS_MAX)]
+    batcher, decided = Batcher(partial(open_slots, ways(checkpoint, SLOTS, "cpu"))), plan(request)
+    try:
+        tickets = [batcher.submit(request, decided, attempt=attempt) for attempt in range(DRAWINGS_MAX)]
+        return [to_score(ticket.future.result(), decided) for ticket in tickets]
+    finally:
+        batcher.close()
 
 
 @pytest.mark.parametrize("copied", [1, 3])

@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--corpus", type=Path, default=DEFAULT_FOLDER, help=f"what it learnt (default: {DEFAULT_FOLDER})"
     )
+    result.add_argument("--human", type=Path, help="corpus of the human band, where --corpus holds back no human music")
     result.add_argument("--beside", help="another checkpoint to compare with (default: v1, or none for v1 itself)")
     result.add_argument("--pieces", type=int, default=400, help="to compose, the moods taking turns (default: 400)")
     result.add_argument("--length", type=int, default=200, help="notes a piece (default: 200)")
@@ -112,7 +113,14 @@ def options_of(arguments: argparse.Namespace) -> Options:
     checkpoint = checkpoint_folder(arguments.checkpoint)
     beside = checkpoint_folder(arguments.beside) if arguments.beside else study.default_beside(checkpoint)
     return Options(
-        checkpoint, arguments.corpus, beside, arguments.pieces, arguments.length, arguments.temp, arguments.seed
+        checkpoint,
+        arguments.corpus,
+        beside,
+        arguments.pieces,
+        arguments.length,
+        arguments.temp,
+        arguments.seed,
+        human=arguments.human,
     )
 
 

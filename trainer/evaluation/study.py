@@ -47,6 +47,7 @@ class Options:
     Attributes:
         checkpoint: folder.
         corpus: folder that the checkpoint was trained on.
+        human: folder whose held-out human pieces are the band, where `corpus` has none; None: `corpus`.
         beside: another checkpoint for comparison, or None.
         pieces: how many the checkpoint composes.
         length_notes: of every piece.
@@ -63,6 +64,7 @@ class Options:
     temperature: float = 0.9
     seed: int = 20_000
     confidence: float = 0.4
+    human: Path | None = None
 
 
 @dataclass(slots=True)
@@ -82,7 +84,9 @@ def run(options: Options, say: Say) -> Study:
     """
     checkpoint = load_checkpoint(options.checkpoint)
     beside = load_checkpoint(options.beside) if options.beside else None
-    return examine(checkpoint, beside, Index.load(options.checkpoint), load_corpus(options.corpus), options, say)
+    pieces = load_corpus(options.corpus)
+    band = load_corpus(options.human) if options.human else pieces
+    return examine(checkpoint, beside, Index.load(options.checkpoint), pieces, band, options, say)
 
 
 def examine(
@@ -90,6 +94,7 @@ def examine(
     beside: Checkpoint | None,
     index: Index | None,
     pieces: Sequence[Piece],
+    band: Sequence[Piece],
     options: Options,
     say: Say,
 ) -> Study:
@@ -100,6 +105,7 @@ def examine(
         beside: to compare with, or None.
         index: of the checkpoint; None: made from the training side of the corpus.
         pieces: the corpus.
+        band: the corpus whose held-out human pieces are the band; may be the same.
         options: the rest.
         say: told what is being done.
 
@@ -107,12 +113,14 @@ def examine(
         SetupProblem: too few human pieces are held back to compare with.
     """
     split = split_by_composer(pieces)
-    human = [piece for piece in (*split.valid, *split.test) if piece.source != SOURCE]
+    band_split = split if band is pieces else split_by_composer(band)
+    human = [piece for piece in (*band_split.valid, *band_split.test) if piece.source != SOURCE]
     excerpted = excerpts([piece.score for piece in human], options.length_notes)
     if len(excerpted) < 20:
         raise SetupProblem(
-            f"The corpus in {options.corpus} holds back too few human pieces of {options.length_notes} notes to "
-            "compare with: add more with ./run data add, or ask for a smaller --length."
+            f"The corpus in {options.human or options.corpus} holds back too few human pieces of "
+            f"{options.length_notes} notes to compare with: name one that does with --human, or ask for a smaller "
+            "--length."
         )
     if index is None:
         tick = say("Indexing the training pieces", 1)
@@ -154,7 +162,7 @@ def examine(
         },
         "nats_per_note": {side: _nats(checkpoints, ngrams, members, rng, say) for side, members in held_out.items()},
         "measures": _measures(excerpted, systems, say),
-        "moods": _moods(split, served, options, rng, say),
+        "moods": _moods([split] if band is pieces else [split, band_split], served, options, rng, say),
         "originality": _originality(index, human, served, say),
         "endings": _endings(human, served, systems),
         "exact_length": float(np.mean([len(p.score.notes) == p.request.length_notes for p in served])),
@@ -257,13 +265,17 @@ def _mean_lags(scores: Sequence[Score]) -> npt.NDArray[np.float64]:
     return mean
 
 
-def _moods(split: Split, served: Sequence[Served], options: Options, rng: np.random.Generator, say: Say) -> Json:
+def _moods(
+    splits: Sequence[Split], served: Sequence[Served], options: Options, rng: np.random.Generator, say: Say
+) -> Json:
     tick = say("Listening for moods", 3)
-    sure = [p for p in split.train if p.source == SOURCE or p.mood_confidence >= options.confidence]
+    train = [piece for split in splits for piece in split.train]
+    held_out = [piece for split in splits for piece in (*split.valid, *split.test)]
+    sure = [p for p in train if p.source == SOURCE or p.mood_confidence >= options.confidence]
     rows, labels = _labelled(sure, options.length_notes)
     listener = Listener.fit(rows, labels)
     tick()
-    test_rows, test_labels = _labelled([*split.valid, *split.test], options.length_notes)
+    test_rows, test_labels = _labelled(held_out, options.length_notes)
     scores, asked = [piece.score for piece in served], [piece.request.mood for piece in served]
     heard = listener.hear(np.array([features(score) for score in scores]))
     tick()

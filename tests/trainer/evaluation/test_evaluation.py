@@ -154,7 +154,7 @@ def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp
     pieces = [piece(n, f"author {n}", ("folk", SOURCE)[n % 5 == 0]) for n in range(60)]
     options = Options(tmp_path, tmp_path, pieces=8, length_notes=24)
     steps: list[str] = []
-    done = study.examine(checkpoint, None, None, pieces, options, lambda what, _: lambda: steps.append(what))
+    done = study.examine(checkpoint, None, None, pieces, pieces, options, lambda what, _: lambda: steps.append(what))
     write(done, tmp_path / "report", 0, lambda _what, _steps: lambda: None)
     facts = json.loads((tmp_path / "report" / "report.json").read_text())
     assert facts["exact_length"] == 1.0
