@@ -1,8 +1,8 @@
 """Loudness and true peak as ITU-R BS.1770-4 measures them, in blocks and without a filter loop.
 
 The K-weighting is applied as a power response to short spectra: frames of 200 ms under a sine window, half overlapped,
-so that the squared windows add up to one. Against the recursive filters of pyloudnorm the difference on 40 pieces stays
-under 0.05 LU, at a third of the time and without importing `scipy.signal` (0.5 s).
+so that the squared windows add up to one. Against the recursive filters of pyloudnorm the difference is under 0.1 LU on
+steady sound and under 0.2 LU where the gate cuts through pauses, without importing `scipy.signal` (0.5 s).
 """
 
 from __future__ import annotations
