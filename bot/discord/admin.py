@@ -16,6 +16,8 @@ from bot.discord.placing import SERVER_CONTEXTS, SERVER_INSTALLS
 from bot.discord.texts import plain, say
 from bot.errors import NotAllowed
 
+NOTHING = "`-`"  # a bare dash would be read as the start of a list
+
 GROUP: app_commands.Group = app_commands.Group(
     name="admin",
     description="For the administrators of this server",
@@ -54,7 +56,7 @@ async def limit(interaction: Interaction, pieces: app_commands.Range[int, 0, 100
     async with answering(interaction, "/admin limits"):
         servers = interaction.client.studio.servers
         await servers.set_user_per_hour(_server(interaction), pieces, requester_of(interaction))
-        await _say(interaction, "Pieces an hour for one person: {n}", n="-" if pieces is None else pieces)
+        await _say(interaction, "Pieces an hour for one person: {n}", n=NOTHING if pieces is None else pieces)
 
 
 @GROUP.command(name="block", description="Take no more requests from somebody here")
@@ -145,12 +147,12 @@ async def health(interaction: Interaction) -> None:
         locale = interaction.locale
         facts = {
             say(locale, "pieces waiting"): client.studio.waiting,
-            say(locale, "gateway latency"): f"{client.latency * 1000:.0f} ms" if client.latency < 60 else "-",
+            say(locale, "gateway latency"): f"{client.latency * 1000:.0f} ms" if client.latency < 60 else NOTHING,
             say(locale, "shards"): client.shard_count or 1,
             say(locale, "servers"): len(client.guilds),
             say(locale, "running since"): discord.utils.format_dt(client.started_at, "R"),
             say(locale, "defaults here"): f"`{settings.defaults or '-'}`",
-            say(locale, "pieces an hour here"): "-" if settings.user_per_hour is None else settings.user_per_hour,
+            say(locale, "pieces an hour here"): NOTHING if settings.user_per_hour is None else settings.user_per_hour,
             say(locale, "blocked here"): len(blocked),
         }
         embed = discord.Embed(title=say(interaction.locale, "Health"), colour=0x4B3F72)

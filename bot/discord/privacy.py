@@ -40,7 +40,7 @@ async def show(interaction: Interaction) -> None:
         kept = await interaction.client.studio.privacy.kept(requester_of(interaction))
         locale = interaction.locale
         embed = discord.Embed(title=say(locale, "What I keep about you"), description=say(locale, WHY), colour=0x4B3F72)
-        since = "-" if kept.since is None else discord.utils.format_dt(kept.since, "D")
+        since = "`-`" if kept.since is None else discord.utils.format_dt(kept.since, "D")
         consent = say(locale, "allowed" if kept.training_consent else "not allowed")
         counts = (kept.requests, kept.favourites, kept.presets, kept.ratings, since, consent)
         for name, value in zip(KEPT, counts, strict=True):
