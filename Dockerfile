@@ -13,7 +13,7 @@ RUN python -m venv .venv \
 
 FROM python:3.11-slim-bookworm
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends fluidsynth fluidr3mono-gm-soundfont \
+    && apt-get install -y --no-install-recommends fluidsynth fluidr3mono-gm-soundfont gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --create-home --uid 10001 musiclstm
 WORKDIR /app
