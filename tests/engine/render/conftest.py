@@ -7,6 +7,7 @@ import soundfile
 
 from data.moods import Mood
 from data.score import STEPS_PER_BAR, Note, Part, Score
+from data.spaces import Space
 from engine.render import Rendered, Renderer
 
 RECIPE = ("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000")
@@ -27,7 +28,13 @@ def ambient_score() -> Score:
 
 def render(folder: Path, name: str = "piece", score: Score | None = None, mood: Mood = Mood.DARK) -> Rendered:
     return Renderer().render(
-        score or ambient_score(), title="Void Harbour", recipe=RECIPE, folder=folder, name=name, mood=mood
+        score or ambient_score(),
+        title="Void Harbour",
+        recipe=RECIPE,
+        folder=folder,
+        name=name,
+        mood=mood,
+        space=Space.DRY,
     )
 
 

@@ -22,7 +22,14 @@ RATE_HZ = 44_100
 
 
 def _render(folder: Path, score: Score, **others) -> Rendered:
-    arguments = {"title": "Void Harbour", "recipe": ("seed:7",), "folder": folder, "name": "piece", "mood": Mood.DARK}
+    arguments = {
+        "title": "Void Harbour",
+        "recipe": ("seed:7",),
+        "folder": folder,
+        "name": "piece",
+        "mood": Mood.DARK,
+        "space": Space.DRY,
+    }
     return Renderer().render(score, **(arguments | others))
 
 
@@ -92,13 +99,6 @@ def test_cancelling_leaves_nothing(score, tmp_path):
     with pytest.raises(Cancelled):
         _render(tmp_path, score, cancelled=lambda: True)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_part_is_heard(tmp_path):
-    for part in Part:
-        rendered = _render(tmp_path, Score((Note(0, part, 55, 24, 90),), 120.0), name=part.name, space=Space.DRY)
-        samples, _ = soundfile.read(rendered.wav)
-        assert np.abs(samples).max() > 0.05, part
 
 
 def test_a_piece_of_a_hundred_million_seconds_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data.moods import Mood
+from data.spaces import Space
 from engine.errors import Cancelled, SetupProblem
 from engine.render.worker import RenderPool
 
@@ -25,7 +26,9 @@ def pool():
 
 
 def _render(pool, score, folder, name="piece", **others):
-    return pool.render(score, title="Void Harbour", recipe=RECIPE, folder=folder, name=name, mood=Mood.DARK, **others)
+    return pool.render(
+        score, title="Void Harbour", recipe=RECIPE, folder=folder, name=name, mood=Mood.DARK, space=Space.DRY, **others
+    )
 
 
 def test_workers_give_the_same_bytes_alone_and_in_parallel(pool, score, rendered, tmp_path):
