@@ -47,6 +47,14 @@ def test_every_option_is_in_the_readme(option: object) -> None:
     assert f"| `{option.name}` |" in README  # type: ignore[attr-defined]
 
 
+def test_every_slash_command_is_in_the_readme() -> None:
+    tree = json.loads((ROOT / "tests/bot/discord/command_tree.json").read_text(encoding="utf-8"))
+    slash_commands = [command["name"] for command in tree if command.get("type", 1) == 1]
+    assert "compose" in slash_commands
+    for name in slash_commands:
+        assert f"`/{name}`" in README, name
+
+
 def test_every_mood_and_space_is_in_the_readme() -> None:
     for word in (*MOODS, *SPACES):
         assert f"`{word}`" in README, word
