@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -74,7 +75,7 @@ def start_worker(soundfont: Path | None, cache: Path | None, board: _Board, scra
     """
     global _here  # noqa: PLW0603 -- a pool gives its initializer no other place
     tempfile.tempdir = scratch
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_die_with_parent, args=(scratch,), daemon=True).start()
     _here = _Here(Renderer(soundfont=soundfont, cache=cache), board)
 
 
@@ -122,6 +123,7 @@ class RenderPool:
         self._workers = workers
         self._arguments = (soundfont, cache)
         self._scratch = tempfile.mkdtemp(prefix="musiclstm-render-")
+        weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)  # also where nobody calls `close`
         self._board: _Board = multiprocessing.get_context("spawn").RawArray("i", 2 * workers)
         self._free_slots = list(range(workers))
         self._slot_freed = threading.Condition()
@@ -246,9 +248,10 @@ def _sweep(folder: Path, name: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _die_with_parent() -> None:
-    """End this process when the one that started it ends, however that happens."""
+def _die_with_parent(scratch: str) -> None:
+    """End this process when the one that started it ends, however that happens, and tidy up in its stead."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        shutil.rmtree(scratch, ignore_errors=True)
         os._exit(1)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -107,3 +109,34 @@ def test_closing_leaves_no_process_and_no_file(score, tmp_path):
         time.sleep(0.02)
     else:
         pytest.fail("the worker is still there")
+
+
+def test_a_pool_whose_owner_is_killed_leaves_no_process_and_no_file(tmp_path):
+    program = (
+        "import os, signal, time\n"
+        "from engine.render.worker import RenderPool, ready\n"
+        "if __name__ == '__main__':\n"
+        "    pool = RenderPool(workers=1)\n"
+        "    pid = pool._running_pool().submit(ready).result()\n"
+        "    print(pid, pool._scratch, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    script = tmp_path / "owner.py"
+    script.write_text(program)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    pid, scratch = found.stdout.split()
+    for _ in range(250):
+        if not Path(scratch).exists() and not _lives(int(pid)):
+            break
+        time.sleep(0.02)
+    assert not Path(scratch).exists()
+    assert not _lives(int(pid))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # a zombie is dead; only nobody has asked yet
