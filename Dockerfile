@@ -26,7 +26,8 @@ COPY bot bot
 # Only var/ is written: the database, the pieces, retrained checkpoints.
 RUN install -d -o musiclstm -g musiclstm var out
 USER musiclstm
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# The sound bank and the compiled note step are made at the first start and kept in the volume.
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 XDG_CACHE_HOME=/app/var/cache
 VOLUME /app/var
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["./run", "health"]
 ENTRYPOINT ["./run"]

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 _STOP_WITHIN_S = 30.0  # the trainer saves its state at an interrupt; then it is killed
+_LOOK_EVERY_S = 0.1  # for a wish to stop
 _NICENESS = 10  # people who compose go first
 
 
@@ -38,11 +39,10 @@ def main(folder: Path, lock: int) -> int:
     Returns:
         the exit status.
     """
+    stopping: list[int] = []  # filled by a signal; looked at between waits, so that no step is ever lost half-started
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # once is enough
-        raise _Stopped
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopping.append(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -62,7 +62,7 @@ def main(folder: Path, lock: int) -> int:
                 if step.get("makes") and Path(step["makes"]).exists():
                     continue  # done before the machine went down
                 say(event="step", step=step["name"])
-                status = _run(step["argv"], progress.fileno(), log.fileno(), lock)
+                status = _run(step["argv"], progress.fileno(), log.fileno(), lock, stopping)
                 if status and step["needed"]:
                     say(event="ended", status="failed", sentence=_last_line(folder / "log.txt", step["name"]))
                     return 1
@@ -73,18 +73,18 @@ def main(folder: Path, lock: int) -> int:
     return 0
 
 
-def _run(argv: list[str], out: int, err: int, lock: int) -> int:
+def _run(argv: list[str], out: int, err: int, lock: int, stopping: list[int]) -> int:
     # A step that is orphaned by a kill -9 of this process holds the lock on, so that no second one is started.
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=[lock])
-    try:
-        return process.wait()
-    except _Stopped:
-        process.send_signal(signal.SIGINT)
+    while not stopping:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_WITHIN_S)
-        process.kill()
-        process.wait()
-        raise
+            return process.wait(_LOOK_EVERY_S)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_WITHIN_S)
+    process.kill()
+    process.wait()
+    raise _Stopped
 
 
 def _last_line(log: Path, step: str) -> str:
