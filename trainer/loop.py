@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -291,7 +291,19 @@ class Run:
             ) from error
 
     def resume(self) -> None:
-        """Go on from what `save` wrote; the rest of the run is what it would have been."""
+        """Go on from what `save` wrote; the rest of the run is what it would have been.
+
+        Raises:
+            CheckpointProblem: the file is damaged, or of another preset or program version.
+        """
+        try:
+            self._restore()
+        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointProblem(
+                f"The interrupted run in {self._file} cannot be continued; train with its preset, or delete that file."
+            ) from error
+
+    def _restore(self) -> None:
         with safe_open(self._file, framework="pt", device="cpu") as file:
             metadata: dict[str, str] = file.metadata()
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data.tokens import ATTRIBUTES, conditions
-from engine.errors import StorageProblem
+from engine.errors import CheckpointProblem, StorageProblem
 from engine.model import ModelConfig
 from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Example
@@ -91,6 +91,18 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert (result.best_epoch, result.valid_nats) == (whole.best_epoch, whole.valid_nats)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, result.model.state_dict()[name]), name
+
+
+def test_a_damaged_or_foreign_state_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    run = Run(SMALL, tmp_path, CPU)
+    run.save()
+    state = tmp_path / "training.safetensors"
+    whole = state.read_bytes()
+    with pytest.raises(CheckpointProblem, match="preset"):
+        Run(dataclasses.replace(SMALL, model=ModelConfig(embedding=12, hidden=20, layers=2)), tmp_path, CPU).resume()
+    state.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointProblem, match="delete"):
+        Run(SMALL, tmp_path, CPU).resume()
 
 
 def test_a_loss_that_is_no_number_stops_with_one_sentence(tmp_path: Path) -> None:
