@@ -1,4 +1,7 @@
-"""Blind listening tests: one request by two checkpoints, unnamed; people say which one they like better."""
+"""Blind listening tests: one request by two checkpoints, unnamed; people say which one they like better.
+
+How the two pieces are made is in `bot.listening`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,18 @@ import math
 import secrets
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
-from bot.errors import NotFound
-from bot.history import History, Record, Requester
+from bot.errors import NotAllowed, NotFound
+from bot.history import History, MessageRef, Record, Requester, State
+from bot.history.rows import to_text, to_time
 from engine.types import new_id
 
 Choice = Literal["left", "right"]
+
+VOTES_TO_REVEAL = 5  # with so many votes, or after so long, anybody may see the result
+OPEN_FOR = timedelta(days=1)
 
 _Z = 1.959964  # of the standard normal distribution at 97.5 %
 
@@ -23,13 +31,21 @@ class BlindTest:
 
     Attributes:
         id: names it in buttons.
-        left, right: the two pieces.
+        left, right: the two pieces, finished or not; private until the result is shown.
+        challenger_id: the piece of another checkpoint than the one that was in use.
+        challenger_model: that checkpoint.
+        created_at: UTC.
+        revealed: whether the result is shown; nobody votes any more.
         votes: people for each side.
     """
 
     id: str
     left: Record
     right: Record
+    challenger_id: str
+    challenger_model: str
+    created_at: datetime
+    revealed: bool
     votes: dict[Choice, int]
 
 
@@ -63,15 +79,37 @@ class BlindTests:
     def __init__(self, history: History) -> None:
         self._history = history
 
-    async def add(self, one: Record, other: Record) -> BlindTest:
-        """Keep a test of two finished pieces, their sides drawn by lot."""
-        left, right = (one, other) if secrets.randbelow(2) else (other, one)
-        test_id = new_id()
+    async def plan(self, own_id: str, challenger_id: str, challenger_model: str) -> str:
+        """Write down a test whose pieces are asked for next, their sides drawn by lot. Returns its id."""
+        left, right = (own_id, challenger_id) if secrets.randbelow(2) else (challenger_id, own_id)
+        values = {
+            "id": new_id(),
+            "left": left,
+            "right": right,
+            "challenger": challenger_id,
+            "model": challenger_model,
+            "now": self._history.now_text(),
+        }
         await self._history.write(
-            "INSERT INTO blind_tests (id, left_id, right_id, created_at) VALUES (:id, :left, :right, :now)",
-            {"id": test_id, "left": left.id, "right": right.id, "now": self._history.now_text()},
+            "INSERT INTO blind_tests (id, left_id, right_id, challenger_id, challenger_model, created_at) "
+            "VALUES (:id, :left, :right, :challenger, :model, :now)",
+            values,
         )
-        return BlindTest(test_id, left, right, {"left": 0, "right": 0})
+        return values["id"]
+
+    async def drop(self, test_id: str) -> None:
+        """Forget a test of which nothing came."""
+        await self._history.write("DELETE FROM blind_tests WHERE id = :id", {"id": test_id})
+
+    async def of(self, piece_id: str) -> BlindTest | None:
+        """The test to which a piece belongs, or None."""
+        rows = await self._history.rows(
+            "SELECT id FROM blind_tests WHERE left_id = :id OR right_id = :id", {"id": piece_id}
+        )
+        try:
+            return await self.get(rows[0]["id"]) if rows else None
+        except NotFound:  # the program ended before its other piece was asked for
+            return None
 
     async def get(self, test_id: str) -> BlindTest:
         """The test of that id.
@@ -82,7 +120,8 @@ class BlindTests:
         rows = await self._history.rows("SELECT * FROM blind_tests WHERE id = :id", {"id": test_id})
         left = await self._history.get(rows[0]["left_id"]) if rows else None
         right = await self._history.get(rows[0]["right_id"]) if rows else None
-        if left is None or right is None:
+        created_at = to_time(rows[0]["created_at"]) if rows else None
+        if left is None or right is None or created_at is None:
             raise NotFound("That listening test is not there any more.")
         votes: dict[Choice, int] = {"left": 0, "right": 0}
         counted = await self._history.rows(
@@ -90,15 +129,35 @@ class BlindTests:
         )
         for row in counted:
             votes[row["choice"]] = int(row["n"])
-        return BlindTest(test_id, left, right, votes)
+        return BlindTest(
+            id=test_id,
+            left=left,
+            right=right,
+            challenger_id=rows[0]["challenger_id"],
+            challenger_model=rows[0]["challenger_model"],
+            created_at=created_at,
+            revealed=rows[0]["revealed_at"] is not None,
+            votes=votes,
+        )
+
+    async def set_message(self, test_id: str, message: MessageRef) -> None:
+        """Remember the message that carries both pieces."""
+        await self._history.write(
+            "UPDATE requests SET message_channel_id = :channel, message_id = :message "
+            "WHERE id IN (SELECT left_id FROM blind_tests WHERE id = :id "
+            "UNION SELECT right_id FROM blind_tests WHERE id = :id)",
+            {"id": test_id, "channel": message.channel_id, "message": message.message_id},
+        )
 
     async def vote(self, test_id: str, by: Requester, choice: Choice) -> BlindTest:
         """Say which piece is better; a second vote of the same person takes the place of the first.
 
         Raises:
             NotFound: no such test.
+            NotAllowed: its result has been shown.
         """
-        await self.get(test_id)
+        if (await self.get(test_id)).revealed:
+            raise NotAllowed("The result of this listening test has been shown, so nobody votes any more.")
         await self._history.write(
             "INSERT INTO blind_votes (test_id, person, choice, created_at) VALUES (:id, :person, :choice, :now) "
             "ON CONFLICT (test_id, person) DO UPDATE SET choice = :choice, created_at = :now",
@@ -106,14 +165,42 @@ class BlindTests:
         )
         return await self.get(test_id)
 
+    async def reveal(self, test_id: str, by: Requester, *, moderator: bool = False) -> BlindTest:
+        """End a test and show which checkpoint was which. Its pieces are no longer private.
+
+        Whoever asked for it may do so at any time, anybody after VOTES_TO_REVEAL votes or OPEN_FOR.
+
+        Raises:
+            NotFound: no such test.
+            NotAllowed: `by` is somebody else, and it is too early.
+        """
+        test = await self.get(test_id)
+        ripe = sum(test.votes.values()) >= VOTES_TO_REVEAL or self._history.clock() - test.created_at >= OPEN_FOR
+        if not (ripe or moderator or by.person == test.left.requester.person):
+            raise NotAllowed(
+                f"Whoever asked for this listening test can show its result now; "
+                f"everybody can with {VOTES_TO_REVEAL} votes, or tomorrow."
+            )
+        async with self._history.transaction() as db:
+            await db.execute(
+                "UPDATE blind_tests SET revealed_at = coalesce(revealed_at, ?) WHERE id = ?",
+                (self._history.now_text(), test_id),
+            )
+            await db.execute("UPDATE requests SET private = 0 WHERE id IN (?, ?)", (test.left.id, test.right.id))
+        return await self.get(test_id)
+
     async def duels(self) -> list[Duel]:
-        """The votes between each two checkpoints, the most voted first."""
+        """The votes between each two checkpoints, the most voted first.
+
+        Votes count once their test is over: before, a look at the sum would tell which piece is whose.
+        """
         rows = await self._history.rows(
             "SELECT l.checkpoint_id AS left_checkpoint, r.checkpoint_id AS right_checkpoint, choice, count(*) AS n "
             "FROM blind_votes JOIN blind_tests ON blind_tests.id = test_id "
             "JOIN results AS l ON l.request_id = left_id JOIN results AS r ON r.request_id = right_id "
+            "WHERE revealed_at IS NOT NULL OR blind_tests.created_at <= :open_since "
             "GROUP BY left_checkpoint, right_checkpoint, choice",
-            {},
+            {"open_since": to_text(self._history.clock() - OPEN_FOR)},
         )
         votes: Counter[tuple[str, str, bool]] = Counter()
         for row in rows:
@@ -125,6 +212,11 @@ class BlindTests:
             _duel(first, second, votes[first, second, True], votes[first, second, False]) for first, second in pairs
         ]
         return sorted(duels, key=lambda duel: (-duel.first_votes - duel.second_votes, duel.first, duel.second))
+
+
+def over(test: BlindTest) -> bool:
+    """Whether nothing will come of a test: one of its pieces failed or was cancelled."""
+    return any(record.state in {State.FAILED, State.CANCELLED} for record in (test.left, test.right))
 
 
 def _duel(first: str, second: str, first_votes: int, second_votes: int) -> Duel:

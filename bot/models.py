@@ -117,6 +117,17 @@ class Models:
             raise NotFound(f"There is no single checkpoint '{shown}'{hint}.")
         return found[0]
 
+    async def rival(self) -> Model:
+        """The newest checkpoint that is not in use.
+
+        Raises:
+            NotFound: there is no other.
+        """
+        for model in await self.all():
+            if not model.current:
+                return model
+        raise NotFound("There is only one checkpoint here, so there is none to compare it with.")
+
     @contextlib.asynccontextmanager
     async def lend(self, model: Model) -> AsyncIterator[Engine]:
         """An engine with another checkpoint than the one in use, for the length of the block.

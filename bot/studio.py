@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.blind import BlindTest, BlindTests
+from bot.blind import BlindTests
 from bot.errors import NotAllowed, NotFound
 from bot.grammar import build_request
 from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester, State
@@ -34,8 +34,8 @@ from bot.turns import Pace, Turns
 from bot.upkeep import Tidied, tidy
 from bot.workshop import Update, UpdateCallback, Workshop
 from data.moods import Mood
-from engine.errors import Busy, InvalidRequest, SetupProblem
-from engine.types import ComposeRequest, Engine, new_id
+from engine.errors import Busy
+from engine.types import ComposeRequest, Engine
 
 __all__ = ["Limits", "Piece", "Remade", "Studio", "Update", "UpdateCallback"]
 
@@ -130,41 +130,6 @@ class Studio:
             job = self._workshop.enter(record, requester, progress, engine)
         return await self._workshop.finish(job)
 
-    async def blind(
-        self, request: ComposeRequest, requester: Requester, model_id: str, progress: UpdateCallback | None = None
-    ) -> tuple[BlindTest, Piece, Piece]:
-        """Make one request twice, with the checkpoint in use and with another, for a blind listening test.
-
-        Args:
-            request: what to make.
-            requester: who asks, and where.
-            model_id: the other checkpoint, as listed.
-            progress: told how far each piece is, one after the other.
-
-        Returns:
-            the test, its left piece and its right one; mark both delivered.
-
-        Raises:
-            NotFound: no such checkpoint.
-            InvalidRequest: it is the one in use.
-            SetupProblem: there is no choice of checkpoints here, or the other one cannot be loaded.
-            and as `compose`.
-        """
-        if self.models is None:
-            raise SetupProblem("There is no choice of checkpoints here.")
-        model = await self.models.find(model_id)
-        if model.current:
-            raise InvalidRequest("model", f"{model.id} is the one in use: choose another to compare it with.")
-        async with self.models.lend(model) as engine:
-            other = await self.compose(replace(request, id=new_id()), requester, progress, engine=engine)
-        try:
-            own = await self.compose(request, requester, progress)
-        except BaseException:
-            await surely(self._erase(other.record))  # alone it is of no use to anybody
-            raise
-        test = await self.blind_tests.add(own.record, other.record)
-        return (test, own, other) if test.left.id == own.record.id else (test, other, own)
-
     async def request_for(
         self, requester: Requester, values: Mapping[str, Any], *, preset: str | None = None
     ) -> ComposeRequest:
@@ -183,12 +148,14 @@ class Studio:
         kept = {} if preset is None else await self.presets.get(requester, preset)
         return build_request({**defaults, **kept, **values})
 
-    async def resume(self, record: Record, progress: UpdateCallback | None = None) -> Piece:
+    async def resume(
+        self, record: Record, progress: UpdateCallback | None = None, *, engine: Engine | None = None
+    ) -> Piece:
         """Go on with a request that `recover` returned: finish it, or find it already made. Raises as `compose`."""
         files = self._folder.files(record.id)
         if record.result is not None and await asyncio.to_thread(files.match, record.result):
             return self._folder.piece(await self.history.start(record.id))
-        return await self._workshop.finish(self._workshop.enter(record, record.requester, progress))
+        return await self._workshop.finish(self._workshop.enter(record, record.requester, progress, engine))
 
     async def set_message(self, piece_id: str, message: MessageRef) -> None:
         """Remember the message that announces a piece, as soon as it exists: a restart goes on by editing it."""
@@ -328,7 +295,7 @@ class Studio:
         record = await self.find(piece_id, None if moderator else by)
         if record.requester.person != by.person and not moderator:
             raise NotAllowed("Only the person who asked for a piece, or a moderator, can delete it.")
-        await self._erase(record)
+        await self.discard(record)
         return record
 
     async def forget(self, person: Requester) -> int:
@@ -344,7 +311,8 @@ class Studio:
             await asyncio.to_thread(self._folder.remove, piece_id)
         return len(pieces)
 
-    async def _erase(self, record: Record) -> None:
+    async def discard(self, record: Record) -> None:
+        """Forget a piece and its files, whoever asked for it."""
         await self._workshop.stop(record.id)
         await surely(self.history.delete(record.id))
         await asyncio.to_thread(self._folder.remove, record.id)
