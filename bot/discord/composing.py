@@ -123,6 +123,13 @@ class Composer:
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=timeout_s)
 
+    def track(self) -> None:
+        """Let `goodbyes` wait for the task that calls this."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- a coroutine runs in a task
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
     async def compose(
         self,
         post: Post,
@@ -152,21 +159,18 @@ class Composer:
         await self._finish(post, record.id, lambda update: self._studio.resume(record, update))
 
     async def _finish(self, post: Post, piece_id: str, work: Callable[[UpdateCallback], Awaitable[Piece]]) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 -- a coroutine runs in a task
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self.track()
         try:
             async with Notice(post, self._cancel_button, self._studio.set_message) as update:
                 piece = await work(update)
         except EngineClosed:
-            await self._say_goodbye(post, piece_id)
+            await self.say_goodbye(post, piece_id)
             return
         except Cancelled:
-            await self._refuse(post, piece_id, say(post.locale, "Cancelled."))
+            await self.refuse(post, piece_id, say(post.locale, "Cancelled."))
             return
         except Exception as error:  # whatever it is, the person is told; the log has the rest
-            await self._refuse(post, piece_id, errors.sentence_for(error, post.locale, doing=f"composing {piece_id}"))
+            await self.refuse(post, piece_id, errors.sentence_for(error, post.locale, doing=f"composing {piece_id}"))
             return
         try:
             message = await self.post_piece(post, piece)
@@ -174,7 +178,7 @@ class Composer:
             sentence = errors.sentence_for(error, post.locale, doing=f"delivering {piece_id}")
             await self._studio.mark_failed(piece_id, sentence)
             if not isinstance(error, Undeliverable):
-                await self._refuse(post, piece_id, sentence)
+                await self.refuse(post, piece_id, sentence)
             return
         await self._studio.mark_delivered(piece_id, message)
 
@@ -185,7 +189,7 @@ class Composer:
                 remade = await self._studio.remake(piece_id, viewer, update)
             await self.post_piece(post, remade.piece, note=embeds.proof_text(remade, post.locale))
         except Exception as error:  # whatever it is, the person is told; the log has the rest
-            await self._refuse(post, piece_id, errors.sentence_for(error, post.locale, doing=f"showing {piece_id}"))
+            await self.refuse(post, piece_id, errors.sentence_for(error, post.locale, doing=f"showing {piece_id}"))
 
     async def post_piece(self, post: Post, piece: Piece, *, note: str = "") -> MessageRef:
         """Post a finished piece in the best format that the place takes.
@@ -222,13 +226,14 @@ class Composer:
                 log.warning("Discord takes less than the %d bytes it announced for %s", bytes_max, piece.record.id)
                 bytes_max = min(bytes_max, sound.size_bytes()) // 2
 
-    async def _refuse(self, post: Post, piece_id: str, sentence: str) -> None:
+    async def refuse(self, post: Post, piece_id: str, sentence: str) -> None:
+        """Tell the one who asked why there is no piece; when Discord does not take even that, the log says so."""
         try:
             await post.refuse(sentence)
         except (discord.HTTPException, *errors.TRANSIENT) as error:
             log.warning("could not say about %s: %r: %s", piece_id, sentence, error)
 
-    async def _say_goodbye(self, post: Post, piece_id: str) -> None:
+    async def say_goodbye(self, post: Post, piece_id: str) -> None:
         """The bot is going down: the request stays in history and is taken up again at the next start."""
         with contextlib.suppress(discord.HTTPException, *errors.TRANSIENT):
             await post.show("⏳ " + say(post.locale, "I am restarting; this piece goes on in a moment."), None)
