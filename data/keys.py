@@ -23,6 +23,11 @@ _PROFILES: dict[Mode, np.ndarray] = {
     "major": np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88]),
     "minor": np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17]),
 }
+_KEYS = [(tonic, mode) for mode in _PROFILES for tonic in range(12)]
+_KEY_PROFILES = np.array(
+    [np.roll(_PROFILES[mode] - _PROFILES[mode].mean(), tonic) for tonic, mode in _KEYS]
+)  # [24, 12]
+_KEY_PROFILES /= np.linalg.norm(_KEY_PROFILES, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,10 @@ def estimate_key(notes: Iterable[Note]) -> tuple[Key, float]:
         weights[note.pitch % 12] += note.duration_steps
     if not np.ptp(weights):
         return Key(0, "major"), 0.0
-    candidates = [Key(tonic, mode) for mode in _PROFILES for tonic in range(12)]
-    fits = [float(np.corrcoef(weights, np.roll(_PROFILES[key.mode], key.tonic))[0, 1]) for key in candidates]
+    deviations = weights - weights.mean()
+    fits = _KEY_PROFILES @ (deviations / np.linalg.norm(deviations))  # [24] Pearson correlations
     best = int(np.argmax(fits))
-    return candidates[best], fits[best]
+    return Key(*_KEYS[best]), float(fits[best])
 
 
 def transpose(score: Score, semitones: int) -> Score:

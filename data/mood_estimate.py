@@ -97,17 +97,33 @@ def estimate_mood(score: Score) -> MoodEstimate:
 def mood_from_attributes(found: Attributes) -> MoodEstimate:
     """Estimate the mood from attributes that were counted already."""
     cues = _standardised(found)
-    valence = _bounded(_VALENCE_SCALE * _weighted(_VALENCE, cues))
-    arousal = _bounded(_AROUSAL_SCALE * _weighted(_AROUSAL, cues))
+    valence, arousal = _affect(cues)
+    log_shares = _log_shares(cues, valence, arousal)
+    best = max(log_shares, key=log_shares.__getitem__)
+    return MoodEstimate(best, math.exp(log_shares[best]), valence, arousal)
+
+
+def mood_log_shares(found: Attributes) -> dict[Mood, float]:
+    """The logarithm of each mood's share of the softmax, of which `estimate_mood` tells the best alone; nats, <= 0."""
+    cues = _standardised(found)
+    return _log_shares(cues, *_affect(cues))
+
+
+def _affect(cues: dict[str, float]) -> tuple[float, float]:
+    """Valence and arousal."""
+    return _bounded(_VALENCE_SCALE * _weighted(_VALENCE, cues)), _bounded(_AROUSAL_SCALE * _weighted(_AROUSAL, cues))
+
+
+def _log_shares(cues: dict[str, float], valence: float, arousal: float) -> dict[Mood, float]:
     logits = {
         mood: _PRIOR.get(mood, 0.0)
         + _weighted(_MOOD_CUES[mood], cues)
         - ((valence - PROFILES[mood].valence) ** 2 + (arousal - PROFILES[mood].arousal) ** 2) / (2 * _SPREAD**2)
         for mood in MOODS
     }
-    best = max(logits, key=logits.__getitem__)
-    confidence = 1 / sum(math.exp(logit - logits[best]) for logit in logits.values())
-    return MoodEstimate(best, confidence, valence, arousal)
+    highest = max(logits.values())
+    total = highest + math.log(sum(math.exp(logit - highest) for logit in logits.values()))
+    return {mood: logit - total for mood, logit in logits.items()}
 
 
 def _standardised(found: Attributes) -> dict[str, float]:

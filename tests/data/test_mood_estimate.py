@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.attributes import attributes
 from data.keys import transpose
-from data.mood_estimate import estimate_mood
-from data.moods import Mood
+from data.mood_estimate import estimate_mood, mood_log_shares
+from data.moods import MOODS, Mood
 from data.score import STEPS_PER_BAR, Note, Part, Score
 
 MAJOR, MINOR, CLUSTER = (0, 4, 7), (0, 3, 7), (0, 1, 6)
@@ -77,6 +79,10 @@ def test_every_score_gets_an_estimate_within_its_bounds(found: list[Note], tempo
     assert 1 / 8 <= estimate.confidence <= 1
     assert -1 <= estimate.valence <= 1
     assert -1 <= estimate.arousal <= 1
+    shares = mood_log_shares(attributes(Score(tuple(sorted(found)), tempo_bpm)))
+    assert set(shares) == set(MOODS)
+    assert sum(map(math.exp, shares.values())) == pytest.approx(1)
+    assert math.exp(shares[estimate.mood]) == pytest.approx(estimate.confidence) == math.exp(max(shares.values()))
 
 
 def test_a_score_without_notes_has_no_mood() -> None:

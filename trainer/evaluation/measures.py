@@ -5,7 +5,6 @@ All work on the notes in score order or on bars of four beats. Drums (Part.PULSE
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,8 +12,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from data.score import STEPS_PER_BAR, STEPS_PER_BEAT, Part, Score
-from data.tokens import encode
+from data.repetition import compressibility, distinct_4, longest_pitch_run, pitches
+from data.score import STEPS_PER_BAR, STEPS_PER_BEAT, Score
 from engine.originality import all_runs
 
 Group = Literal["coherence", "repetition", "control"]
@@ -110,47 +109,16 @@ def phrase_repetition(score: Score) -> float:
     return repeated / total if total else 0.0
 
 
-def _pitches(score: Score) -> npt.NDArray[np.int64]:
-    return np.array([note.pitch for note in score.notes if note.part is not Part.PULSE], dtype=np.int64)
-
-
-def distinct_4(score: Score) -> float:
-    """Different 4-grams of pitch intervals as a share of all (distinct-n, Li et al. 2016, on intervals)."""
-    intervals = np.diff(_pitches(score))
-    if len(intervals) < 4:
-        return 1.0
-    grams = np.lib.stride_tricks.sliding_window_view(intervals, 4)
-    return len(np.unique(grams, axis=0)) / len(grams)
-
-
-def longest_pitch_run(score: Score) -> float:
-    """Notes of the longest run of one pitch in score order, over all parts."""
-    pitches = np.array([note.pitch for note in score.notes])
-    edges = np.flatnonzero(np.concatenate(([True], np.diff(pitches) != 0, [True])))
-    return float(np.diff(edges).max())
-
-
-def compressibility(score: Score) -> float:
-    """Share of the bytes that DEFLATE saves on the tokens (part, delta, pitch interval, duration), 0 to 1.
-
-    Compressed size bounds the information in a piece from above (Li & Vitányi 2008; Meredith 2012 for music).
-    """
-    tokens = encode(score)
-    rows = np.stack([tokens[:, 0], tokens[:, 1], np.diff(tokens[:, 2], prepend=tokens[:1, 2]) % 256, tokens[:, 3]])
-    raw = rows.astype(np.uint8).tobytes()  # attribute after attribute: the order that favours repetition
-    return 1 - len(zlib.compress(raw, 9)) / len(raw)
-
-
 def pitch_class_entropy(score: Score) -> float:
     """Bits of the distribution of pitch classes, 0 to 3.585 (Wu & Yang 2020)."""
-    counts = np.bincount(_pitches(score) % 12, minlength=12)
+    counts = np.bincount(pitches(score) % 12, minlength=12)
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log2(shares)).sum())
 
 
 def scale_consistency(score: Score) -> float:
     """Largest share of notes in one major scale (Mogren 2016; MusPy)."""
-    counts = np.bincount(_pitches(score) % 12, minlength=12)
+    counts = np.bincount(pitches(score) % 12, minlength=12)
     if not counts.sum():
         return 0.0
     return float(max(np.roll(counts, -tonic)[list(_SCALE)].sum() for tonic in range(12)) / counts.sum())

@@ -14,8 +14,10 @@ import torch
 
 from data.composer.corpus import SOURCE
 from data.corpus import Piece, Split, corpus_hash, load_corpus, split_by_composer
+from data.endings import ending
 from data.keys import estimate_key
 from data.moods import MOODS, Mood
+from data.repetition import excerpts
 from data.score import Score
 from engine.checkpoint import BUILT_IN, Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
@@ -25,10 +27,9 @@ from trainer.baselines import NGram
 from trainer.config import TrainConfig
 from trainer.dataset import Example, to_example
 from trainer.evaluation.bleu import bleu, self_bleu
-from trainer.evaluation.endings import ending
 from trainer.evaluation.measures import MEASURES, lag_curve
 from trainer.evaluation.moods import Listener, affect, features, hear_by_literature, recognition
-from trainer.evaluation.systems import Served, excerpts, ngram_pieces, requests, serve, shuffled
+from trainer.evaluation.systems import Served, ngram_pieces, requests, serve, shuffled
 from trainer.loop import evaluate
 from trainer.originality import build_index, leave_one_author_out, source_of
 
@@ -115,7 +116,7 @@ def examine(
     split = split_by_composer(pieces)
     band_split = split if band is pieces else split_by_composer(band)
     human = [piece for piece in (*band_split.valid, *band_split.test) if piece.source != SOURCE]
-    excerpted = excerpts([piece.score for piece in human], options.length_notes)
+    excerpted = [score for piece in human for score in excerpts(piece.score, options.length_notes)]
     if len(excerpted) < 20:
         raise SetupProblem(
             f"The corpus in {options.human or options.corpus} holds back too few human pieces of "
@@ -299,7 +300,7 @@ def _labelled(pieces: Sequence[Piece], length_notes: int) -> tuple[npt.NDArray[n
     pairs = [
         (features(score), piece.mood)
         for piece in pieces
-        for score in excerpts([piece.score], min(length_notes, len(piece.score.notes)), _MOOD_EXCERPTS)
+        for score in excerpts(piece.score, min(length_notes, len(piece.score.notes)), _MOOD_EXCERPTS)
     ]
     return np.array([row for row, _ in pairs]), [mood for _, mood in pairs]
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from data.moods import MOODS
-from data.score import STEPS_PER_BAR, Note, Score, trim_overlaps
+from data.score import Score, trim_overlaps
 from data.tokens import ATTRIBUTES, IntArray, decode, encode
 from engine.batching.batcher import Batcher
 from engine.batching.slots import open_slots, ways
@@ -120,25 +120,3 @@ def shuffled(score: Score, rng: np.random.Generator) -> Score:
     tokens = encode(score)[rng.permutation(len(score.notes))]
     shuffle = decode(tokens, score.tempo_bpm)
     return Score(trim_overlaps(shuffle.notes), shuffle.tempo_bpm)
-
-
-def excerpts(scores: Sequence[Score], length_notes: int, most: int = 3) -> list[Score]:
-    """Stretches of human pieces as long as the pieces that are measured, so that like is compared with like.
-
-    Args:
-        scores: whole pieces; one that is shorter than `length_notes` is left out.
-        length_notes: of every excerpt.
-        most: from one piece, evenly spread over it, so that no long piece rules.
-    """
-    result = []
-    for score in scores:
-        count = min(most, len(score.notes) // length_notes)
-        starts = np.linspace(0, len(score.notes) - length_notes, count).astype(int).tolist()
-        result += [Score(_from_bar(score.notes[at : at + length_notes]), score.tempo_bpm) for at in starts]
-    return result
-
-
-def _from_bar(notes: tuple[Note, ...]) -> tuple[Note, ...]:
-    """Notes moved by whole bars to the beginning."""
-    from_step = notes[0].start_step // STEPS_PER_BAR * STEPS_PER_BAR
-    return tuple(Note(n.start_step - from_step, n.part, n.pitch, n.duration_steps, n.velocity) for n in notes)

@@ -5,22 +5,19 @@ import pytest
 from hypothesis import given, settings
 
 from data.keys import transpose
+from data.repetition import compressibility, distinct_4
 from data.score import STEPS_PER_BAR, Note, Part, Score
 from tests.strategies import grid_scores
-from trainer.evaluation.endings import ending
 from trainer.evaluation.measures import (
     MEASURES,
     bar_self_similarity,
-    compressibility,
-    distinct_4,
     groove_consistency,
     lag_curve,
-    longest_pitch_run,
     phrase_repetition,
     pitch_class_entropy,
     scale_consistency,
 )
-from trainer.evaluation.systems import excerpts, shuffled
+from trainer.evaluation.systems import shuffled
 
 
 def walk(length: int, seed: int = 1) -> list[Note]:
@@ -81,12 +78,6 @@ def test_bars_that_come_back_after_two_bars_peak_there() -> None:
     assert curve[0] < 0.3
 
 
-def test_the_longest_pitch_run_counts_notes() -> None:
-    pitches = [60, 60, 62, 62, 62, 60]
-    piece = Score(tuple(Note(12 * i, Part.KEYS, p, 12, 64) for i, p in enumerate(pitches)), 60)
-    assert longest_pitch_run(piece) == 3
-
-
 def test_controls_know_scales_and_cannot_tell_a_shuffle() -> None:
     scale = Score(tuple(Note(6 * i, Part.KEYS, 60 + s, 6, 64) for i, s in enumerate([0, 2, 4, 5, 7, 9, 11] * 20)), 80)
     assert scale_consistency(scale) == 1.0
@@ -101,30 +92,3 @@ def test_a_shuffle_has_the_same_notes() -> None:
     mixed = shuffled(piece, np.random.default_rng(1))
     assert sorted(n.pitch for n in mixed.notes) == sorted(n.pitch for n in piece.notes)
     assert mixed != piece
-
-
-def test_excerpts_have_the_length_asked_for_and_begin_in_their_first_bar() -> None:
-    short, long = Score(tuple(walk(30)), 80), Score(tuple(walk(500)), 80)
-    found = excerpts([short, long], 100)
-    assert [len(score.notes) for score in found] == [100, 100, 100]
-    assert all(score.notes[0].start_step < STEPS_PER_BAR for score in found)
-    assert found[0].notes == long.notes[:100]
-    assert excerpts([Score(tuple(walk(150)), 80)], 100)[0].notes == tuple(walk(150))[:100]
-
-
-def test_an_ending_rings_on_or_fades_and_a_cut_does_neither() -> None:
-    notes = [Note(6 * i, Part.KEYS, 60 + i % 5, 6, 80) for i in range(60)]
-    cut = ending(Score(tuple(notes), 80), 0)
-    assert not cut.ends
-    held = ending(Score((*notes, Note(360, Part.PAD, 48, 48, 80)), 80), 0)
-    assert (held.long, held.ends, held.tonic) == (True, True, True)
-    softer = [*notes[:-8], *(Note(n.start_step, n.part, n.pitch, 12, 40) for n in notes[-8:])]
-    assert ending(Score(tuple(softer), 80), 0).fading
-    slower = [*notes[:-8], *(Note(312 + 18 * i, Part.KEYS, 60, 18, 80) for i in range(8))]
-    assert ending(Score(tuple(slower), 80), 0).fading
-
-
-def test_a_drone_that_still_rings_is_no_ending() -> None:
-    notes = [Note(6 * i, Part.KEYS, 60 + i % 5, 6, 80) for i in range(60)]
-    drone = [Note(96 * i, Part.DRONE, 36, 192, 80) for i in range(4)]
-    assert not ending(Score(tuple(sorted([*notes, *drone])), 80), 0).ends
