@@ -16,6 +16,7 @@ from bot.history import History, Record, Requester
 from data.errors import InvalidKey
 from data.keys import Key
 from data.moods import Mood
+from data.opening import Opening
 from data.spaces import Space
 from engine.errors import InvalidMidi, InvalidRequest
 from engine.types import ComposeRequest
@@ -69,15 +70,12 @@ def read(recipe: tuple[str, ...]) -> tuple[ComposeRequest, str]:
     Raises:
         InvalidMidi: it is no recipe of this program.
     """
-    for line in recipe:
-        try:
-            says = json.loads(line)
-            if isinstance(says, dict) and says.get("program") == "MusicLSTM":
-                return _request(says), "".join(
-                    letter for letter in str(says["checkpoint"])[:64] if letter.isprintable()
-                )
-        except (ValueError, KeyError, TypeError, RecursionError, InvalidKey, InvalidRequest):
-            break
+    try:
+        says = json.loads("".join(recipe))
+        if isinstance(says, dict) and says.get("program") == "MusicLSTM":
+            return _request(says), "".join(letter for letter in str(says["checkpoint"])[:64] if letter.isprintable())
+    except (ValueError, KeyError, TypeError, RecursionError, InvalidKey, InvalidRequest):
+        pass  # not ours, or damaged
     raise InvalidMidi(_NOT_OURS)
 
 
@@ -93,6 +91,7 @@ def _request(says: dict[str, Any]) -> ComposeRequest:
         tempo_bpm=int(tempo) if isinstance(tempo, float) and tempo.is_integer() else tempo,
         key=None if says.get("key") is None else Key.parse(str(says["key"])[:16]),
         space=None if says.get("space") is None else Space(says["space"]),
+        opening=None if says.get("opening") is None else Opening(str(says["opening"])),
     )
 
 

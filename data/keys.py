@@ -40,6 +40,11 @@ class Key:
     def __str__(self) -> str:
         return TONIC_NAMES[self.tonic] + ("m" if self.mode == "minor" else "")
 
+    @property
+    def shift(self) -> int:
+        """Semitones from C to the tonic by the shortest way, -6 to 5."""
+        return (self.tonic + 6) % 12 - 6
+
     @classmethod
     def parse(cls, text: str) -> Key:
         """Read `Am`, `a minor`, `F#`, `Bb major`, `e flat min`, `C♯m`; a letter alone is major.

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from data.midi_bytes import MAX_TEXT_CHARS
 from data.score import Score
 from data.tokens import IntArray
 from engine.batching.batcher import Batcher
@@ -245,9 +246,11 @@ class LocalEngine:
     async def _draw(self, job: Job, decided: Plan) -> tuple[Score, Originality | None]:
         """The notes, drawn again while they copy too much: the first acceptable drawing, or the most original one."""
         drawn: list[tuple[Score, Originality]] = []
+        opening_notes = len(job.request.opening or ())
         for attempt in range(DRAWINGS_MAX):
             tokens = await self._write(job, decided, attempt)
-            score, originality = await self._in_thread(self._checking, job, partial(self._check, tokens, decided))
+            check = partial(self._check, tokens, decided, opening_notes)
+            score, originality = await self._in_thread(self._checking, job, check)
             if originality is None:
                 return score, None
             drawn.append((score, originality))
@@ -264,12 +267,23 @@ class LocalEngine:
         ticket = self._batcher.submit(job.request, decided, attempt=attempt, on_written=heard)
         return await settled(asyncio.wrap_future(ticket.future), partial(self._batcher.cancel, ticket))
 
-    def _check(self, tokens: IntArray, decided: Plan) -> tuple[Score, Originality | None]:
+    def _check(self, tokens: IntArray, decided: Plan, opening_notes: int) -> tuple[Score, Originality | None]:
+        """The score, and what it shares with the training music in the notes that the model wrote.
+
+        An opening does not count: of a piece of ours it was checked there, and any other is whose it is. Drawing again
+        could change nothing in it.
+        """
         score = to_score(tokens, decided)
-        return score, None if self._originality is None else self._originality.check(score)
+        written = Score(score.notes[opening_notes:], score.tempo_bpm)
+        return score, None if self._originality is None else self._originality.check(written)
 
     def _recipe(self, request: ComposeRequest, decided: Plan) -> list[str]:
-        """What makes the piece again, as one line of JSON; without the id, so that equal music has equal bytes."""
+        """What makes the piece again, without the id, so that equal music has equal bytes.
+
+        Returns:
+            JSON: one line, or with a long opening several that are to be joined, since a text event of a MIDI file is
+            read only so far.
+        """
         recipe = {
             "program": "MusicLSTM",
             "checkpoint": self.checkpoint_id,
@@ -282,7 +296,10 @@ class LocalEngine:
             "key": str(decided.key),
             "space": request.room,
         }
-        return [json.dumps(recipe)]
+        if request.opening is not None:
+            recipe["opening"] = request.opening.text
+        whole = json.dumps(recipe)
+        return [whole[start : start + MAX_TEXT_CHARS] for start in range(0, len(whole), MAX_TEXT_CHARS)]
 
     async def _in_thread(self, pool: ThreadPoolExecutor, job: Job, work: Callable[[], _T]) -> _T:
         return await settled(job.loop.run_in_executor(pool, work), job.stop.set)

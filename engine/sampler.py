@@ -66,7 +66,7 @@ class Sampler:
         """Draw a piece, in the model's key of C.
 
         Args:
-            request: mood, length, temperature, top-p and seed.
+            request: mood, length, temperature, top-p, seed and opening.
             plan: tempo and key of the request.
             attempt: 0, or which of further drawings of the same request, each with randomness of its own.
             progress: called with the number of notes written, after each.
@@ -79,6 +79,7 @@ class Sampler:
             Cancelled: `cancelled` said so.
         """
         length = request.length_notes
+        opening = [] if request.opening is None else request.opening.tokens.tolist()
         fixed = [mood_index(request.mood), mode_index(plan.key.mode), tempo_bin(plan.tempo_bpm)]
         tokens = np.zeros((length, len(ATTRIBUTES)), dtype=np.int64)
         previous = [attribute.size for attribute in ATTRIBUTES]
@@ -90,8 +91,8 @@ class Sampler:
                     raise Cancelled
                 conditions = [*fixed, remaining_bin(length - t), position.bar_position, position.polyphony]
                 queries = self._weights.step(previous + conditions, state)
-                note: list[int] = []
-                for attribute in range(len(ATTRIBUTES)):
+                note: list[int] = opening[t] if t < len(opening) else []
+                for attribute in range(len(note), len(ATTRIBUTES)):
                     logits = self._weights.logits(attribute, queries, note)
                     if t == 0:
                         if attribute == DELTA:
@@ -220,6 +221,5 @@ class _Fused:
 def to_score(tokens: IntArray, plan: Plan) -> Score:
     """The score of sampled tokens: moved from C to the plan's key by the shortest way, overlaps trimmed."""
     score = decode(tokens, plan.tempo_bpm)
-    shift = (plan.key.tonic + 6) % 12 - 6  # -6 to 5 semitones
-    moved = transpose(score, shift)
+    moved = transpose(score, plan.key.shift)
     return Score(trim_overlaps(moved.notes), moved.tempo_bpm)

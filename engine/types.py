@@ -12,6 +12,7 @@ from typing import Protocol
 
 from data.keys import Key
 from data.moods import MOODS, Mood
+from data.opening import Opening
 from data.score import Score
 from data.spaces import DEFAULT_SPACES, SPACES, Space
 from engine.errors import InvalidRequest
@@ -51,6 +52,8 @@ class ComposeRequest:
         tempo_bpm: quarter notes a minute, or None: drawn from the mood's range with the seed.
         key: tonic and mode, or None: drawn for the mood with the seed.
         space: the room it sounds in, or None: the mood's own.
+        opening: notes that the piece begins with, fewer than `length_notes`, or None: the model writes all of them.
+            It is moved to the piece's key: say that, and the tempo, where the notes are to stay what they were.
         id: names the piece in files, history and buttons.
 
     Raises:
@@ -65,6 +68,7 @@ class ComposeRequest:
     tempo_bpm: int | None = None
     key: Key | None = None
     space: Space | None = None
+    opening: Opening | None = None
     id: str = field(default_factory=new_id, compare=False)
 
     def __post_init__(self) -> None:
@@ -81,6 +85,12 @@ class ComposeRequest:
             raise InvalidRequest("key", "key is a letter A to G, # or b, and m for minor, as in Am or F#.")
         if self.space is not None and not isinstance(self.space, Space):
             raise InvalidRequest("space", f"space is one of {', '.join(SPACES)}.")
+        if self.opening is not None:
+            if not isinstance(self.opening, Opening):
+                raise InvalidRequest("opening", "An opening is made of notes.")
+            if len(self.opening) >= self.length_notes:
+                sentence = f"The piece begins with {len(self.opening)} notes, so its length has to be more than that."
+                raise InvalidRequest("length", sentence)
         if not (isinstance(self.id, str) and 1 <= len(self.id) <= 32 and set(self.id) <= set(_ID_ALPHABET)):
             raise InvalidRequest("id", "that is not the id of a piece.")
 

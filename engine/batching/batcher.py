@@ -41,7 +41,6 @@ class Ticket:
     request: ComposeRequest
     plan: Plan
     attempt: int
-    opening: IntArray | None
     on_written: Callable[[int], None] | None
     future: Future[IntArray] = field(default_factory=Future)
     slot: int | None = None
@@ -84,7 +83,6 @@ class Batcher:
         plan: Plan,
         *,
         attempt: int = 0,
-        opening: IntArray | None = None,
         on_written: Callable[[int], None] | None = None,
     ) -> Ticket:
         """Have a piece written; first come, first served.
@@ -93,14 +91,13 @@ class Batcher:
             request: what to write.
             plan: of the request.
             attempt: 0, or which of further drawings of the same request.
-            opening: [n, 5] int64, n <= request.length_notes: notes that the piece begins with.
             on_written: called in the batcher's thread with the notes written so far, some times a second and at the
                 end; it must return at once.
 
         Raises:
             EngineClosed: `close` was called.
         """
-        ticket = Ticket(request, plan, attempt, opening, on_written)
+        ticket = Ticket(request, plan, attempt, on_written)
         ticket.future.set_running_or_notify_cancel()  # from here on `cancel` alone can stop it
         with self._lock:
             if self._closing:
@@ -170,7 +167,9 @@ class Batcher:
 
     def _begin(self, ticket: Ticket) -> None:
         if ticket.slot is not None:
-            self._slots.begin(ticket.slot, ticket.request, ticket.plan, attempt=ticket.attempt, opening=ticket.opening)
+            opening = ticket.request.opening
+            tokens = None if opening is None else opening.tokens
+            self._slots.begin(ticket.slot, ticket.request, ticket.plan, attempt=ticket.attempt, opening=tokens)
             self._occupied[ticket.slot] = True
             if ticket.stopped:  # between its admission and its beginning, which forgot that
                 self._slots.stop(ticket.slot)

@@ -37,7 +37,7 @@ _DEATHS_MAX = 3  # without a finished piece in between: then it is no accident
 
 # Parent to child: (number, None) to cancel, or (number, what to write). Child to parent: (number, notes written),
 # (number, tokens) or (number, None) for a piece that was cancelled.
-_Order: TypeAlias = tuple[ComposeRequest, Plan, int, IntArray | None]
+_Order: TypeAlias = tuple[ComposeRequest, Plan, int]
 _Word: TypeAlias = tuple[int, int | IntArray | None]
 
 
@@ -72,11 +72,10 @@ class BatcherProcess:
         plan: Plan,
         *,
         attempt: int = 0,
-        opening: IntArray | None = None,
         on_written: Callable[[int], None] | None = None,
     ) -> Ticket:
         """See `Batcher.submit`; `on_written` is called in a thread of this process."""
-        ticket = Ticket(request, plan, attempt, opening, on_written)
+        ticket = Ticket(request, plan, attempt, on_written)
         ticket.future.set_running_or_notify_cancel()
         with self._lock:
             if self._closing:
@@ -114,7 +113,7 @@ class BatcherProcess:
         threading.Thread(target=_post, args=(self._connection, self._outbox), name="sampler-post", daemon=True).start()
 
     def _send(self, number: int, ticket: Ticket) -> None:
-        self._outbox.put((number, (ticket.request, ticket.plan, ticket.attempt, ticket.opening)))
+        self._outbox.put((number, (ticket.request, ticket.plan, ticket.attempt)))
 
     def _watch(self) -> None:
         """Take in what the process says; start it again when it says nothing more."""
@@ -221,9 +220,8 @@ def _write_notes(connection: Connection, checkpoint: Checkpoint, count: int, dev
                 if number in tickets:
                     batcher.cancel(tickets[number])
                 continue
-            request, plan, attempt, opening = order
-            tell = partial(mouth.say, number)
-            ticket = batcher.submit(request, plan, attempt=attempt, opening=opening, on_written=tell)
+            request, plan, attempt = order
+            ticket = batcher.submit(request, plan, attempt=attempt, on_written=partial(mouth.say, number))
             tickets = {n: t for n, t in tickets.items() if not t.future.done()} | {number: ticket}
             ticket.future.add_done_callback(partial(mouth.tell_end, number))
     batcher.close()

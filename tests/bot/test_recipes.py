@@ -1,6 +1,8 @@
+import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from bot.recipes import read
 from data.keys import Key
 from data.midi import write_midi
 from data.moods import Mood
+from data.opening import Opening
 from data.score import Note, Part, Score
 from data.spaces import Space
 from engine.errors import InvalidMidi
@@ -50,6 +53,13 @@ def test_a_recipe_is_the_request_and_the_checkpoint() -> None:
     assert read((json.dumps(RECIPE),)) == (REQUEST, "v1-1a2b3c4d")
 
 
+def test_an_opening_may_stand_in_several_lines() -> None:
+    opening = Opening.of(np.array([[2, 0, 40, 10, 8]] + [[2, 6, 44, 12, 8]] * 15))
+    whole = json.dumps(RECIPE | {"opening": opening.text})
+    request, _ = read((whole[:90], whole[90:200], whole[200:]))
+    assert request == dataclasses.replace(REQUEST, opening=opening)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -62,6 +72,8 @@ def test_a_recipe_is_the_request_and_the_checkpoint() -> None:
         {"key": "H"},
         {"space": {}},
         {"seed": -1},
+        {"opening": "AAAA" * 9},
+        {"opening": 7},
         {"program": "Other"},
         {"checkpoint": ...},
     ],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 import soundfile
 from symusic import Score as ReadScore
 
 from data.moods import Mood
+from data.opening import last_notes
 from engine import ComposeRequest, Engine, EngineClosed, Progress, Stage
 
 
@@ -34,6 +36,29 @@ class EngineContract:
         assert first.midi == second.midi
         assert first.score == second.score
         assert (first.title, first.key, first.checkpoint_id) == (second.title, second.key, second.checkpoint_id)
+
+    async def test_a_piece_begins_with_its_opening(self, engine: Engine, request_: ComposeRequest) -> None:
+        parent = await engine.compose(request_)
+        request = ComposeRequest(
+            mood=Mood.AMBIENT,
+            length_notes=40,
+            seed=9,
+            tempo_bpm=180,
+            key=parent.key,
+            opening=last_notes(parent.score, parent.key, 24),
+        )
+        piece = await engine.compose(request)
+        assert len(piece.score.notes) == 40
+        assert piece.key == parent.key
+        given, kept = parent.score.notes, piece.score.notes[:24]
+        # A note that still sounds is cut short where the continuation strikes its pitch again.
+        struck = {(note.part, note.pitch): note.start_step for note in reversed(piece.score.notes[24:])}
+        for before, after in zip(given, kept, strict=True):
+            end_step = min(before.end_step, struck.get((before.part, before.pitch), before.end_step))
+            assert after == dataclasses.replace(before, duration_steps=end_step - before.start_step)
+        other = await engine.compose(dataclasses.replace(request, seed=10, id="anther22"))
+        assert other.score.notes[24:] != piece.score.notes[24:]
+        assert (await engine.compose(request)).midi == piece.midi
 
     async def test_progress_goes_from_notes_to_sound(self, engine: Engine, request_: ComposeRequest) -> None:
         seen: list[Progress] = []

@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from bot.recipes import read
 from data.midi import read_midi
+from data.opening import first_notes, last_notes
+from data.score import Score
 from engine import Busy, CheckpointProblem, ComposeRequest, EngineClosed, SetupProblem, Stage
+from engine.checkpoint import DEFAULT, load_checkpoint
 from engine.local import LocalEngine, open_engine
+from engine.originality import Index, Source, all_runs
+from engine.render import Renderer
+from engine.render.tags import read_recipe
 from tests.engine.contract import EngineContract
 
 
@@ -89,6 +96,35 @@ async def test_the_recipe_in_the_midi_makes_the_piece_again(engine: LocalEngine)
     assert recipe["checkpoint"] == piece.checkpoint_id
     assert recipe["length"] == 16
     assert "id" not in recipe
+
+
+async def test_the_recipe_of_a_continued_piece_makes_it_again(engine: LocalEngine) -> None:
+    whole = await engine.compose(quick(4, length_notes=1300))
+    opening = last_notes(whole.score, whole.key, 1300)
+    request = dataclasses.replace(quick(5, length_notes=1316), key=whole.key, opening=opening)
+    piece = await engine.compose(request)
+    for source in (piece.midi, piece.wav):
+        again, _ = read(read_recipe(source) or ())  # longer than one text event
+        assert again == dataclasses.replace(request, space=request.room)
+
+
+async def test_an_opening_that_copies_is_not_held_against_the_piece(tmp_path: Path) -> None:
+    """Every drawing begins with the very music in the index: drawing again could not help, and would never end well."""
+    plain = open_engine(folder=tmp_path, device="cpu")
+    famous = await plain.compose(quick(4, length_notes=200))
+    await plain.aclose()
+    index = Index.of([all_runs(famous.score)], [Source("Famous", "Somebody")], 0.05)
+    assert not index.check(famous.score).acceptable
+    engine = LocalEngine(load_checkpoint(DEFAULT), Renderer(), tmp_path, originality=index, device="cpu")
+    request = dataclasses.replace(
+        quick(5, length_notes=300), key=famous.key, opening=first_notes(famous.score, famous.key, 200)
+    )
+    piece = await engine.compose(request)
+    assert piece.originality is not None
+    assert piece.originality.acceptable
+    assert piece.originality == index.check(Score(piece.score.notes[200:], piece.score.tempo_bpm))
+    assert not index.check(piece.score).acceptable
+    await engine.aclose()
 
 
 def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from data.opening import Opening
 from engine.batching.native import NativeSlots
 from engine.batching.process import BatcherProcess
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
@@ -31,7 +32,11 @@ def batcher(checkpoint: Checkpoint) -> Iterator[BatcherProcess]:
 def test_pieces_survive_a_kill_and_are_what_they_would_have_been(
     checkpoint: Checkpoint, batcher: BatcherProcess
 ) -> None:
-    wanted = [ComposeRequest(length_notes=2000 if n < 6 else 40, seed=n) for n in range(12)]
+    opening = Opening.of(np.array([[2, 0, 40, 10, 8], [2, 6, 44, 12, 8]]))
+    wanted = [
+        ComposeRequest(length_notes=2000 if n < 6 else 40, seed=n, opening=opening if n % 2 else None)
+        for n in range(12)
+    ]
     begun = threading.Event()
     tickets = [batcher.submit(request, plan(request), on_written=lambda _: begun.set()) for request in wanted]
     assert begun.wait(60)
@@ -40,7 +45,7 @@ def test_pieces_survive_a_kill_and_are_what_they_would_have_been(
     os.kill(first, signal.SIGKILL)
     slots = NativeSlots(checkpoint, 1)
     for request, ticket in zip(wanted, tickets, strict=True):
-        slots.begin(0, request, plan(request))
+        slots.begin(0, request, plan(request), opening=opening.tokens if request.opening else None)
         slots.run(2000)
         np.testing.assert_array_equal(ticket.future.result(60), slots.tokens(0))
     assert batcher.pid != first

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.moods import Mood
+from data.opening import Opening
 from data.tokens import ATTRIBUTES, DELTA, PART, PITCH, IntArray, conditions
 from engine.batching.native import NativeSlots
 from engine.batching.slots import Slots
@@ -180,6 +181,15 @@ def test_an_opening_is_kept_and_continued(slots: Slots) -> None:
     tokens = slots.tokens(1)
     assert len(tokens) == 40
     np.testing.assert_array_equal(tokens[:20], opening)
+
+
+def test_a_continuation_is_the_references(checkpoint: Checkpoint) -> None:
+    opening = piece(NativeSlots(checkpoint, 1), 0, ComposeRequest(length_notes=20, seed=5))
+    request = ComposeRequest(length_notes=50, seed=4, opening=Opening.of(opening))
+    slots = NativeSlots(checkpoint, 3, precision="float32")
+    slots.begin(2, request, plan(request), opening=opening)
+    slots.run(50)
+    np.testing.assert_array_equal(slots.tokens(2), Sampler(checkpoint, device="cpu").sample(request, plan(request)))
 
 
 def test_another_drawing_of_a_request_is_another_piece(slots: Slots) -> None:
