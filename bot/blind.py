@@ -140,13 +140,13 @@ class BlindTests:
             votes=votes,
         )
 
-    async def set_message(self, test_id: str, message: MessageRef) -> None:
-        """Remember the message that carries both pieces."""
+    async def set_message(self, piece_id: str, message: MessageRef) -> None:
+        """Remember the message that carries the test of that piece, with both pieces of it that are asked for."""
         await self._history.write(
-            "UPDATE requests SET message_channel_id = :channel, message_id = :message "
-            "WHERE id IN (SELECT left_id FROM blind_tests WHERE id = :id "
-            "UNION SELECT right_id FROM blind_tests WHERE id = :id)",
-            {"id": test_id, "channel": message.channel_id, "message": message.message_id},
+            "UPDATE requests SET message_channel_id = :channel, message_id = :message WHERE id IN "
+            "(SELECT left_id FROM blind_tests WHERE :id IN (left_id, right_id) "
+            "UNION SELECT right_id FROM blind_tests WHERE :id IN (left_id, right_id))",
+            {"id": piece_id, "channel": message.channel_id, "message": message.message_id},
         )
 
     async def vote(self, test_id: str, by: Requester, choice: Choice) -> BlindTest:

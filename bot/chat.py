@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot import wording
+from bot.blind import Choice
 from bot.grammar import parse_values
 from bot.history import Requester
+from bot.listening import compose_pair
 from bot.ratings import SCALES, Rating
 from bot.recipes import read_file
 from bot.studio import Studio
@@ -21,6 +24,7 @@ from engine.errors import InvalidRequest, StorageProblem
 from engine.types import ComposeRequest
 
 _HISTORY_LINES = 10
+_SIDES: dict[str, Choice] = {"A": "left", "B": "right"}
 _FILE_BYTES_MAX = 1_000_000_000  # an hour of sound has 635 MB
 
 
@@ -151,9 +155,37 @@ class Chat:
         await self.studio.ratings.rate(record, self.requester, Rating(*map(int, scores)))
         return f"Thank you: your rating of {record.id} counts in /stats."
 
+    async def blind(self, text: str) -> str:
+        """One request by two checkpoints, as two files without names; `model:NAME` chooses the other one."""
+        model = re.search(r"(?:^|\s)model[:=](\S+)", text)
+        wish = text if model is None else text[: model.start()] + text[model.end() :]
+        request = await self.studio.request_for(self.requester, parse_values(wish))
+        with progress_bars() as show:
+            pair = await compose_pair(
+                self.studio, request, self.requester, model_id=None if model is None else model[1], progress=show
+            )
+        from engine.render.unnamed import unnamed  # noqa: PLC0415 - sound libraries, which only this needs
+
+        sounds = await asyncio.to_thread(unnamed, [pair.left.wav, pair.right.wav], _FILE_BYTES_MAX)
+        paths = [self.out / f"blind-{pair.test.id}-{name}.ogg" for name in _SIDES]
+        for path, sound, piece in zip(paths, sounds, (pair.left, pair.right), strict=True):
+            await asyncio.to_thread(_write, path, sound)
+            await self.studio.mark_delivered(piece.record.id)
+        return wording.blind_text(pair.test, paths)
+
+    async def vote(self, text: str) -> str:
+        """`ID A` or `ID B`: which piece of a blind test is better; then the result is shown."""
+        test_id, _, side = text.partition(" ")
+        choice = _SIDES.get(side.strip().upper())
+        if choice is None:
+            raise InvalidRequest("", "Write /vote, the id of a blind test, and A or B.")
+        tests = self.studio.blind_tests
+        await tests.vote(test_id.casefold(), self.requester, choice)
+        return wording.revealed_text(await tests.reveal(test_id.casefold(), self.requester))
+
     async def stats(self, _: str) -> str:
         """What people think of each checkpoint."""
-        return wording.stats_text(await self.studio.ratings.stats())
+        return wording.stats_text(await self.studio.ratings.stats(), await self.studio.blind_tests.duels())
 
     async def privacy(self, text: str) -> str:
         """`show`, `export`, `delete`, `allow` or `forbid`."""
@@ -163,7 +195,7 @@ class Chat:
         if text == "export":
             path = self.out / f"about-{self.requester.user_id}.json"
             content = json.dumps(await privacy.export(self.requester), indent=2, ensure_ascii=False)
-            await asyncio.to_thread(_write, path, content)
+            await asyncio.to_thread(_write, path, content.encode())
             return f"Everything that is kept about you: {path}"
         if text == "delete":
             pieces = await self.studio.forget(self.requester)
@@ -208,10 +240,10 @@ def _how_many(command: str, text: str) -> int:
     return int(text)
 
 
-def _write(path: Path, content: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+        path.write_bytes(content)
     except OSError as error:
         raise StorageProblem(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -226,6 +258,8 @@ COMMANDS: dict[str, Command] = {
         "/preset save|use|delete", "requests under a name: /preset save night dark length:400", Chat.preset
     ),
     "rate": Command("/rate ID 1 2 3 4", "coherence, repetition, atmosphere and fit, each from 1 to 5", Chat.rate),
+    "blind": Command("/blind REQUEST", "two pieces by two checkpoints, unnamed; model:NAME chooses one", Chat.blind),
+    "vote": Command("/vote ID A or B", "which piece of a blind test is better", Chat.vote),
     "stats": Command("/stats", "what people think of each checkpoint", Chat.stats),
     "delete": Command("/delete ID", "forget a piece", Chat.delete),
     "privacy": Command("/privacy show|export|delete", "what is kept about you", Chat.privacy),

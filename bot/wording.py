@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
+from bot.blind import BlindTest, Duel
 from bot.grammar import OPTIONS, format_request
 from bot.history import Record, State
 from bot.pieces import Piece, Remade
@@ -122,16 +125,34 @@ def favourites_text(records: list[Record], now: datetime) -> str:
     return history_text(records, now) if records else "You have no favourites yet: /favourite ID keeps a piece."
 
 
-def stats_text(stats: list[CheckpointRatings]) -> str:
-    """Each checkpoint's ratings with their 95 % confidence intervals."""
-    if not stats:
-        return "Nobody has rated a piece yet: /rate ID followed by four numbers from 1 to 5."
+def blind_text(test: BlindTest, paths: Sequence[Path]) -> str:
+    """Where the two pieces of a blind test are."""
+    files = "\n".join(f"  {name}  {path}" for name, path in zip("AB", paths, strict=True))
+    return f"Which one is better?\n{files}\nListen to both, then write /vote {test.id} A or /vote {test.id} B."
+
+
+def revealed_text(test: BlindTest) -> str:
+    """Which checkpoint made which piece of a blind test."""
+    results = (test.left.result, test.right.result)
+    made = ", ".join(
+        f"{name} is by {'-' if it is None else it.checkpoint_id}" for name, it in zip("AB", results, strict=True)
+    )
+    return f"{made}. /stats counts your vote; /show {test.left.id} and /show {test.right.id} bring the pieces."
+
+
+def stats_text(stats: list[CheckpointRatings], duels: list[Duel]) -> str:
+    """Each checkpoint's ratings and the votes of blind tests, with their 95 % confidence intervals."""
     lines = []
+    if not stats:
+        lines.append("Nobody has rated a piece yet: /rate ID followed by four numbers from 1 to 5.")
     for each in stats:
         lines.append(f"{each.checkpoint_id}: {each.ratings} ratings by {each.raters} people of {each.pieces} pieces")
         for scale, mean in each.means.items():
             margin = "" if mean.margin is None else f" ± {mean.margin:.2f}"
             lines.append(f"  {scale:11} {mean.value:.2f}{margin}")
+    for duel in duels:
+        votes = f"{duel.first} {duel.first_votes} : {duel.second_votes} {duel.second}"
+        lines.append(f"Blind tests: {votes}, {duel.share:.0%} ({duel.low:.0%} to {duel.high:.0%})")
     return "\n".join(lines)
 
 

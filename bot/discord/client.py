@@ -25,7 +25,7 @@ from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bot.discord import limits, messages
+from bot.discord import blind, limits, messages
 from bot.discord.buttons import DYNAMIC_ITEMS, cancel_view, piece_view
 from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
@@ -106,7 +106,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
             file_bytes_max=self._file_bytes_max,
         )
         await self.tree.set_translator(Translator())
-        self.add_dynamic_items(*DYNAMIC_ITEMS, OlderButton, ForgetButton, TrainingButton)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, blind.BlindButton, OlderButton, ForgetButton, TrainingButton)
         if self._api_base is not None or not Route.BASE.startswith("https://discord.com/"):
             # What discord.py connects to when it cannot resume, instead of Discord's own address.
             _, gateway, _ = await self.http.get_bot_gateway()
@@ -115,8 +115,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
             await sync_when_changed(self.tree, self._commands_memory)
         except (discord.HTTPException, *TRANSIENT):
             log.exception("the commands could not be sent; people go on with those that Discord has")
-        for record in await self.studio.recover("discord"):
-            self.spawn(self._resume(record))
+        await self._go_on(await self.studio.recover("discord"))
 
     async def on_ready(self) -> None:
         """Once at each new session; nothing is done here but saying so."""
@@ -148,6 +147,17 @@ class MusicLSTMClient(discord.AutoShardedClient):
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _go_on(self, records: list[Record]) -> None:
+        tests = {}
+        for record in records:
+            test = await self.studio.blind_tests.of(record.id)
+            if test is None:
+                self.spawn(self._resume(record))
+            else:
+                tests[test.id] = test
+        for test in tests.values():
+            self.spawn(blind.resume(self, test))
 
     async def _resume(self, record: Record) -> None:
         await self.wait_until_ready()  # the channels, and with them what a server lets us post, are known from now on

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from discord import app_commands
 
-from bot.discord import about, embeds, lookback, models, presets, privacy
+from bot.discord import about, blind, embeds, lookback, models, presets, privacy, stats
 from bot.discord.asking import VARIATIONS_MAX, Interaction, compose_values
 from bot.discord.errors import answering
 from bot.discord.permissions import invite_url
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def add_commands(tree: app_commands.CommandTree[MusicLSTMClient]) -> None:
     """Put every command into the tree."""
-    for command in (_compose_command(), *lookback.COMMANDS, _stats, _help, _about):
+    for command in (_compose_command(), *lookback.COMMANDS, blind.blind, stats.stats, _help, _about):
         tree.add_command(command)
     for group in (presets.GROUP, privacy.GROUP, models.GROUP):
         tree.add_command(group)
@@ -82,14 +82,6 @@ def _annotation(option: Option) -> Any:
 
 
 # -------------------------------------------------------------------------------------------------------------- help
-
-
-@everywhere
-@app_commands.command(name="stats", description="How people rate the pieces of each model")
-async def _stats(interaction: Interaction) -> None:
-    async with answering(interaction, "/stats"):
-        embed = embeds.stats_embed(await interaction.client.studio.ratings.stats(), interaction.locale)
-        await interaction.response.send_message(embed=embed)
 
 
 @everywhere

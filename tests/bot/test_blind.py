@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bot.blind import Duel
+from bot.chat import Chat
 from bot.errors import Cancelled, LimitReached, NotAllowed, NotFound
 from bot.history import State
 from bot.listening import Pair, compose_pair, resume_pair
@@ -11,7 +12,7 @@ from bot.studio import Limits
 from bot.workshop import Update
 from engine.errors import EngineClosed, InvalidRequest, RenderFailed, SetupProblem
 from engine.types import ComposeRequest
-from tests.bot.conftest import ADA, BEN, EVE, House
+from tests.bot.conftest import ADA, BEN, EVE, TERMINAL, House
 from tests.bot.test_models import Workbench
 
 SMALL = {"length_notes": 16}
@@ -191,3 +192,21 @@ async def test_what_cannot_be_compared_is_told(bench: Workbench) -> None:
     studio.models = None
     with pytest.raises(SetupProblem):
         await compose_pair(studio, ComposeRequest(), ADA, model_id="mine")
+
+
+async def test_the_terminal_gets_two_files_votes_and_is_told_which_was_which(bench: Workbench) -> None:
+    out = bench.house.folder / "out"
+    chat = Chat(bench.house.studio, TERMINAL, out)
+    asked = await chat.answer("/blind length:16 model:mine mood:epic")
+    names = sorted(path.name for path in out.iterdir())
+    test_id = names[0].split("-")[1]
+    assert names == [f"blind-{test_id}-A.ogg", f"blind-{test_id}-B.ogg"]
+    assert f"/vote {test_id} A" in asked
+    assert "mine" not in asked
+    with pytest.raises(InvalidRequest, match="A or B"):
+        await chat.answer(f"/vote {test_id} C")
+    told = await chat.answer(f"/vote {test_id} b")
+    assert "is by mine" in told
+    assert "is by v1" in told
+    assert "Blind tests: mine" in await chat.answer("/stats")
+    assert {record.state for record in await bench.house.history.newest()} == {State.DELIVERED}
