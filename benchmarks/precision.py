@@ -79,10 +79,11 @@ def held_out(corpus: Path) -> list[HeldOut]:
     Raises:
         SetupProblem: the folder holds no corpus.
     """
+    from trainer.config import PRESETS  # noqa: PLC0415 - as is this
     from trainer.pipeline import prepare  # noqa: PLC0415 - the one measurement that needs the trainer
 
     pieces = []
-    for example in prepare(corpus).valid:
+    for example in prepare(corpus, PRESETS["v1"]).valid:
         tokens = example.tokens[-LENGTH_NOTES_MAX:]
         if len(tokens) < LENGTH_NOTES_MIN:
             continue
@@ -127,8 +128,14 @@ def _by_step(slots: NativeSlots, pieces: Sequence[HeldOut]) -> list[np.ndarray]:
 
 
 def _by_torch(checkpoint: Checkpoint, piece: HeldOut) -> np.ndarray:
-    told = {"mood": piece.request.mood, "mode": piece.plan.key.mode, "tempo_bpm": piece.plan.tempo_bpm}
-    rows = conditions(piece.tokens, **told)
+    plan = piece.plan
+    rows = conditions(
+        piece.tokens,
+        mood=piece.request.mood,
+        mode=plan.key.mode,
+        tempo_bpm=plan.tempo_bpm,
+        controls=plan.controls,
+    )
     previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], piece.tokens[:-1]])
     with torch.inference_mode():
         hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])

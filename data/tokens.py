@@ -13,6 +13,7 @@ import hashlib
 import heapq
 import json
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -192,7 +193,9 @@ class Position:
         self.polyphony = min(len(self._ends), _POLYPHONY_MAX)
 
 
-def conditions(tokens: IntArray, *, mood: Mood | None, mode: Mode | None, tempo_bpm: float) -> IntArray:
+def conditions(
+    tokens: IntArray, *, mood: Mood | None, mode: Mode | None, tempo_bpm: float, controls: Sequence[int] = ()
+) -> IntArray:
     """What the model is told before each note of a whole piece.
 
     Args:
@@ -200,13 +203,15 @@ def conditions(tokens: IntArray, *, mood: Mood | None, mode: Mode | None, tempo_
         mood: of the piece, or None when it is not known.
         mode: of the piece, or None when it is not known.
         tempo_bpm: quarter notes a minute.
+        controls: of the whole piece (`data.controls`), for a model that is told them.
 
     Returns:
-        [T, 6] int64 in the order of CONDITIONS. Row t goes with the prediction of note t and looks only at notes
-        before it.
+        [T, 6 + controls] int64, the conditions in the order of CONDITIONS first. Row t goes with the prediction of
+        note t and looks only at notes before it.
     """
     length = len(tokens)
-    rows = np.empty((length, len(CONDITIONS)), dtype=np.int64)
+    rows = np.empty((length, len(CONDITIONS) + len(controls)), dtype=np.int64)
+    rows[:, len(CONDITIONS) :] = controls
     rows[:, MOOD] = mood_index(mood)
     rows[:, MODE] = mode_index(mode)
     rows[:, TEMPO] = tempo_bin(tempo_bpm)

@@ -17,9 +17,12 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from data.controls import CONTROLLED_FINGERPRINT
+from data.moods import Mood
 from data.tokens import FINGERPRINT
 from engine.errors import CheckpointProblem, StorageProblem
 from engine.model import ModelConfig, NoteLSTM
+from engine.plan import Style, Styles
 
 WEIGHTS, SIDECAR = "model.safetensors", "model.json"
 BUILT_IN = Path(__file__).resolve().parent / "checkpoints"
@@ -45,6 +48,13 @@ class Checkpoint:
         """The most notes of one pitch in a row that the training music is used to (see `trainer.dataset`)."""
         return int(self.sidecar["limits"]["longest_pitch_run"])
 
+    @property
+    def styles(self) -> Styles:
+        """What training pieces of each mood were like; empty where the model is told no controls."""
+        return {
+            Mood(mood): [Style.parse(line) for line in lines] for mood, lines in self.sidecar.get("styles", {}).items()
+        }
+
 
 def save_checkpoint(folder: Path, model: NoteLSTM, sidecar: dict[str, Any]) -> None:
     """Write a checkpoint atomically.
@@ -57,10 +67,11 @@ def save_checkpoint(folder: Path, model: NoteLSTM, sidecar: dict[str, Any]) -> N
     Raises:
         StorageProblem: the disk is full or read-only; an older checkpoint in `folder` is intact.
     """
-    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    # Cloned, because tied weights are one tensor under two names.
+    weights = save({name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()})
     sidecar = sidecar | {
         "config": model.config.as_dict(),
-        "vocabulary_fingerprint": FINGERPRINT,
+        "vocabulary_fingerprint": _fingerprint(model.config),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     try:
@@ -69,6 +80,10 @@ def save_checkpoint(folder: Path, model: NoteLSTM, sidecar: dict[str, Any]) -> N
         write_atomically({folder / WEIGHTS: weights, folder / SIDECAR: text})
     except OSError as error:
         raise StorageProblem(f"The checkpoint could not be written to {folder}: {error.strerror}.") from error
+
+
+def _fingerprint(config: ModelConfig) -> str:
+    return CONTROLLED_FINGERPRINT if config.controlled else FINGERPRINT
 
 
 def write_atomically(contents: dict[Path, bytes]) -> None:
@@ -114,9 +129,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         int(sidecar["limits"]["longest_pitch_run"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointProblem(f"{folder / SIDECAR} lacks what a checkpoint says about itself ({error!r}).") from error
-    if fingerprint != FINGERPRINT:
+    if fingerprint != _fingerprint(config):
         raise CheckpointProblem(
-            f"The checkpoint in {folder} was made for another note vocabulary ({fingerprint}, this is {FINGERPRINT}): "
+            f"The checkpoint in {folder} was made for another note vocabulary "
+            f"({fingerprint}, this is {_fingerprint(config)}): "
             "train it again with ./run train."
         )
     if hashlib.sha256(weights).hexdigest() != digest:

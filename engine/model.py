@@ -1,13 +1,14 @@
 """MusicLSTM: the note model. One LSTM step is one note.
 
-The input of step t is one vector of width E: the sum of the embeddings of the five attributes of note t-1 and of six
-conditions (mood, mode, tempo, notes remaining, position in the bar, polyphony). From the step's hidden state the
+The input of step t is one vector of width E: the sum of the embeddings of the five attributes of note t-1, of six
+conditions (mood, mode, tempo, notes remaining, position in the bar, polyphony) and, in a model that has them, of the
+controls of the whole piece (`data.controls`). From the step's hidden state the
 attributes of note t are predicted one after the other, each seeing those already chosen, which factorises the
 distribution over the next note exactly:
 
     p(note) = p(part) p(delta | part) p(pitch | part, delta) p(duration | part..pitch) p(velocity | part..duration)
 
-Shapes: B pieces, T notes, E embedding, H hidden, V_i values of attribute i.
+Shapes: B pieces, T notes, E embedding, H hidden, V_i values of attribute i, C conditions and controls.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
+from data.controls import CONTROLS
 from data.tokens import ATTRIBUTES, CONDITIONS
 
 State = tuple[Tensor, Tensor]  # (h, c), each [layers, B, H] float32
@@ -33,6 +36,15 @@ class ModelConfig:
     layers: int = 2
     dropout: float = 0.3
     variational: bool = False  # one dropout mask for all steps of a sequence instead of one a step
+    weight_dropout: float = 0.0  # of the recurrent weights (DropConnect, Merity et al. 2018, section 2)
+    controlled: bool = False  # told the controls of the piece
+    tied: bool = False  # a head's last matrix is its attribute's embedding (Press & Wolf 2017)
+
+    @property
+    def tables(self) -> tuple[int, ...]:
+        """Sizes of the embedding tables of conditions and controls."""
+        conditions = tuple(condition.size for condition in CONDITIONS)
+        return conditions + tuple(control.size for control in CONTROLS) if self.controlled else conditions
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration as JSON values."""
@@ -67,7 +79,7 @@ class NoteLSTM(nn.Module):
         width = config.embedding
         # The extra last row of each table stands for "no note yet".
         self.note_embeddings = nn.ModuleList(nn.Embedding(a.size + 1, width) for a in ATTRIBUTES)
-        self.condition_embeddings = nn.ModuleList(nn.Embedding(c.size, width) for c in CONDITIONS)
+        self.condition_embeddings = nn.ModuleList(nn.Embedding(size, width) for size in config.tables)
         dropout = LockedDropout if config.variational else nn.Dropout
         self.input_dropout = dropout(config.dropout)
         self.lstm = nn.LSTM(
@@ -83,8 +95,12 @@ class NoteLSTM(nn.Module):
         self.chosen = nn.ModuleList(
             nn.Embedding(ATTRIBUTES[j].size, width) for i in range(len(ATTRIBUTES)) for j in range(i)
         )
-        self.outputs = nn.ModuleList(nn.Linear(width, a.size) for a in ATTRIBUTES)
+        # Tied, a head has an output for "no note yet" too, which is never asked for.
+        self.outputs = nn.ModuleList(nn.Linear(width, a.size + config.tied) for a in ATTRIBUTES)
         self._initialise()
+        if config.tied:
+            for table, head in zip(self.note_embeddings, self.outputs, strict=True):
+                head.weight = table.weight
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -108,7 +124,7 @@ class NoteLSTM(nn.Module):
 
         Args:
             previous: [B, T, 5] int64, the note before each step; `ATTRIBUTES[i].size` where there is none.
-            conditions: [B, T, 6] int64.
+            conditions: [B, T, >= C] int64; columns beyond the model's own are not read.
 
         Returns:
             [B, T, E] float32.
@@ -125,14 +141,26 @@ class NoteLSTM(nn.Module):
 
         Args:
             previous: [B, T, 5] int64.
-            conditions: [B, T, 6] int64.
+            conditions: [B, T, >= C] int64.
             state: of the step before, or None for zeros.
 
         Returns:
             hidden [B, T, H] float32, and the state after the last step.
         """
-        hidden, state = self.lstm(self.input_dropout(self.inputs(previous, conditions)), state)
+        inputs = self.input_dropout(self.inputs(previous, conditions))
+        if self.training and self.config.weight_dropout:
+            hidden, state = functional_call(self.lstm, self._thinned(), (inputs, state))
+        else:
+            hidden, state = self.lstm(inputs, state)
         return self.output_dropout(hidden), state
+
+    def _thinned(self) -> dict[str, Tensor]:
+        """The recurrent weights with a share of them dropped, the same ones for all steps and pieces."""
+        return {
+            name: functional.dropout(weight, self.config.weight_dropout)
+            for name, weight in self.lstm.named_parameters()
+            if name.startswith("weight_hh")
+        }
 
     def attribute_logits(self, attribute: int, hidden: Tensor, note: Tensor) -> Tensor:
         """Unnormalised log-probabilities of one attribute.
@@ -149,8 +177,8 @@ class NoteLSTM(nn.Module):
         first = attribute * (attribute - 1) // 2
         for j in range(attribute):
             query = query + self.chosen[first + j](note[..., j])
-        logits: Tensor = self.outputs[attribute](torch.tanh(query))  # [..., V]
-        return logits
+        logits: Tensor = self.outputs[attribute](torch.tanh(query))
+        return logits[..., : ATTRIBUTES[attribute].size]  # [..., V]
 
     def nats(self, hidden: Tensor, target: Tensor) -> Tensor:
         """Negative log-likelihood of each attribute of each note, in nats.

@@ -1,16 +1,48 @@
-"""What a request leaves open, decided: tempo and key, drawn for the mood with the request's own seed."""
+"""What a request leaves open, decided: tempo, key and style, drawn for the mood with the request's own seed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data.controls import NOT_TOLD
 from data.keys import Key, Mode
-from data.moods import PROFILES
+from data.moods import PROFILES, Mood
+from data.tokens import mode_index, mood_index, tempo_bin
 from engine.types import ComposeRequest
 
 _PLAN_STREAM = 1  # keeps these draws apart from the notes', which use stream 0
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What one training piece of a mood was like, so that the model can be told to write another like it.
+
+    Attributes:
+        mode: the value of that condition (`data.tokens.mode_index`).
+        tempo: likewise.
+        controls: the value of each of `data.controls.CONTROLS`.
+    """
+
+    mode: int
+    tempo: int
+    controls: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        return " ".join(map(str, (self.mode, self.tempo, *self.controls)))
+
+    @classmethod
+    def parse(cls, text: str) -> Style:
+        """Read what `str` wrote."""
+        mode, tempo, *controls = map(int, text.split())
+        return cls(mode, tempo, tuple(controls))
+
+
+Styles = Mapping[Mood, Sequence[Style]]
+NO_STYLES: Styles = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +52,16 @@ class Plan:
     Attributes:
         tempo_bpm: quarter notes a minute.
         key: tonic and mode.
+        controls: the value of each of `data.controls.CONTROLS`.
     """
 
     tempo_bpm: int
     key: Key
+    controls: tuple[int, ...] = NOT_TOLD
+
+    def told(self, mood: Mood) -> tuple[int, ...]:
+        """What a model is told that stays the same over the piece: mood, mode, tempo, and each control."""
+        return mood_index(mood), mode_index(self.key.mode), tempo_bin(self.tempo_bpm), *self.controls
 
 
 def randomness(seed: int, stream: int) -> np.random.Generator:
@@ -36,8 +74,13 @@ def randomness(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed, stream]))
 
 
-def plan(request: ComposeRequest) -> Plan:
-    """Decide tempo and key: as asked, else drawn from the mood's profile. The same request gives the same plan."""
+def plan(request: ComposeRequest, styles: Styles = NO_STYLES) -> Plan:
+    """Decide tempo and key: as asked, else drawn from the mood's profile. The same request gives the same plan.
+
+    Args:
+        request: what was asked.
+        styles: of the checkpoint (`Checkpoint.styles`): one that suits mood, mode and tempo is drawn.
+    """
     rng = randomness(request.seed, _PLAN_STREAM)
     profile = PROFILES[request.mood]
     low, high = profile.tempo_bpm
@@ -45,4 +88,15 @@ def plan(request: ComposeRequest) -> Plan:
     tempo_bpm = int(rng.integers(low, high + 1))
     tonic = int(rng.integers(12))
     mode: Mode = "major" if rng.random() < profile.major_share else "minor"
-    return Plan(request.tempo_bpm or tempo_bpm, request.key or Key(tonic, mode))
+    decided = Plan(request.tempo_bpm or tempo_bpm, request.key or Key(tonic, mode))
+    _, wanted_mode, wanted_tempo, *_ = decided.told(request.mood)
+
+    def distance(style: Style) -> tuple[bool, int]:
+        return style.mode != wanted_mode, abs(style.tempo - wanted_tempo)
+
+    known = styles.get(request.mood, ())
+    if not known:
+        return decided
+    nearest = min(map(distance, known))
+    suitable = [style for style in known if distance(style) == nearest]
+    return replace(decided, controls=suitable[rng.integers(len(suitable))].controls)

@@ -20,7 +20,6 @@ from data.keys import transpose
 from data.score import Score, trim_overlaps
 from data.tokens import (
     ATTRIBUTES,
-    CONDITIONS,
     DELTA,
     DURATION,
     PART,
@@ -28,10 +27,7 @@ from data.tokens import (
     IntArray,
     Position,
     decode,
-    mode_index,
-    mood_index,
     remaining_bin,
-    tempo_bin,
 )
 from engine.batching.randomness import uniform
 from engine.checkpoint import Checkpoint
@@ -80,7 +76,7 @@ class Sampler:
         """
         length = request.length_notes
         opening = [] if request.opening is None else request.opening.tokens.tolist()
-        fixed = [mood_index(request.mood), mode_index(plan.key.mode), tempo_bin(plan.tempo_bpm)]
+        mood, mode, tempo, *controls = plan.told(request.mood)
         tokens = np.zeros((length, len(ATTRIBUTES)), dtype=np.int64)
         previous = [attribute.size for attribute in ATTRIBUTES]
         position, run = Position(), 0
@@ -89,7 +85,8 @@ class Sampler:
             for t in range(length):
                 if cancelled is not None and cancelled():
                     raise Cancelled
-                conditions = [*fixed, remaining_bin(length - t), position.bar_position, position.polyphony]
+                moving = [remaining_bin(length - t), position.bar_position, position.polyphony]
+                conditions = [mood, mode, tempo, *moving, *controls]
                 queries = self._weights.step(previous + conditions, state)
                 note: list[int] = opening[t] if t < len(opening) else []
                 for attribute in range(len(note), len(ATTRIBUTES)):
@@ -162,10 +159,11 @@ class _Fused:
     def __init__(self, model: NoteLSTM, device: torch.device) -> None:
         config = model.config
         self._hidden, self._layers = config.hidden, config.layers
+        self._conditions = len(config.tables)
         self._device = device
         weights = {name: tensor.detach().to(device) for name, tensor in model.state_dict().items()}
         tables = [weights[f"note_embeddings.{i}.weight"] for i in range(len(ATTRIBUTES))]
-        tables += [weights[f"condition_embeddings.{i}.weight"] for i in range(len(CONDITIONS))]
+        tables += [weights[f"condition_embeddings.{i}.weight"] for i in range(self._conditions)]
         self._offsets = torch.tensor([0, *np.cumsum([len(table) for table in tables])[:-1]], device=device)
         # One row for each value of each attribute and condition, already multiplied by the first layer's input weights.
         self._input_rows = torch.cat(tables) @ weights["lstm.weight_ih_l0"].T  # [sum V, 4H]
@@ -177,8 +175,8 @@ class _Fused:
         self._query = torch.cat([weights[f"queries.{i}.weight"] for i in range(len(ATTRIBUTES))])  # [5E, H]
         self._query_bias = torch.cat([weights[f"queries.{i}.bias"] for i in range(len(ATTRIBUTES))])  # [5E]
         self._chosen = [weights[f"chosen.{k}.weight"] for k in range(len(model.chosen))]
-        self._output = [weights[f"outputs.{i}.weight"] for i in range(len(ATTRIBUTES))]  # [V_i, E]
-        self._output_bias = [weights[f"outputs.{i}.bias"] for i in range(len(ATTRIBUTES))]
+        self._output = [weights[f"outputs.{i}.weight"][: a.size] for i, a in enumerate(ATTRIBUTES)]  # [V_i, E]
+        self._output_bias = [weights[f"outputs.{i}.bias"][: a.size] for i, a in enumerate(ATTRIBUTES)]
 
     def initial_state(self) -> list[tuple[Tensor, Tensor]]:
         """Zeros: (h, c) of each layer, each [H] float32."""
@@ -189,13 +187,14 @@ class _Fused:
         """One LSTM step; `state` is replaced in place.
 
         Args:
-            indices: the five attributes of the previous note and the six conditions.
+            indices: the five attributes of the previous note, the six conditions and the controls.
             state: (h, c) of each layer.
 
         Returns:
             [5, E] float32, what the hidden state tells each attribute.
         """
-        rows = torch.tensor(indices, device=self._device) + self._offsets  # [11]
+        known = indices[: len(self._offsets)]  # a model without controls reads none
+        rows = torch.tensor(known, device=self._device) + self._offsets
         gates = self._input_rows.index_select(0, rows).sum(0) + self._biases[0]  # [4H]
         hidden = state[0][0]
         gates = torch.addmv(gates, self._recurrent[0], hidden)

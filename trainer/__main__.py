@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> Path:
     bf16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and has_fast_bf16(device))
     out: Path = arguments.out or DEFAULT_FOLDER / config.name
     reporter = JsonProgress(sys.stdout) if arguments.progress == "jsonl" else BarProgress()
-    corpora: Corpora = prepare(arguments.corpus, config.mood_confidence)
+    corpora: Corpora = prepare(arguments.corpus, config)
     start = load_checkpoint(arguments.start) if arguments.start else None
     unfinished = Run(config, out, device, bf16=bf16, start=start)
     if arguments.resume and unfinished.resumable:

@@ -26,6 +26,9 @@ class TrainConfig:
     clip_norm: float = 5.0  # not on the card: keeps one bad batch from ruining a run, hardly ever binds
     context_dropout: float = 0.0  # share of past notes that are hidden, so that the model leans on the mood too
     mood_confidence: float = 0.0  # a piece whose mood is less sure than this is shown to the model as "mood not known"
+    rewritten: float = 0.0  # share of training pieces shown in half or double note values (`trainer.dataset`)
+    semitones: int = 0  # training pieces move up or down by up to so many
+    hidden: float = 0.0  # probability that a mood, and that each control, is not told in training
     segment_notes: int = 1000  # a longer piece is cut here, so that lanes of the batch end an epoch together
     seed: int = 1
 
@@ -43,21 +46,23 @@ class TrainConfig:
 
 PRESETS: dict[str, TrainConfig] = {
     "v1": TrainConfig(),
-    # Starts from v1 (--from), on the pieces that data.composer writes: v1 has learnt what music is, v2 learns the
-    # genre.
+    # The default of the bot: learns what music is from human pieces and the genre, with its moods, from those that
+    # data.composer writes. What each choice is worth stands in ABLATIONS.md.
     "v2": TrainConfig(
         name="v2",
-        model=ModelConfig(dropout=0.25, variational=True),
-        epochs=8,
+        model=ModelConfig(embedding=128, hidden=320, layers=3, dropout=0.3, controlled=True),
+        epochs=22,
         batch=32,  # twice the updates for the same notes
         sequence_notes=64,
-        learning_rate=1.5e-3,
+        learning_rate=2e-3,
         weight_decay=0.01,
         warm_up=0.02,
         final_rate=0.02,
-        averaging=0.995,
+        averaging=0.998,
         clip_norm=1.0,
         context_dropout=0.1,  # word dropout of Bowman et al. 2016, section 3.1
         mood_confidence=1.0,  # a mood is learnt from music that was written for it
+        rewritten=0.3,
+        hidden=0.2,
     ),
 }

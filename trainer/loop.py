@@ -20,7 +20,7 @@ from engine.checkpoint import Checkpoint, write_atomically
 from engine.errors import CheckpointProblem, MusicLSTMError, StorageProblem
 from engine.model import NoteLSTM, State
 from trainer.config import TrainConfig
-from trainer.dataset import NO_NOTE, Batch, Example, batches
+from trainer.dataset import NO_NOTE, Augmentation, Batch, Example, batches
 
 SAVE_EVERY_S = 45.0  # a kill loses less than a minute
 
@@ -193,6 +193,7 @@ class Run:
                 sequence_notes=config.sequence_notes,
                 segment_notes=config.segment_notes,
                 rng=rng,
+                augmentation=Augmentation(config.rewritten, config.semitones, config.hidden),
             )
             for index, batch in enumerate(epoch_batches):
                 if index < at.step:

@@ -6,18 +6,23 @@ import datetime as dt
 import logging
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from data.controls import NOT_TOLD, controls
 from data.corpus import Piece, corpus_hash, load_corpus, split_by_composer
+from data.keys import estimate_key
+from data.mood_estimate import estimate_mood
 from data.moods import MOODS
+from data.tokens import mode_index, tempo_bin
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import Index
-from engine.plan import plan
+from engine.plan import Style, plan
 from engine.sampler import Sampler, to_score
 from engine.types import ComposeRequest
 from trainer.baselines import NGram
@@ -28,6 +33,9 @@ from trainer.originality import build_index
 
 log = logging.getLogger(__name__)
 
+_CLEAR_MIN = 10  # fewer would make a mood's pieces much alike
+_STYLES_MAX = 64  # of each mood
+
 
 @dataclass(frozen=True, slots=True)
 class Corpora:
@@ -37,15 +45,25 @@ class Corpora:
     valid: list[Example]
     test: list[Example]
     description: dict[str, Any]
-    train_pieces: list[Piece]  # what `train` was made of, for the originality index
+    train_pieces: list[Piece]  # what `train` was made of, for the originality index and the styles
+    test_sources: list[str]  # of each piece of `test`
+
+    def test_by_source(self) -> dict[str, list[Example]]:
+        """The pieces of `test`, source by source."""
+        result: dict[str, list[Example]] = {source: [] for source in sorted(set(self.test_sources))}
+        for source, example in zip(self.test_sources, self.test, strict=True):
+            result[source].append(example)
+        return result
 
 
-def prepare(folder: Path, mood_confidence: float = 0.0) -> Corpora:
+def prepare(folder: Path, config: TrainConfig) -> Corpora:
     """Load a corpus, split it by composer, and turn each side into examples.
+
+    The sides that measure are not told the controls: these look at the whole piece.
 
     Args:
         folder: made by `./run data`.
-        mood_confidence: see `TrainConfig`.
+        config: which moods count and how pieces are shown.
 
     Raises:
         SetupProblem: the folder holds no corpus, or too few composers for three sides.
@@ -57,10 +75,33 @@ def prepare(folder: Path, mood_confidence: float = 0.0) -> Corpora:
             f"The corpus in {folder} has {len(pieces)} pieces, too few composers to train on some and test on others: "
             "add more with ./run data add."
         )
-    train, valid, test = (
-        [to_example(piece, mood_confidence) for piece in side] for side in (split.train, split.valid, split.test)
+    train = [to_example(piece, config.mood_confidence, otherwise=config.rewritten > 0) for piece in split.train]
+    valid, test = (
+        [to_example(piece, config.mood_confidence).told(NOT_TOLD) for piece in side]
+        for side in (split.valid, split.test)
     )
-    return Corpora(train, valid, test, _describe(pieces, train, valid, test), split.train)
+    sources = [piece.source for piece in split.test]
+    return Corpora(train, valid, test, _describe(pieces, train, valid, test), split.train, sources)
+
+
+def styles(pieces: Sequence[Piece]) -> dict[str, list[str]]:
+    """What the pieces of each mood are like, as a checkpoint keeps it: lines of mode, tempo and controls.
+
+    Of the pieces that were written for their mood, those count in which it is heard (`data.mood_estimate`) as well: the
+    model is to be shown clear examples.
+    """
+    result: dict[str, list[str]] = {}
+    for mood in MOODS:
+        written = [piece for piece in pieces if piece.mood is mood and piece.mood_confidence == 1.0]
+        clear = [piece for piece in written if estimate_mood(piece.score).mood is mood]
+        lines = []
+        for piece in (clear if len(clear) >= _CLEAR_MIN else written)[:_STYLES_MAX]:
+            key, _ = estimate_key(piece.score.notes)
+            style = Style(mode_index(key.mode), tempo_bin(piece.score.tempo_bpm), controls(piece.score))
+            lines.append(str(style))
+        if lines:
+            result[mood.value] = lines
+    return result
 
 
 def _describe(pieces: list[Piece], train: list[Example], valid: list[Example], test: list[Example]) -> dict[str, Any]:
@@ -107,10 +148,15 @@ def finish(
             "valid_nats_by_attribute": trained.valid_nats_by_attribute,
             "train_nats_per_note": trained.train_nats,
             "test_nats_per_note": sum(evaluate(trained.model, corpora.test, config, device)),
+            "test_nats_per_note_by_source": {
+                source: sum(evaluate(trained.model, examples, config, device))
+                for source, examples in corpora.test_by_source().items()
+            },
             "baselines": {name: model.nats_per_note(valid) for name, model in baselines.items()},
             "baselines_test": {name: model.nats_per_note(test) for name, model in baselines.items()},
         },
         "limits": {"longest_pitch_run": usual_pitch_run(corpora.train)},
+        **({"styles": styles(corpora.train_pieces)} if config.model.controlled else {}),
         "training": {
             **config.as_dict(),
             "best_epoch": trained.best_epoch,
@@ -131,10 +177,11 @@ def finish(
 
 def _smoke_test(folder: Path) -> None:
     """Compose one short piece for each mood with the checkpoint as it lies on the disk."""
-    sampler = Sampler(load_checkpoint(folder), device="cpu")
+    checkpoint = load_checkpoint(folder)
+    sampler = Sampler(checkpoint, device="cpu")
     for mood in MOODS:
         request = ComposeRequest(mood=mood, length_notes=64, seed=1)
-        decided = plan(request)
+        decided = plan(request, checkpoint.styles)
         score = to_score(sampler.sample(request, decided), decided)
         if len(score.notes) != request.length_notes:
             raise SetupProblem(f"The new checkpoint wrote {len(score.notes)} notes where 64 were asked for ({mood}).")

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.tokens import ATTRIBUTES, MODE, MOOD, TEMPO, IntArray, mode_index, mood_index, tempo_bin
+from data.tokens import ATTRIBUTES, IntArray
 from engine.batching.layout import PIECE, PIECES_MAX, RING, Laid, Memory, Precision, aligned, declare, lay_out
 from engine.batching.weights import FloatArray, step_weights
 from engine.checkpoint import Checkpoint
@@ -73,7 +73,6 @@ class NativeSlots:
         self._laid: Laid = lay_out(self._library, self._weights, int8=precision == "int8")
         self._pieces = np.zeros(count, PIECE)
         self._note, self._length, self._stop = (self._pieces[name] for name in ("note", "length", "stop"))  # views
-        self._told_before: dict[tuple[int, ...], FloatArray] = {}
         self._tokens = np.zeros((count, LENGTH_NOTES_MAX, len(ATTRIBUTES)), np.uint8)
         self._allocate()
 
@@ -118,7 +117,7 @@ class NativeSlots:
             opening: [n, 5] int64 with n <= request.length_notes: notes that the piece begins with, not drawn.
         """
         self._length[slot] = 0  # nothing to do in it while it is being written
-        self._fixed[slot] = self._told(mood_index(request.mood), mode_index(plan.key.mode), tempo_bin(plan.tempo_bpm))
+        self._fixed[slot] = self._weights.steady(plan.told(request.mood))
         self._library.begin(byref(self._laid.model), byref(self._memory), slot)
         forced = 0 if opening is None else len(opening)
         if opening is not None:
@@ -139,14 +138,6 @@ class NativeSlots:
             [attribute.size for attribute in ATTRIBUTES],
             0,
         )
-
-    def _told(self, *values: int) -> FloatArray:
-        """[4H] float32: what the conditions that stay, mood, mode and tempo, give to the first layer."""
-        if values not in self._told_before:
-            begins = [self._weights.first_row[len(ATTRIBUTES) + condition] for condition in (MOOD, MODE, TEMPO)]
-            rows = [self._weights.rows[begin + value] for begin, value in zip(begins, values, strict=True)]
-            self._told_before[values] = self._weights.layers[0].bias + sum(rows)
-        return self._told_before[values]
 
     def run(self, steps: int) -> int:
         """Write up to `steps` notes of every piece that has some left and was not stopped; the GIL is released.

@@ -29,18 +29,12 @@ from data.tokens import (
     DELTA_STEPS,
     DURATION,
     DURATION_STEPS,
-    MODE,
-    MOOD,
     PART,
     PITCH,
     POLYPHONY,
     REMAINING,
-    TEMPO,
     IntArray,
-    mode_index,
-    mood_index,
     remaining_bin,
-    tempo_bin,
 )
 from engine.batching.randomness import uniforms
 from engine.batching.weights import padded, step_weights
@@ -83,9 +77,7 @@ class TorchSlots:
             self._capture()
 
     def _load(self, checkpoint: Checkpoint) -> None:
-        weights = step_weights(checkpoint.model)
-        self._host_rows, self._first_row = weights.rows, weights.first_row
-        self._host_bias = weights.layers[0].bias
+        self._weights = weights = step_weights(checkpoint.model)
         self.hidden, self._embedding = weights.hidden, weights.embedding
 
         def on_device(array: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -150,15 +142,7 @@ class TorchSlots:
         self, slot: int, request: ComposeRequest, plan: Plan, *, attempt: int = 0, opening: IntArray | None = None
     ) -> None:
         """See `engine.batching.slots.Slots`."""
-        told = (
-            (MOOD, mood_index(request.mood)),
-            (MODE, mode_index(plan.key.mode)),
-            (TEMPO, tempo_bin(plan.tempo_bpm)),
-        )
-        fixed = self._host_bias + sum(
-            self._host_rows[self._first_row[len(ATTRIBUTES) + condition] + value] for condition, value in told
-        )
-        self._fixed[slot].copy_(torch.from_numpy(fixed))
+        self._fixed[slot].copy_(torch.from_numpy(self._weights.steady(plan.told(request.mood))))
         for state in (*self._h, *self._c, self._ends, self._note, self._run, self._onset, self._sounding):
             state[slot] = 0
         self._previous[slot].copy_(torch.tensor([attribute.size for attribute in ATTRIBUTES]))

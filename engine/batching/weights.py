@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from data.tokens import ATTRIBUTES, CONDITIONS
+from data.controls import CONTROLS
+from data.tokens import ATTRIBUTES, CONDITIONS, MODE, MOOD, TEMPO
 from engine.model import NoteLSTM
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,8 +43,8 @@ class StepWeights:
     Attributes:
         hidden: H.
         embedding: E.
-        rows: [sum of table sizes, 4H]: note attributes ("no note yet" last), then conditions.
-        first_row: [11] where each table begins in `rows`.
+        rows: [sum of table sizes, 4H]: note attributes ("no note yet" last), then conditions, then controls.
+        first_row: where each table begins in `rows`.
         layers: inputs are [H] of the layer itself in the first, [2H] of the layer below and itself in the others.
             The first one's bias is to be added to what the fixed conditions give.
         query: [5E, H].
@@ -59,6 +60,17 @@ class StepWeights:
     query: Affine
     heads: list[Affine]
     chosen: list[FloatArray]
+
+    def steady(self, told: Sequence[int]) -> FloatArray:
+        """[4H] float32: what stays the same over a piece gives to the first layer, its bias included.
+
+        Args:
+            told: `Plan.told`; a model without controls reads only what it knows.
+        """
+        tables = (MOOD, MODE, TEMPO, *range(len(CONDITIONS), len(CONDITIONS) + len(CONTROLS)))
+        begins = [self.first_row[at] for table in tables if (at := len(ATTRIBUTES) + table) < len(self.first_row)]
+        total = self.layers[0].bias + sum(self.rows[begin + value] for begin, value in zip(begins, told, strict=False))
+        return np.asarray(total, np.float32)
 
 
 def padded(size: int) -> int:
@@ -86,7 +98,7 @@ def step_weights(model: NoteLSTM) -> StepWeights:
         return np.ascontiguousarray(blocks.reshape(4 * hidden, -1))
 
     tables = [state[f"note_embeddings.{i}.weight"] for i in range(len(ATTRIBUTES))]
-    tables += [state[f"condition_embeddings.{i}.weight"] for i in range(len(CONDITIONS))]
+    tables += [state[f"condition_embeddings.{i}.weight"] for i in range(len(config.tables))]
     input_weights = state["lstm.weight_ih_l0"].astype(np.float64)
     rows = np.concatenate(tables).astype(np.float64) @ input_weights.T  # [sum V, 4 * config.hidden]
     layers = []
@@ -111,7 +123,12 @@ def step_weights(model: NoteLSTM) -> StepWeights:
         layers=layers,
         query=Affine(np.concatenate([q.weight for q in queries]), np.concatenate([q.bias for q in queries])),
         heads=[
-            _affine(state[f"outputs.{i}.weight"], state[f"outputs.{i}.bias"], embedding, outside=-np.inf)
+            _affine(
+                state[f"outputs.{i}.weight"][: ATTRIBUTES[i].size],
+                state[f"outputs.{i}.bias"][: ATTRIBUTES[i].size],
+                embedding,
+                outside=-np.inf,
+            )
             for i in attributes
         ],
         chosen=[_pad_columns(state[f"chosen.{k}.weight"], embedding) for k in range(len(model.chosen))],

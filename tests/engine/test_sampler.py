@@ -100,7 +100,9 @@ def test_one_step_at_a_time_agrees_with_the_model_over_the_whole_piece(
     request = ComposeRequest(seed=3, length_notes=50, mood=Mood.TENSE)
     decided = plan(request)
     tokens = sampler.sample(request, decided)
-    rows = conditions(tokens, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm)
+    rows = conditions(
+        tokens, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm, controls=decided.controls
+    )
     previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
     with torch.inference_mode():
         hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])

@@ -4,13 +4,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.composer import compose_piece
+from data.controls import CONTROLS, NOT_TOLD, controls
 from data.corpus import Piece
 from data.keys import Key
 from data.moods import Mood
 from data.score import Note, Part, Score
-from data.tokens import ATTRIBUTES, PITCH, conditions, encode
+from data.tokens import ATTRIBUTES, CONDITIONS, DELTA, DELTA_STEPS, MOOD, PITCH, TEMPO, conditions, encode, mood_index
 from tests.strategies import grid_scores
-from trainer.dataset import Example, batches, longest_pitch_run, to_example, usual_pitch_run
+from trainer.dataset import Augmentation, Example, batches, longest_pitch_run, to_example, usual_pitch_run
 
 
 def example_of(score: Score) -> Example:
@@ -65,3 +67,48 @@ def test_every_piece_is_learnt_in_c() -> None:
 def test_the_longest_run_of_one_pitch_is_counted_across_parts() -> None:
     assert longest_pitch_run(encode(melody(60, 60, 62, 62, 62, 60))) == 3
     assert usual_pitch_run([example_of(melody(*[60] * n)) for n in (2,) * 99 + (50,)]) == 2
+
+
+def own(seed: int = 1, mood: Mood = Mood.TENSE) -> Piece:
+    score = compose_piece(seed, mood).score
+    return Piece(
+        sha256="", title="", composer="", source="own", licence="CC0-1.0", credit="", mood=mood, score=score
+    )  # fmt: skip
+
+
+def test_an_example_is_told_the_controls_of_its_piece_unless_told_otherwise() -> None:
+    example = to_example(own())
+    assert {tuple(row) for row in example.conditions[:, len(CONDITIONS) :].tolist()} == {controls(own().score)}
+    hidden = example.told(NOT_TOLD)
+    assert {tuple(row) for row in hidden.conditions[:, len(CONDITIONS) :].tolist()} == {NOT_TOLD}
+    np.testing.assert_array_equal(hidden.conditions[:, : len(CONDITIONS)], example.conditions[:, : len(CONDITIONS)])
+
+
+def test_a_piece_in_other_note_values_sounds_the_same() -> None:
+    example = to_example(own(mood=Mood.DARK), otherwise=True)
+    assert example.variants
+    for variant in example.variants:
+        onsets = [np.cumsum(np.array(DELTA_STEPS)[each.tokens[:, DELTA]]) for each in (example, variant)]
+        ratio = onsets[1][-1] / onsets[0][-1]
+        assert 0.45 < ratio < 0.55 or 1.9 < ratio < 2.1
+        np.testing.assert_array_equal(variant.tokens[:, PITCH], example.tokens[:, PITCH])
+        assert (variant.conditions[0, TEMPO] - example.conditions[0, TEMPO]) * (ratio - 1) > 0
+
+
+def test_augmentation_changes_what_it_says_and_leaves_the_example_alone() -> None:
+    example = to_example(own(mood=Mood.DARK), otherwise=True)
+    before = example.tokens.copy(), example.conditions.copy()
+    rng = np.random.default_rng(0)
+    assert Augmentation().of(example, rng) is example
+    shown = [Augmentation(hidden=0.5).of(example, rng) for _ in range(60)]
+    hidden = np.array([each.conditions[0, len(CONDITIONS) :] == NOT_TOLD for each in shown])
+    assert 0.5 < hidden.mean() < 0.95
+    assert hidden.all(axis=1).any()
+    assert {each.conditions[0, MOOD] for each in shown} == {mood_index(Mood.DARK), mood_index(None)}
+    moved = [Augmentation(semitones=3).of(example, rng).tokens[0, PITCH] - example.tokens[0, PITCH] for _ in range(60)]
+    assert set(moved) == set(range(-3, 4))
+    variants = [Augmentation(rewritten=1.0).of(example, rng) for _ in range(20)]
+    assert all(any(each is variant for variant in example.variants) for each in variants)
+    np.testing.assert_array_equal(example.tokens, before[0])
+    np.testing.assert_array_equal(example.conditions, before[1])
+    assert len(CONTROLS) == example.conditions.shape[1] - len(CONDITIONS)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from data.moods import Mood
 from data.opening import Opening
-from data.tokens import ATTRIBUTES, DELTA, PART, PITCH, IntArray, conditions
+from data.tokens import ATTRIBUTES, DELTA, PART, PITCH, IntArray, conditions, mood_index
 from engine.batching.native import NativeSlots
 from engine.batching.slots import Slots
 from engine.batching.torch_slots import TorchSlots
@@ -33,13 +33,14 @@ MAKERS: dict[str, Callable[[Checkpoint], Slots]] = {
 
 
 def odd_checkpoint() -> Checkpoint:
-    """Sizes that no vector divides, three layers, sharp distributions: not a trained model, but a deterministic one."""
+    """Odd sizes, three layers, controls, tied weights, sharp distributions: not trained, but deterministic."""
     torch.manual_seed(5)
-    model = NoteLSTM(ModelConfig(embedding=21, hidden=37, layers=3)).eval()
+    model = NoteLSTM(ModelConfig(embedding=21, hidden=37, layers=3, controlled=True, tied=True)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.5)
-    return Checkpoint("odd-0", model, {"limits": {"longest_pitch_run": 2}})
+    styles = {mood.value: [f"1 2 {mood_index(mood)} 3 0 7 2 8 4 1"] for mood in Mood}
+    return Checkpoint("odd-0", model, {"limits": {"longest_pitch_run": 2}, "styles": styles})
 
 
 @pytest.fixture(scope="module", params=["shipped", "odd"])
@@ -114,8 +115,10 @@ def test_the_rules_of_a_score_hold(slots: Slots, checkpoint: Checkpoint, request
 
 
 def model_nats(checkpoint: Checkpoint, request: ComposeRequest, tokens: IntArray) -> np.ndarray:
-    decided = plan(request)
-    rows = conditions(tokens, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm)
+    decided = plan(request, checkpoint.styles)
+    rows = conditions(
+        tokens, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm, controls=decided.controls
+    )
     previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
     with torch.inference_mode():
         hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])
@@ -133,7 +136,7 @@ def test_native_steps_agree_with_the_model_at_every_attribute(
     rng = np.random.default_rng(1)
     strange = np.stack([rng.integers(attribute.size, size=120) for attribute in ATTRIBUTES], axis=1)
     for tokens in (strange, piece(slots, 0, request)):
-        slots.begin(7, request, plan(request), opening=tokens)
+        slots.begin(7, request, plan(request, checkpoint.styles), opening=tokens)
         slots.run(120)
         np.testing.assert_array_equal(slots.tokens(7), tokens)
         difference = slots.nats(7) - model_nats(checkpoint, request, tokens)
@@ -144,14 +147,16 @@ def test_native_steps_agree_with_the_model_at_every_attribute(
 def test_the_logits_of_a_step_are_the_models(checkpoint: Checkpoint) -> None:
     slots = NativeSlots(checkpoint, SLOTS, precision="float32")
     request = ComposeRequest(mood=Mood.HOPEFUL, length_notes=40, seed=9, temperature=1.3)
-    decided = plan(request)
+    decided = plan(request, checkpoint.styles)
     slots.begin(2, request, decided)
     for t in range(40):
         slots.run(1)
         tokens = slots.tokens(2)
         # conditions() reads the length off the tokens, so the rest of the piece stands there as anything
         whole = np.concatenate([tokens, np.zeros((39 - t, 5), np.int64)])
-        rows = conditions(whole, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm)[: t + 1]
+        rows = conditions(
+            whole, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm, controls=decided.controls
+        )[: t + 1]
         previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
         with torch.inference_mode():
             hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])

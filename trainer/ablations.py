@@ -1,0 +1,142 @@
+"""Which of the trainer's choices earn their place: `python -m trainer.ablations`.
+
+Every row is one run that differs from the base in one choice. All train on the same part of the corpus's training
+side, for as many epochs, and are scored on the whole validation side, so that what helps against learning by heart
+can show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.controls import NOT_TOLD
+from data.corpus import Piece, load_corpus, split_by_composer
+from engine.model import ModelConfig
+from trainer.config import TrainConfig
+from trainer.dataset import Example, to_example
+from trainer.loop import Report, Run, has_fast_bf16
+
+log = logging.getLogger(__name__)
+
+BASE = TrainConfig(
+    name="base",
+    model=ModelConfig(embedding=128, dropout=0.3, variational=True, controlled=True),
+    epochs=12,
+    batch=32,
+    sequence_notes=64,
+    learning_rate=2e-3,
+    weight_decay=0.01,
+    warm_up=0.05,
+    final_rate=0.02,
+    averaging=0.995,
+    clip_norm=1.0,
+    context_dropout=0.1,
+    mood_confidence=1.0,
+    hidden=0.2,
+)
+
+
+def variants() -> dict[str, TrainConfig]:
+    """The rows of the table: what is changed, and the run."""
+
+    def run(**changes: Any) -> TrainConfig:
+        return dataclasses.replace(BASE, **changes)
+
+    def shaped(**changes: Any) -> TrainConfig:
+        return run(model=dataclasses.replace(BASE.model, **changes))
+
+    return {
+        "base": BASE,
+        "a dropout mask for each step (not variational)": shaped(variational=False),
+        "dropout 0.45": shaped(dropout=0.45),
+        "weight dropout 0.3": shaped(weight_dropout=0.3),
+        "3 layers": shaped(layers=3),
+        "hidden 384": shaped(hidden=384),
+        "tied embeddings": shaped(tied=True),
+        "no controls": shaped(controlled=False),
+        "no word dropout": run(context_dropout=0.0),
+        "word dropout 0.2": run(context_dropout=0.2),
+        "no averaging": run(averaging=0.0),
+        "constant learning rate": run(warm_up=0.0, final_rate=1.0),
+        "no weight decay": run(weight_decay=0.0),
+        "weight decay 0.1": run(weight_decay=0.1),
+        "half the pieces in other note values": run(rewritten=0.5),
+        "moved by up to 2 semitones": run(semitones=2),
+        "moved into all keys": run(semitones=6),
+        "batch 64, 50 notes a sequence (v1)": run(batch=64, sequence_notes=50),
+    }
+
+
+def _examples(pieces: Sequence[Piece], notes_max: int | None, *, training: bool) -> list[Example]:
+    """Examples of the first pieces (in the order of their digests) that make up `notes_max` notes."""
+    found: list[Example] = []
+    notes = 0
+    for piece in sorted(pieces, key=lambda piece: piece.sha256):
+        if notes_max is not None and notes + len(piece.score.notes) > notes_max:
+            continue
+        notes += len(piece.score.notes)
+        example = to_example(piece, BASE.mood_confidence, otherwise=training)
+        # What is measured must not be told what the whole piece is like.
+        found.append(example if training else example.told(NOT_TOLD))
+    return found
+
+
+def _silent(_: Report) -> None:
+    """Short runs need no bar."""
+
+
+def measure(config: TrainConfig, train: Sequence[Example], valid: Sequence[Example]) -> dict[str, Any]:
+    """Train one variant from scratch; its figures."""
+    device = torch.device("cpu")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        trained = Run(config, Path(folder), device, bf16=has_fast_bf16(device)).train(train, valid, _silent)
+    return {
+        "valid_nats_per_note": trained.valid_nats,
+        "train_nats_per_note": trained.train_nats,
+        "best_epoch": trained.best_epoch,
+        "seconds": round(time.monotonic() - started),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status. Prints one JSON object a row, as each is ready."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.ablations", description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder made by ./run data")
+    parser.add_argument("--notes", type=int, default=150_000, help="of the training side (default: 150000)")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose name contains one of these")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many rows")
+    parser.add_argument("--list", action="store_true", help="name the rows and stop")
+    arguments = parser.parse_args(argv)
+    rows = {
+        name: config
+        for name, config in variants().items()
+        if not arguments.only or any(part in name for part in arguments.only)
+    }
+    if arguments.list:
+        sys.stdout.write("".join(f"{name}\n" for name in rows))
+        return 0
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    split = split_by_composer(load_corpus(arguments.corpus))
+    train, valid = _examples(split.train, arguments.notes, training=True), _examples(split.valid, None, training=False)
+    for name, config in list(rows.items())[arguments.skip :]:
+        found = measure(config, train, valid)
+        sys.stdout.write(json.dumps({"row": name, "epochs": config.epochs, "notes": arguments.notes} | found) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
