@@ -13,6 +13,7 @@ from discord import app_commands
 from bot.discord import embeds
 from bot.discord.asking import Interaction, compose_request, is_moderator, requester_of
 from bot.discord.errors import TRANSIENT
+from bot.discord.interaction_posts import DirectPost, InteractionPost
 from bot.discord.permissions import check_can_post
 from bot.discord.persist import persist
 from bot.discord.posts import ChannelPost
@@ -119,6 +120,15 @@ async def share(
     note = say(interaction.guild_locale, "Shared by {who}", who=interaction.user.mention)
     await _post_to(interaction, record, channel.id, note=note)
     await interaction.followup.send(say(interaction.locale, "Shared in {where}.", where=channel.mention))
+
+
+async def send_to_asker(interaction: Interaction, piece_id: str) -> None:
+    """Send a piece to the direct messages of the one who asks."""
+    record = await known(interaction, piece_id)
+    reply = InteractionPost(interaction, private=True)
+    await reply.acknowledge()
+    piece = await interaction.client.studio.piece(record.id, requester_of(interaction))
+    await interaction.client.composer.post_piece(DirectPost(interaction, reply), piece)
 
 
 async def _post_to(interaction: Interaction, record: Record, channel_id: int, *, note: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from bot.discord.interaction_posts import FollowUpPost, InteractionPost
+from bot.discord.interaction_posts import DirectPost, FollowUpPost, InteractionPost
 from bot.discord.permissions import check_can_attach
 from bot.discord.texts import say
 from bot.grammar import build_request
@@ -45,12 +45,23 @@ def is_moderator(interaction: Interaction) -> bool:
 
 
 async def compose_request(
-    interaction: Interaction, request: ComposeRequest, *, private: bool = False, origin: Origin | None = None
+    interaction: Interaction,
+    request: ComposeRequest,
+    *,
+    private: bool = False,
+    dm: bool = False,
+    origin: Origin | None = None,
 ) -> None:
-    """Acknowledge, make the piece, and post it as the reply. Raises only before it has acknowledged."""
-    check_can_attach(interaction)
-    post = InteractionPost(interaction, private=private)
-    await post.acknowledge()
+    """Acknowledge, make the piece, and post it as the reply, or (`dm`) as a direct message.
+
+    Raises only before it has acknowledged.
+    """
+    private = private or dm
+    reply = InteractionPost(interaction, private=private)
+    if not dm:
+        check_can_attach(interaction)
+    await reply.acknowledge()
+    post = DirectPost(interaction, reply) if dm else reply
     await interaction.client.composer.compose(post, request, requester_of(interaction), private=private, origin=origin)
 
 
@@ -60,6 +71,7 @@ async def compose_values(
     *,
     preset: str | None = None,
     private: bool = False,
+    dm: bool = False,
     variations: int = 1,
 ) -> None:
     """As `compose_request`, for options that were typed; preset and server defaults say what they leave out.
@@ -69,6 +81,7 @@ async def compose_values(
         given: option name -> value.
         preset: the name of one of the asker's presets, or None.
         private: for the asker's eyes only.
+        dm: sent to the asker's direct messages, for their eyes only too.
         variations: how many pieces, 1 to VARIATIONS_MAX, each with its own seed and its own message.
 
     Raises:
@@ -79,9 +92,11 @@ async def compose_values(
     build_request(given)
     request = await interaction.client.studio.request_for(requester_of(interaction), given, preset=preset)
     if variations == 1:
-        await compose_request(interaction, request, private=private)
+        await compose_request(interaction, request, private=private, dm=dm)
         return
-    check_can_attach(interaction)
+    private = private or dm
+    if not dm:
+        check_can_attach(interaction)
     first = InteractionPost(interaction, private=private)
     await first.acknowledge()
     waiting = "⏳ " + say(interaction.locale, "Thinking…")
@@ -93,5 +108,5 @@ async def compose_values(
         if isinstance(post, FollowUpPost):
             await post.announce(waiting)
     compose, requester = interaction.client.composer.compose, requester_of(interaction)
-    pairs = zip(posts, requests, strict=True)
+    pairs = zip([DirectPost(interaction, post) for post in posts] if dm else posts, requests, strict=True)
     await asyncio.gather(*(compose(post, each, requester, private=private) for post, each in pairs))

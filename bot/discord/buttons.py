@@ -40,6 +40,7 @@ LOOKS = {
     "favourite": _Look("Favourite", "⭐"),
     "rate": _Look("Rate…", "📊"),
     "share": _Look("Share…", "📤"),
+    "direct": _Look("To my direct messages", "📩"),
     "recipe": _Look("Recipe", "📜"),
     "delete": _Look("Delete", "🗑️"),
     "erase": _Look("Delete for good", "🗑️", discord.ButtonStyle.danger),
@@ -170,8 +171,10 @@ async def _ask_mood(interaction: Interaction, piece_id: str) -> None:
 
 async def _ask_channel(interaction: Interaction, piece_id: str) -> None:
     await actions.known(interaction, piece_id)
-    actions.check_in_server(interaction)
-    await interaction.response.send_message(view=_view(ShareMenu(piece_id, interaction.locale)), ephemeral=True)
+    view = _view(PieceButton("direct", piece_id, interaction.locale, row=1))
+    if interaction.guild is not None:
+        view.add_item(ShareMenu(piece_id, interaction.locale))
+    await interaction.response.send_message(view=view, ephemeral=True)
 
 
 async def _ask_delete(interaction: Interaction, piece_id: str) -> None:
@@ -190,6 +193,7 @@ _DO = {
     "favourite": actions.toggle_favourite,
     "rate": actions.ask_rating,
     "share": _ask_channel,
+    "direct": actions.send_to_asker,
     "recipe": actions.show_recipe,
     "delete": _ask_delete,
     "erase": actions.erase,

@@ -35,11 +35,17 @@ def add_commands(tree: app_commands.CommandTree[MusicLSTMClient]) -> None:
 
 async def _compose(interaction: Interaction, **given: Any) -> None:
     async with answering(interaction, "/compose"):
-        private, preset = bool(given.pop("private", None)), given.pop("preset", None)
+        private, dm = bool(given.pop("private", None)), bool(given.pop("dm", None))
+        preset = given.pop("preset", None)
         variations = given.pop("variations", None)
         values = {name: value for name, value in given.items() if value is not None}
         await compose_values(
-            interaction, values, preset=preset, private=private, variations=1 if variations is None else variations
+            interaction,
+            values,
+            preset=preset,
+            private=private,
+            dm=dm,
+            variations=1 if variations is None else variations,
         )
 
 
@@ -54,6 +60,7 @@ def _compose_command() -> app_commands.Command[Any, ..., None]:
         "preset": (str, "One of your presets, for what you leave out"),
         "variations": (app_commands.Range[int, 1, VARIATIONS_MAX], "How many pieces at once, each with its own seed"),
         "private": (bool, "Only you see the piece"),
+        "dm": (bool, "Sent to your direct messages"),
     }
     kinds = {option.name: _annotation(option) for option in OPTIONS} | {name: kind for name, (kind, _) in more.items()}
     for name, annotation in kinds.items():

@@ -1,8 +1,10 @@
-"""The messages that answer an interaction: its reply, and what follows the reply."""
+"""The messages that answer an interaction: its reply, what follows the reply, and what comes as a direct message."""
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +12,8 @@ import discord
 
 from bot.discord import errors, limits
 from bot.discord.persist import persist
-from bot.discord.posts import CLOSED, ChannelPost, Parcel, Post
+from bot.discord.posts import CLOSED, ChannelPost, Parcel, Post, Undeliverable
+from bot.discord.texts import say
 from bot.history import MessageRef
 
 _TOKEN_MARGIN = timedelta(seconds=20)  # an upload that begins later may end after the token has died
@@ -130,3 +133,48 @@ class FollowUpPost(InteractionPost):
 
     async def _remove(self) -> None:
         await self._interaction.followup.delete_message(self._message_id)
+
+
+class DirectPost(Post):
+    """Says in a reply how far the piece is, and delivers it as a direct message.
+
+    Where somebody takes no direct messages, the reply carries it and says why.
+
+    Args:
+        interaction: what the reply answers.
+        reply: private, acknowledged before anything is shown.
+    """
+
+    def __init__(self, interaction: discord.Interaction[Any], reply: InteractionPost) -> None:
+        self.locale = interaction.locale
+        self.file_bytes_max = limits.FILE_BYTES_DEFAULT
+        self._reply = reply
+        self._direct = ChannelPost(
+            interaction.client,
+            user_id=interaction.user.id,
+            channel_id=None,
+            locale=interaction.locale,
+            nonce=f"{interaction.id % 10**12}-{secrets.token_hex(4)}",
+        )
+
+    async def show(self, content: str, view: discord.ui.View | None) -> None:
+        """See `Post.show`."""
+        await self._reply.show(content, view)
+
+    async def deliver(self, parcel: Parcel) -> MessageRef:
+        """See `Post.deliver`."""
+        try:
+            message = await self._direct.deliver(parcel)
+        except Undeliverable:
+            embed = parcel.embed.copy()
+            closed = say(self.locale, "You take no direct messages from me, so here it is, for you alone.")
+            embed.description = f"{embed.description or ''}\n{closed}".strip()
+            return await self._reply.deliver(replace(parcel, embed=embed))
+        link = f"https://discord.com/channels/@me/{message.channel_id}/{message.message_id}"
+        with suppress(discord.HTTPException, *errors.TRANSIENT):  # the piece is there, whatever is said here
+            await self._reply.show(say(self.locale, "It is in your direct messages: {link}", link=link), None)
+        return message
+
+    async def refuse(self, sentence: str) -> None:
+        """See `Post.refuse`."""
+        await self._reply.refuse(sentence)

@@ -11,6 +11,7 @@ import discord
 from discord import app_commands, ui
 
 from bot.discord import embeds, limits
+from bot.discord.actions import send_to_asker
 from bot.discord.actions import share as share_piece
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.buttons import PieceButton
@@ -111,13 +112,18 @@ async def show(interaction: Interaction, piece_id: str) -> None:
 
 
 @everywhere
-@app_commands.command(name="share", description="Post a piece in another channel of this server")
+@everywhere
+@app_commands.command(name="share", description="Post a piece in another channel, or send it to yourself")
 @app_commands.rename(piece_id="id")
-@app_commands.describe(piece_id="The eight letters below a piece", channel="Where")
-@app_commands.guild_only()
-async def share(interaction: Interaction, piece_id: str, channel: discord.TextChannel | discord.Thread) -> None:
+@app_commands.describe(piece_id="The eight letters below a piece", channel="Left out, your direct messages")
+async def share(
+    interaction: Interaction, piece_id: str, channel: discord.TextChannel | discord.Thread | None = None
+) -> None:
     """/share: as the button."""
     async with answering(interaction, "/share"):
+        if channel is None:
+            await send_to_asker(interaction, piece_id)
+            return
         # What discord.py made of the option knows the channel, but not what the one who asks may do in it.
         data: Any = interaction.data
         payload = data["resolved"]["channels"][str(channel.id)]

@@ -26,7 +26,7 @@ from data.errors import MusicLSTMError
 
 log = logging.getLogger(__name__)
 
-CLOSED = (errors.UNKNOWN_CHANNEL, errors.MISSING_ACCESS, errors.MISSING_PERMISSIONS)
+CLOSED = (errors.UNKNOWN_CHANNEL, errors.MISSING_ACCESS, errors.MISSING_PERMISSIONS, errors.CANNOT_MESSAGE_USER)
 
 
 class Undeliverable(MusicLSTMError):
