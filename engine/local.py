@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from data.midi_bytes import MAX_TEXT_CHARS
-from data.score import Score
-from data.tokens import IntArray
-from engine.batching.batcher import Batcher
-from engine.batching.process import BatcherProcess
+from engine.batching.best_of import BestOf
+from engine.batching.process import WriterProcess
 from engine.batching.scheduler import FairQueue, Priority
 from engine.batching.slots import open_slots, ways
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
@@ -29,9 +27,9 @@ from engine.jobs import Job, in_steps, settled
 from engine.originality import Index
 from engine.plan import Plan, plan
 from engine.render import Rendered, Renderer, RenderPool
-from engine.sampler import to_score
+from engine.takes import Chosen, Judge
 from engine.titles import title
-from engine.types import ComposeRequest, Composition, Originality, ProgressCallback, Stage
+from engine.types import ComposeRequest, Composition, ProgressCallback, Stage
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +37,6 @@ _T = TypeVar("_T")
 
 SLOTS = 64  # pieces whose notes are written side by side; beyond it a core of compiled code gains nothing more
 AT_ONCE_MIN = 2  # pieces in the making: notes take milliseconds, so one in advance keeps a renderer busy
-DRAWINGS_MAX = 3  # of one request, while what is drawn copies more than a human composer does
 
 
 def open_engine(
@@ -113,16 +110,15 @@ class LocalEngine:
         at_once: int = AT_ONCE_MIN,
     ) -> None:
         self.checkpoint_id = checkpoint.id
-        self._batcher = (
-            BatcherProcess(checkpoint, SLOTS, device)
+        judge = Judge.of(checkpoint, originality)
+        self._writer = (
+            WriterProcess(checkpoint, judge, SLOTS, device)
             if own_process
-            else Batcher(partial(open_slots, ways(checkpoint, SLOTS, device)))
+            else BestOf(partial(open_slots, ways(checkpoint, SLOTS, device)), judge)
         )
-        self._originality = originality
         self._renderer = renderer
         self._folder = folder
         self._queue_limit = queue_limit
-        self._checking = ThreadPoolExecutor(1, "checker")
         self._rendering = ThreadPoolExecutor(at_once, "renderer")  # FluidSynth works in processes, one for a core
         self._queue: FairQueue[Job] = FairQueue()
         self._at_once = at_once
@@ -207,7 +203,7 @@ class LocalEngine:
         started = time.monotonic()
         decided = plan(job.request)
         job.tell(Stage.SAMPLING, 0, job.request.length_notes)
-        score, originality = await self._draw(job, decided)
+        drawn = await self._draw(job, decided)
         sampled = time.monotonic()
         name = title(job.request)
         job.tell(Stage.RENDERING, 0, 100)
@@ -215,7 +211,7 @@ class LocalEngine:
             self._rendering,
             job,
             lambda: self._renderer.render(
-                score,
+                drawn.score,
                 title=name,
                 recipe=self._recipe(job.request, decided),
                 folder=self._folder,
@@ -231,7 +227,7 @@ class LocalEngine:
         return Composition(
             request=job.request,
             title=name,
-            score=score,
+            score=drawn.score,
             key=decided.key,
             checkpoint_id=self.checkpoint_id,
             midi=rendered.midi,
@@ -240,42 +236,14 @@ class LocalEngine:
             duration_s=rendered.duration_s,
             sampling_s=sampled - started,
             rendering_s=finished - sampled,
-            originality=originality,
+            originality=drawn.originality,
         )
 
-    async def _draw(self, job: Job, decided: Plan) -> tuple[Score, Originality | None]:
-        """The notes, drawn again while they copy too much: the first acceptable drawing, or the most original one."""
-        drawn: list[tuple[Score, Originality]] = []
-        opening_notes = len(job.request.opening or ())
-        for attempt in range(DRAWINGS_MAX):
-            tokens = await self._write(job, decided, attempt)
-            check = partial(self._check, tokens, decided, opening_notes)
-            score, originality = await self._in_thread(self._checking, job, check)
-            if originality is None:
-                return score, None
-            drawn.append((score, originality))
-            if originality.acceptable:
-                break
-            log.info("%s, drawing %d copies too much: %s", job.request.id, attempt + 1, originality)
-        return min(drawn, key=lambda pair: pair[1].rank)
-
-    async def _write(self, job: Job, decided: Plan, attempt: int) -> IntArray:
-        """Have the notes written beside those of other pieces; stopped when the awaiting task is cancelled."""
-        total = job.request.length_notes
-        # Progress never goes back: further drawings, which are rare, are silent.
-        heard = partial(job.tell_from_thread, Stage.SAMPLING, total=total) if job.progress and not attempt else None
-        ticket = self._batcher.submit(job.request, decided, attempt=attempt, on_written=heard)
-        return await settled(asyncio.wrap_future(ticket.future), partial(self._batcher.cancel, ticket))
-
-    def _check(self, tokens: IntArray, decided: Plan, opening_notes: int) -> tuple[Score, Originality | None]:
-        """The score, and what it shares with the training music in the notes that the model wrote.
-
-        An opening does not count: of a piece of ours it was checked there, and any other is whose it is. Drawing again
-        could change nothing in it.
-        """
-        score = to_score(tokens, decided)
-        written = Score(score.notes[opening_notes:], score.tempo_bpm)
-        return score, None if self._originality is None else self._originality.check(written)
+    async def _draw(self, job: Job, decided: Plan) -> Chosen:
+        """The best of several takes; stopped when the awaiting task is cancelled."""
+        heard = partial(job.tell_from_thread, Stage.SAMPLING, total=job.request.length_notes) if job.progress else None
+        wish = self._writer.submit(job.request, decided, on_written=heard)
+        return await settled(asyncio.wrap_future(wish.future), partial(self._writer.cancel, wish))
 
     def _recipe(self, request: ComposeRequest, decided: Plan) -> list[str]:
         """What makes the piece again, without the id, so that equal music has equal bytes.
@@ -311,12 +279,11 @@ class LocalEngine:
             job.stop.set()
             if not job.turn.done():
                 job.turn.set_exception(Cancelled())
-        await asyncio.to_thread(self._batcher.close)
+        await asyncio.to_thread(self._writer.close)
         await self._idle.wait()
         await asyncio.to_thread(self._end)
 
     def _end(self) -> None:
-        self._checking.shutdown()
         self._rendering.shutdown()
         if isinstance(self._renderer, RenderPool):
             self._renderer.close()

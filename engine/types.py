@@ -161,7 +161,7 @@ class Originality:
 
     @property
     def acceptable(self) -> bool:
-        """Whether a human composer might share as much; if not, the engine draws the piece again."""
+        """Whether a human composer might share as much; if not, the engine serves another take."""
         return self.copied_share <= self.human_p95 and self.longest_copied_run_notes <= COPIED_RUN_LIMIT_NOTES
 
     @property

@@ -49,7 +49,7 @@ def test_the_trainer_reaches_into_the_engine_only_for_the_model_and_what_makes_m
     allowed = {"checkpoint", "errors", "model", "originality", "plan", "render", "sampler", "types"}
     for path in modules("trainer"):
         # What is evaluated is what is served, by whatever serves it.
-        serving = {"batching", "local"} if "evaluation" in path.parts else set()
+        serving = {"batching", "takes"} if "evaluation" in path.parts else set()
         parts = {name.split(".")[1] for name in imported(path) if name.startswith("engine.")}
         assert parts <= allowed | serving, f"{path.relative_to(ROOT)} imports {sorted(parts - allowed)}"
 

@@ -90,7 +90,7 @@ class Batcher:
         Args:
             request: what to write.
             plan: of the request.
-            attempt: 0, or which of further drawings of the same request.
+            attempt: 0, or which of further takes of the same request.
             on_written: called in the batcher's thread with the notes written so far, some times a second and at the
                 end; it must return at once.
 

@@ -1,4 +1,4 @@
-"""A batcher in a process of its own, watched: killed, crashed or hung, it is started again and loses no piece.
+"""A writer of notes in a process of its own, watched: killed, crashed or hung, it is started again and loses no piece.
 
 Whatever was in the making is asked for again. A piece depends on its request alone, so what comes back is what would
 have come. The caller's process, its event loop and its GIL never notice.
@@ -10,6 +10,7 @@ import contextlib
 import logging
 import multiprocessing
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,39 +22,41 @@ from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import TypeAlias
 
-from data.tokens import IntArray
-from engine.batching.batcher import Batcher, Ticket
+from engine.batching.best_of import BestOf, Wish
 from engine.batching.slots import open_slots, ways
 from engine.checkpoint import Checkpoint
 from engine.errors import Cancelled, EngineClosed
 from engine.plan import Plan
+from engine.takes import Chosen, Judge
 from engine.types import ComposeRequest
 
 log = logging.getLogger(__name__)
 
 _HANG_S = 20.0  # while pieces are in the making a word comes every 50 ms
 _BEGIN_S = 180.0  # until the first word: imports, and the compiler where nothing is compiled yet
+_SWITCH_S = 0.0005  # the judge's thread may keep the batcher's from its next call so long
 _DEATHS_MAX = 3  # without a finished piece in between: then it is no accident
 
 # Parent to child: (number, None) to cancel, or (number, what to write). Child to parent: (number, notes written),
-# (number, tokens) or (number, None) for a piece that was cancelled.
-_Order: TypeAlias = tuple[ComposeRequest, Plan, int]
-_Word: TypeAlias = tuple[int, int | IntArray | None]
+# (number, the piece) or (number, why there is none).
+_Order: TypeAlias = tuple[ComposeRequest, Plan]
+_Word: TypeAlias = tuple[int, int | Chosen | BaseException]
 
 
-class BatcherProcess:
-    """The methods of a `Batcher`, which may be called from any thread.
+class WriterProcess:
+    """The methods of a `BestOf`, which may be called from any thread.
 
     Args:
         checkpoint: the model.
-        count: pieces side by side.
+        judge: of its takes.
+        count: takes side by side.
         device: "cuda" or "cpu"; None: CUDA where there is one.
     """
 
-    def __init__(self, checkpoint: Checkpoint, count: int, device: str | None = None) -> None:
-        self._start_arguments = checkpoint, count, device
+    def __init__(self, checkpoint: Checkpoint, judge: Judge, count: int, device: str | None = None) -> None:
+        self._start_arguments = checkpoint, judge, count, device
         self._lock = threading.Lock()
-        self._tickets: dict[int, Ticket] = {}
+        self._wishes: dict[int, Wish] = {}
         self._numbers = 0
         self._closing = False
         self._deaths = 0
@@ -66,36 +69,29 @@ class BatcherProcess:
         """The process that writes now."""
         return self._process.pid
 
-    def submit(
-        self,
-        request: ComposeRequest,
-        plan: Plan,
-        *,
-        attempt: int = 0,
-        on_written: Callable[[int], None] | None = None,
-    ) -> Ticket:
-        """See `Batcher.submit`; `on_written` is called in a thread of this process."""
-        ticket = Ticket(request, plan, attempt, on_written)
-        ticket.future.set_running_or_notify_cancel()
+    def submit(self, request: ComposeRequest, plan: Plan, *, on_written: Callable[[int], None] | None = None) -> Wish:
+        """See `BestOf.submit`; `on_written` is called in a thread of this process."""
+        wish = Wish(request, plan, on_written)
+        wish.future.set_running_or_notify_cancel()
         with self._lock:
             if self._closing:
                 raise EngineClosed("The engine is shutting down; try again in a minute.")
             number = self._numbers
             self._numbers += 1
-            self._tickets[number] = ticket
-            self._send(number, ticket)
-        return ticket
+            self._wishes[number] = wish
+            self._send(number, wish)
+        return wish
 
-    def cancel(self, ticket: Ticket) -> None:
-        """See `Batcher.cancel`."""
+    def cancel(self, wish: Wish) -> None:
+        """See `BestOf.cancel`."""
         with self._lock:
-            ticket.stopped = True
-            for number, known in self._tickets.items():
-                if known is ticket:
+            wish.stopped = True
+            for number, known in self._wishes.items():
+                if known is wish:
                     self._outbox.put((number, None))
 
     def close(self) -> None:
-        """See `Batcher.close`."""
+        """See `BestOf.close`."""
         with self._lock:
             self._closing = True
             self._process.kill()  # it holds nothing that is worth a farewell
@@ -112,8 +108,8 @@ class BatcherProcess:
         self._outbox: SimpleQueue[tuple[int, _Order | None] | None] = SimpleQueue()
         threading.Thread(target=_post, args=(self._connection, self._outbox), name="sampler-post", daemon=True).start()
 
-    def _send(self, number: int, ticket: Ticket) -> None:
-        self._outbox.put((number, (ticket.request, ticket.plan, ticket.attempt)))
+    def _send(self, number: int, wish: Wish) -> None:
+        self._outbox.put((number, (wish.request, wish.plan)))
 
     def _watch(self) -> None:
         """Take in what the process says; start it again when it says nothing more."""
@@ -124,7 +120,7 @@ class BatcherProcess:
                 if self._connection.poll(0.25):
                     self._hear(self._connection.recv())
                     heard_at, patience_s = time.monotonic(), _HANG_S
-                elif not self._tickets:
+                elif not self._wishes:
                     heard_at = time.monotonic()
                 elif time.monotonic() - heard_at > patience_s:
                     log.error("The process that writes notes hangs; it is killed.")
@@ -136,9 +132,9 @@ class BatcherProcess:
                 heard_at, patience_s = time.monotonic(), _BEGIN_S
         with self._lock:
             self._closing = True
-            for ticket in self._tickets.values():
-                ticket.future.set_exception(EngineClosed("The engine was shut down before the piece was finished."))
-            self._tickets.clear()
+            for wish in self._wishes.values():
+                wish.future.set_exception(EngineClosed("The engine was shut down before the piece was finished."))
+            self._wishes.clear()
             self._outbox.put(None)
         self._process.kill()
         self._process.join()
@@ -147,17 +143,17 @@ class BatcherProcess:
     def _hear(self, word: _Word) -> None:
         number, what = word
         if isinstance(what, int):
-            ticket = self._tickets.get(number)
-            if ticket is not None and ticket.on_written is not None:
-                ticket.on_written(what)
+            wish = self._wishes.get(number)
+            if wish is not None and wish.on_written is not None:
+                wish.on_written(what)
             return
         with self._lock:
-            ticket = self._tickets.pop(number)
-        if what is None:
-            ticket.future.set_exception(Cancelled())
+            wish = self._wishes.pop(number)
+        if isinstance(what, BaseException):
+            wish.future.set_exception(what)
         else:
             self._deaths = 0
-            ticket.future.set_result(what)
+            wish.future.set_result(what)
 
     def _start_again(self) -> bool:
         """After a death: False when it was meant, or happens again and again."""
@@ -169,19 +165,19 @@ class BatcherProcess:
             log.error(
                 "The process that writes notes ended (exit status %s) with %d pieces in the making.",
                 self._process.exitcode,
-                len(self._tickets),
+                len(self._wishes),
             )
             if self._deaths > _DEATHS_MAX:
                 return False
             self._outbox.put(None)
             self._connection.close()
             self._start()
-            for number, ticket in list(self._tickets.items()):
-                if ticket.stopped:
-                    del self._tickets[number]
-                    ticket.future.set_exception(Cancelled())
+            for number, wish in list(self._wishes.items()):
+                if wish.stopped:
+                    del self._wishes[number]
+                    wish.future.set_exception(Cancelled())
                 else:
-                    self._send(number, ticket)
+                    self._send(number, wish)
         return True
 
 
@@ -199,29 +195,30 @@ class _Mouth:
     connection: Connection
     lock: threading.Lock
 
-    def say(self, number: int, what: int | IntArray | None) -> None:
+    def say(self, number: int, what: int | Chosen | BaseException) -> None:
         with self.lock, contextlib.suppress(OSError):  # the parent is gone: `_write_notes` sees it and ends
             self.connection.send((number, what))
 
-    def tell_end(self, number: int, future: Future[IntArray]) -> None:
-        self.say(number, None if future.exception() is not None else future.result())
+    def tell_end(self, number: int, future: Future[Chosen]) -> None:
+        self.say(number, future.exception() or future.result())
 
 
-def _write_notes(connection: Connection, checkpoint: Checkpoint, count: int, device: str | None) -> None:
-    """The process: a batcher that takes its orders from a pipe, until the pipe ends."""
+def _write_notes(connection: Connection, checkpoint: Checkpoint, judge: Judge, count: int, device: str | None) -> None:
+    """The process: it takes its orders from a pipe, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes
+    sys.setswitchinterval(_SWITCH_S)
     mouth = _Mouth(connection, threading.Lock())
-    batcher = Batcher(partial(open_slots, ways(checkpoint, count, device)))
-    tickets: dict[int, Ticket] = {}
+    writer = BestOf(partial(open_slots, ways(checkpoint, count, device)), judge)
+    wishes: dict[int, Wish] = {}
     with contextlib.suppress(EOFError, OSError):
         while True:
             number, order = connection.recv()
             if order is None:
-                if number in tickets:
-                    batcher.cancel(tickets[number])
+                if number in wishes:
+                    writer.cancel(wishes[number])
                 continue
-            request, plan, attempt = order
-            ticket = batcher.submit(request, plan, attempt=attempt, on_written=partial(mouth.say, number))
-            tickets = {n: t for n, t in tickets.items() if not t.future.done()} | {number: ticket}
-            ticket.future.add_done_callback(partial(mouth.tell_end, number))
-    batcher.close()
+            request, plan = order
+            wish = writer.submit(request, plan, on_written=partial(mouth.say, number))
+            wishes = {n: w for n, w in wishes.items() if not w.future.done()} | {number: wish}
+            wish.future.add_done_callback(partial(mouth.tell_end, number))
+    writer.close()

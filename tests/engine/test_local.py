@@ -109,7 +109,7 @@ async def test_the_recipe_of_a_continued_piece_makes_it_again(engine: LocalEngin
 
 
 async def test_an_opening_that_copies_is_not_held_against_the_piece(tmp_path: Path) -> None:
-    """Every drawing begins with the very music in the index: drawing again could not help, and would never end well."""
+    """Every take begins with the very music in the index: another could not help, and none would ever be served."""
     plain = open_engine(folder=tmp_path, device="cpu")
     famous = await plain.compose(quick(4, length_notes=200))
     await plain.aclose()

@@ -160,7 +160,6 @@ def _originality(facts: Json) -> str:
         for key, name in (
             ("held_out_human", "held-out human pieces"),
             ("served", "served pieces"),
-            ("first_drawing", "first drawings"),
         )
     ]
     closest = [
@@ -172,10 +171,11 @@ def _originality(facts: Json) -> str:
         "Share of a piece's distinct 8-interval runs that stand in the training music, and the longest stretch out of "
         "one training piece (after Yin et al. 2022; `engine/originality.py`).\n\n"
         + _table(("", "share, median", "95 %", "most", "run, median", "95 %", "longest"), rows)
-        + f"\n\nThe engine draws a piece again above {found['human_p95_of_training_pieces']:.3f} (95 % of human "
-        f"training pieces beside other authors' stay below) or beyond {found['run_limit_notes']} notes in a row: "
-        f"{found['drawn_again']:.1%} were; {found['not_acceptable_after_all']:.1%} stayed above after three "
-        "drawings.\n\n"
+        + f"\n\nThe engine writes {found['takes']} takes of each piece and passes over those above "
+        f"{found['human_p95_of_training_pieces']:.3f} (95 % of human training pieces beside other authors' stay below) "
+        f"or beyond {found['run_limit_notes']} notes in a row: the best one was such a copy in "
+        f"{found['copies_passed_over']:.1%}, and all were in {found['more_takes_drawn']:.1%}, where more were written; "
+        f"{found['not_acceptable_after_all']:.1%} stayed above after all.\n\n"
         "The five that share most:\n\n" + _table(("mood", "seed", "share", "run", "closest to"), closest)
     )
 

@@ -22,6 +22,7 @@ from data.score import Score
 from engine.checkpoint import BUILT_IN, Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import Index
+from engine.takes import TAKES
 from engine.types import COPIED_RUN_LIMIT_NOTES, Originality
 from trainer.baselines import NGram
 from trainer.config import TrainConfig
@@ -310,15 +311,15 @@ def _originality(index: Index, human: Sequence[Piece], served: Sequence[Served],
     of_human = leave_one_author_out(index, human)
     tick()
     final = [index.check(piece.score) for piece in served]
-    first = [piece.first for piece in served if piece.first is not None]
     closest = sorted(range(len(final)), key=lambda n: final[n].copied_share, reverse=True)[:5]
     return {
         "human_p95_of_training_pieces": index.human_p95,
         "run_limit_notes": COPIED_RUN_LIMIT_NOTES,
         "held_out_human": _shares(of_human),
         "served": _shares(final),
-        "first_drawing": _shares(first),
-        "drawn_again": float(np.mean([piece.drawings > 1 for piece in served])),
+        "takes": TAKES,
+        "copies_passed_over": float(np.mean([piece.chosen.copies > 0 for piece in served])),
+        "more_takes_drawn": float(np.mean([piece.chosen.drawn > TAKES for piece in served])),
         "not_acceptable_after_all": float(np.mean([not found.acceptable for found in final])),
         "closest": [
             {

@@ -11,40 +11,44 @@ import numpy as np
 from data.moods import MOODS
 from data.score import Score, trim_overlaps
 from data.tokens import ATTRIBUTES, IntArray, decode, encode
-from engine.batching.batcher import Batcher
+from engine.batching.best_of import BestOf
 from engine.batching.slots import open_slots, ways
 from engine.checkpoint import Checkpoint
-from engine.local import DRAWINGS_MAX
 from engine.originality import Index
 from engine.plan import Plan, plan, randomness
 from engine.sampler import to_score
+from engine.takes import Chosen, Judge
 from engine.types import ComposeRequest, Originality
 from trainer.baselines import NGram
 
 _NGRAM_STREAM = 900  # of a request's randomness; clear of the engine's own
-_SLOTS = 32  # pieces written side by side
+_SLOTS = 64  # takes written side by side
 Tick = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One piece as the engine would serve it.
+    """One piece as the engine would serve it: the best of several takes.
 
     Attributes:
         request: what was asked.
         plan: the key and tempo that it has.
-        score: the notes.
-        originality: of the notes, or None where the checkpoint has no index.
-        first: of the first drawing, which may have been thrown away.
-        drawings: how often it was drawn.
+        chosen: the take.
     """
 
     request: ComposeRequest
     plan: Plan
-    score: Score
-    originality: Originality | None
-    first: Originality | None
-    drawings: int
+    chosen: Chosen
+
+    @property
+    def score(self) -> Score:
+        """The notes."""
+        return self.chosen.score
+
+    @property
+    def originality(self) -> Originality | None:
+        """Of the notes, or None where the checkpoint has no index."""
+        return self.chosen.originality
 
 
 def requests(count: int, length_notes: int, temperature: float, seed: int) -> list[ComposeRequest]:
@@ -62,31 +66,21 @@ def serve(checkpoint: Checkpoint, index: Index | None, wanted: Sequence[ComposeR
 
     Args:
         checkpoint: who composes.
-        index: of its training music; None: nothing is checked or drawn again.
+        index: of its training music; None: nothing is checked.
         wanted: what to compose.
         tick: called after each piece.
     """
-    batcher = Batcher(partial(open_slots, ways(checkpoint, _SLOTS, "cpu")))
+    writer = BestOf(partial(open_slots, ways(checkpoint, _SLOTS, "cpu")), Judge.of(checkpoint, index))
     try:
         plans = [plan(request) for request in wanted]
-        tickets = [batcher.submit(request, decided) for request, decided in zip(wanted, plans, strict=True)]
+        wishes = [writer.submit(request, decided) for request, decided in zip(wanted, plans, strict=True)]
         result = []
-        for request, decided, ticket in zip(wanted, plans, tickets, strict=True):
-            score = to_score(ticket.future.result(), decided)
-            if index is None:
-                result.append(Served(request, decided, score, None, None, 1))
-            else:
-                drawn = [(score, index.check(score))]
-                while not drawn[-1][1].acceptable and len(drawn) < DRAWINGS_MAX:
-                    again = batcher.submit(request, decided, attempt=len(drawn)).future.result()
-                    score = to_score(again, decided)
-                    drawn.append((score, index.check(score)))
-                best, found = min(drawn, key=lambda pair: pair[1].rank)
-                result.append(Served(request, decided, best, found, drawn[0][1], len(drawn)))
+        for request, decided, wish in zip(wanted, plans, wishes, strict=True):
+            result.append(Served(request, decided, wish.future.result()))
             tick()
         return result
     finally:
-        batcher.close()
+        writer.close()
 
 
 def ngram_pieces(model: NGram, wanted: Sequence[ComposeRequest], tick: Tick) -> list[Score]:

@@ -18,6 +18,7 @@ from engine.checkpoint import Checkpoint
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index, Source, all_runs
 from engine.plan import plan
+from engine.takes import TAKES
 from trainer.baselines import NGram
 from trainer.evaluation import plots, study
 from trainer.evaluation.__main__ import main, write
@@ -89,19 +90,17 @@ def test_requests_take_turns_in_mood_and_count_their_seeds() -> None:
     assert len({request.seed for request in wanted}) == 9
 
 
-def test_pieces_are_served_as_the_engine_serves_them_and_drawn_again_where_they_copy() -> None:
+def test_pieces_are_served_as_the_engine_serves_them_and_copies_passed_over() -> None:
     torch.manual_seed(1)
     model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
     checkpoint = Checkpoint("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
     wanted = requests(8, 40, 0.9, 5)
     free = serve(checkpoint, None, wanted, lambda: None)
-    assert [piece.drawings for piece in free] == [1] * 8
+    assert [(piece.chosen.drawn, piece.originality) for piece in free] == [(TAKES, None)] * 8
     index = Index.of([all_runs(free[3].score)], [Source("learnt by heart", "x")], 0.07)
     checked = serve(checkpoint, index, wanted, lambda: None)
-    assert [piece.drawings for piece in checked] == [1, 1, 1, 2, 1, 1, 1, 1]
+    assert [piece.chosen.copies for piece in checked] == [0, 0, 0, 1, 0, 0, 0, 0]
     assert [a.score == b.score for a, b in zip(free, checked, strict=True)] == [True] * 3 + [False] + [True] * 4
-    assert checked[3].first is not None
-    assert checked[3].first.closest_title == "learnt by heart"
     assert checked[3].originality == index.check(checked[3].score)
 
 

@@ -1,0 +1,120 @@
+"""Pieces out of a batcher, each the best of several takes that are written side by side."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from data.tokens import IntArray
+from engine.batching.batcher import Batcher, SlotsFactory, Ticket
+from engine.plan import Plan
+from engine.takes import ROUNDS_MAX, TAKES, Chosen, Judge, most_original
+from engine.types import ComposeRequest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Wish:
+    """One piece in the making.
+
+    Attributes:
+        future: gives the piece; raises Cancelled, or EngineClosed when the batcher was closed.
+        takes: all that were begun.
+    """
+
+    request: ComposeRequest
+    plan: Plan
+    on_written: Callable[[int], None] | None
+    future: Future[Chosen] = field(default_factory=Future)
+    takes: list[Ticket] = field(default_factory=list)
+    stopped: bool = False
+
+
+class BestOf:
+    """Requests in, pieces out; every method may be called from any thread.
+
+    Args:
+        make_slots: see `Batcher`.
+        judge: chooses among the takes, in a thread of its own.
+    """
+
+    def __init__(self, make_slots: SlotsFactory, judge: Judge) -> None:
+        self._batcher = Batcher(make_slots)
+        self._judge = judge
+        self._judging = ThreadPoolExecutor(1, "judge")
+
+    def submit(self, request: ComposeRequest, plan: Plan, *, on_written: Callable[[int], None] | None = None) -> Wish:
+        """Have a piece made.
+
+        Args:
+            request: what to make.
+            plan: of the request.
+            on_written: see `Batcher.submit`: told how far the take that was begun last is.
+
+        Raises:
+            EngineClosed: `close` was called.
+        """
+        wish = Wish(request, plan, on_written)
+        wish.future.set_running_or_notify_cancel()  # from here on `cancel` alone can stop it
+        self._begin(wish, [])
+        return wish
+
+    def cancel(self, wish: Wish) -> None:
+        """Stop a piece within a few notes; its future then raises Cancelled. Nothing happens to one that is done."""
+        wish.stopped = True
+        for ticket in wish.takes.copy():
+            self._batcher.cancel(ticket)
+
+    def close(self) -> None:
+        """Stop everything and end the threads. Safe to call twice."""
+        self._batcher.close()
+        self._judging.shutdown()
+
+    def _begin(self, wish: Wish, before: list[Chosen]) -> None:
+        """Have TAKES more written, and judged when all are."""
+        left, lock = TAKES, threading.Lock()
+
+        def one_is_done(_: Future[IntArray]) -> None:
+            nonlocal left
+            with lock:
+                left -= 1
+                last = left == 0
+            if last:
+                self._judging.submit(self._end, wish, takes, before)
+
+        def all_is_written(_: int) -> None:
+            if wish.on_written is not None:
+                wish.on_written(wish.request.length_notes)
+
+        # Progress never goes back: during further rounds, which are rare, it stays where it was.
+        on_written = all_is_written if before else wish.on_written
+        takes = []
+        for take in range(TAKES):
+            heard = on_written if take == TAKES - 1 else None  # it began last, so no other is less far
+            ticket = self._batcher.submit(wish.request, wish.plan, attempt=len(wish.takes), on_written=heard)
+            takes.append(ticket)
+            wish.takes.append(ticket)
+        if wish.stopped:  # before it could know of these
+            self.cancel(wish)
+        for ticket in takes:
+            ticket.future.add_done_callback(one_is_done)
+
+    def _end(self, wish: Wish, takes: list[Ticket], before: list[Chosen]) -> None:
+        """Give out the best of some takes, or have more written while every one copies too much."""
+        try:
+            written = [ticket.future.result() for ticket in takes]
+            chosen = self._judge.choose(written, wish.request, wish.plan, len(wish.takes) - len(takes))
+            if not chosen.acceptable:
+                log.info("%s: %d takes copy too much.", wish.request.id, chosen.drawn)
+                before = [*before, chosen]
+                if len(before) < ROUNDS_MAX:
+                    self._begin(wish, before)
+                    return
+                chosen = replace(most_original(before), drawn=chosen.drawn)
+            wish.future.set_result(chosen)
+        except Exception as error:
+            wish.future.set_exception(error)

@@ -1,0 +1,143 @@
+"""Several takes of one request, and which of them is served.
+
+Writing notes costs a hundredth of what rendering them does, so every request is drawn several times side by side, each
+take with randomness of its own, and the best is served: best-of-n sampling, with a reward that nothing learnt (Stiennon
+et al. 2020, "Learning to summarize with human feedback"). In this order the best take
+
+1. copies no more than a human composer does (`engine.originality`; a rejection test, so takes are looked up from the
+   best downwards until one passes),
+2. ends, rather than stops (`data.endings`),
+3. has the mood that was asked for: the log-probability that `data.mood_estimate` gives it, whose cues come from the
+   literature and know nothing of the model; less one nat for each measure of repetition outside the human band.
+
+Which take is served depends on the request and the checkpoint alone, so the same request still gives the same piece.
+Whether moods are recognised has to be asked of another listener than the one that chose: `trainer.evaluation.moods`
+has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.attributes import attributes
+from data.endings import ending
+from data.mood_estimate import mood_log_shares
+from data.repetition import REPETITION, excerpts
+from data.score import Score
+from data.tokens import IntArray
+from engine.checkpoint import SIDECAR, Checkpoint
+from engine.errors import CheckpointProblem
+from engine.originality import Index
+from engine.plan import Plan
+from engine.sampler import to_score
+from engine.types import ComposeRequest, Originality
+
+TAKES = 8  # of every request
+ROUNDS_MAX = 3  # so many times TAKES are drawn while every one copies too much
+_BAND_NATS = 1.0  # a measure outside its band weighs like a mood that is less likely by a factor e
+
+Bands = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The take that is served.
+
+    Attributes:
+        score: its notes.
+        originality: what it shares with the training music, or None where the checkpoint has no index of that.
+        take: which it was, from 0.
+        drawn: how many takes were drawn.
+        copies: takes that were better but copy too much.
+    """
+
+    score: Score
+    originality: Originality | None
+    take: int
+    drawn: int
+    copies: int
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether it may be served without looking for another."""
+        return self.originality is None or self.originality.acceptable
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Chooses among takes.
+
+    Attributes:
+        bands: of measures in `data.repetition.REPETITION`, what 90 of 100 human excerpts lie within: (low, high).
+        originality: index of the training music, or None to choose without looking for copies.
+    """
+
+    bands: Bands
+    originality: Index | None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, originality: Index | None) -> Judge:
+        """The judge of a checkpoint's takes: its sidecar may have bands, `limits.bands`, as {measure: [low, high]}.
+
+        Raises:
+            CheckpointProblem: a band has no numbers or belongs to no measure that is known here.
+        """
+        found = checkpoint.sidecar["limits"].get("bands", {})
+        try:
+            bands = {name: (float(low), float(high)) for name, (low, high) in found.items()}
+        except (AttributeError, TypeError, ValueError) as error:
+            raise CheckpointProblem(f"The bands in {SIDECAR} of {checkpoint.id} are no pairs of numbers.") from error
+        if unknown := bands.keys() - REPETITION.keys():
+            raise CheckpointProblem(
+                f"{SIDECAR} of {checkpoint.id} has a band for {min(unknown)!r}, which is not measured here: "
+                f"known are {', '.join(REPETITION)}."
+            )
+        return cls(bands, originality)
+
+    def choose(self, takes: Sequence[IntArray], request: ComposeRequest, plan: Plan, first: int = 0) -> Chosen:
+        """The best of some takes; where all copy too much, the most original.
+
+        Args:
+            takes: [request.length_notes, 5] int64 each, at least one.
+            request: of which they are takes.
+            plan: of the request.
+            first: number of the first of them.
+        """
+        scores = [to_score(tokens, plan) for tokens in takes]
+        ranks = [self.rank(score, request, plan) for score in scores]
+        order = sorted(range(len(takes)), key=lambda take: (ranks[take], take))  # the best first
+        drawn = first + len(takes)
+        checked: list[Chosen] = []
+        for take in order:
+            checked.append(Chosen(scores[take], self._check(scores[take], request), first + take, drawn, len(checked)))
+            if checked[-1].acceptable:
+                return checked[-1]
+        return most_original(checked)
+
+    def rank(self, score: Score, request: ComposeRequest, plan: Plan) -> tuple[bool, float]:
+        """Sorts the better of several takes first: whether it lacks an ending, and the nats against it."""
+        excerpted = excerpts(score) if self.bands else []
+        outside = 0
+        for name, (low, high) in self.bands.items():
+            if excerpted:  # a shorter piece has too little room to repeat itself in
+                outside += not low <= np.mean([REPETITION[name](excerpt) for excerpt in excerpted]) <= high
+        nats = -mood_log_shares(attributes(score))[request.mood] + _BAND_NATS * outside
+        return not ending(score, plan.key.tonic).ends, nats
+
+    def _check(self, score: Score, request: ComposeRequest) -> Originality | None:
+        """What the notes that the model wrote share with the training music.
+
+        An opening does not count: of a piece of ours it was checked there, and any other is whose it is. Drawing again
+        could change nothing in it.
+        """
+        if self.originality is None:
+            return None
+        return self.originality.check(Score(score.notes[len(request.opening or ()) :], score.tempo_bpm))
+
+
+def most_original(takes: Sequence[Chosen]) -> Chosen:
+    """The one of several that shares least with the training music."""
+    return min(takes, key=lambda chosen: chosen.originality.rank if chosen.originality else (False, 0, 0.0))
