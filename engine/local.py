@@ -110,6 +110,7 @@ class LocalEngine:
         at_once: int = AT_ONCE_MIN,
     ) -> None:
         self.checkpoint_id = checkpoint.id
+        self._styles = checkpoint.styles
         judge = Judge.of(checkpoint, originality)
         self._writer = (
             WriterProcess(checkpoint, judge, SLOTS, device)
@@ -152,7 +153,7 @@ class LocalEngine:
             raise EngineClosed("The engine is shutting down; try again in a minute.")
         if not self._places and len(self._queue) >= self._queue_limit:
             wait_s = self._seconds_per_piece * max(1, len(self._queue)) / self._at_once
-            raise Busy(f"{len(self._queue)} pieces are waiting already; try again in {wait_s:.0f} seconds.", wait_s)
+            raise Busy("{n} pieces are waiting already; try again a little later.", wait_s, n=len(self._queue))
         loop = asyncio.get_running_loop()
         job = Job(request, progress, loop, loop.create_future())
         self._queue.put(job, server=server, person=person, notes=request.length_notes, priority=priority)
@@ -201,7 +202,7 @@ class LocalEngine:
         if job.stop.is_set():
             raise Cancelled
         started = time.monotonic()
-        decided = plan(job.request)
+        decided = plan(job.request, self._styles)
         job.tell(Stage.SAMPLING, 0, job.request.length_notes)
         drawn = await self._draw(job, decided)
         sampled = time.monotonic()

@@ -72,7 +72,8 @@ def serve(checkpoint: Checkpoint, index: Index | None, wanted: Sequence[ComposeR
     """
     writer = BestOf(partial(open_slots, ways(checkpoint, _SLOTS, "cpu")), Judge.of(checkpoint, index))
     try:
-        plans = [plan(request) for request in wanted]
+        styles = checkpoint.styles
+        plans = [plan(request, styles) for request in wanted]
         wishes = [writer.submit(request, decided) for request, decided in zip(wanted, plans, strict=True)]
         result = []
         for request, decided, wish in zip(wanted, plans, wishes, strict=True):

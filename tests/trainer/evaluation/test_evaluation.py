@@ -11,13 +11,17 @@ from PIL import Image
 
 from data.composer import compose_piece
 from data.composer.corpus import SOURCE
+from data.controls import CONTROLS
 from data.corpus import Piece
 from data.moods import MOODS, Mood
 from data.score import Note, Part, Score
+from data.tokens import DELTA, DURATION
 from engine.checkpoint import Checkpoint
+from engine.local import LocalEngine
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index, Source, all_runs
-from engine.plan import plan
+from engine.plan import Style, plan
+from engine.render import Renderer
 from engine.takes import TAKES
 from trainer.baselines import NGram
 from trainer.evaluation import plots, study
@@ -102,6 +106,24 @@ def test_pieces_are_served_as_the_engine_serves_them_and_copies_passed_over() ->
     assert [piece.chosen.copies for piece in checked] == [0, 0, 0, 1, 0, 0, 0, 0]
     assert [a.score == b.score for a, b in zip(free, checked, strict=True)] == [True] * 3 + [False] + [True] * 4
     assert checked[3].originality == index.check(checked[3].score)
+
+
+async def test_what_is_evaluated_is_what_the_engine_makes_in_a_style_of_the_checkpoint(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1, controlled=True)).eval()
+    for attribute in (DELTA, DURATION):
+        model.outputs[attribute].bias.data[:8] += 4.0  # short notes, so that the sound is made quickly
+    sidecar = {"limits": {"longest_pitch_run": 8}}
+    styles = {"styles": {mood: [str(Style(1, 3, (2,) * len(CONTROLS)))] for mood in MOODS}}
+    wanted = requests(8, 40, 0.9, 5)
+    free, bound = (
+        serve(Checkpoint("tiny-0", model, which), None, wanted, lambda: None) for which in (sidecar, sidecar | styles)
+    )
+    assert all(piece.plan.controls == (2,) * len(CONTROLS) for piece in bound)
+    assert all(a.score != b.score for a, b in zip(free, bound, strict=True))
+    engine = LocalEngine(Checkpoint("tiny-0", model, sidecar | styles), Renderer(), tmp_path, device="cpu")
+    assert (await engine.compose(bound[0].request)).score == bound[0].score
+    await engine.aclose()
 
 
 def test_an_ngram_is_sampled_the_same_way_and_writes_what_it_learnt() -> None:
