@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bot import wording
 from bot.blind import Choice
+from bot.continuing import Wish, continuation, continuation_of_file, variation
 from bot.grammar import parse_values
 from bot.history import Requester
 from bot.listening import compose_pair
@@ -20,11 +21,12 @@ from bot.ratings import SCALES, Rating
 from bot.recipes import read_file
 from bot.studio import Studio
 from bot.terminal import progress_bars
+from data.midi import MAX_BYTES
 from engine.errors import InvalidRequest, StorageProblem
-from engine.types import ComposeRequest
 
 _HISTORY_LINES = 10
 _SIDES: dict[str, Choice] = {"A": "left", "B": "right"}
+_WITHOUT_SLASH = ("continue", "vary")  # nothing that a request could begin with
 _FILE_BYTES_MAX = 1_000_000_000  # an hour of sound has 635 MB
 
 
@@ -61,6 +63,8 @@ class Chat:
         line = line.strip()
         if not line:
             return ""
+        if line.partition(" ")[0].casefold() in _WITHOUT_SLASH:
+            line = f"/{line}"
         if not line.startswith("/"):
             return await self.compose(line)  # what people type first: the request itself
         name, _, rest = line[1:].partition(" ")
@@ -74,15 +78,36 @@ class Chat:
 
     async def compose(self, text: str, preset: str | None = None) -> str:
         """Make a piece and put its files into the folder."""
-        return await self._compose(await self.studio.request_for(self.requester, parse_values(text), preset=preset))
+        request = await self.studio.request_for(self.requester, parse_values(text), preset=preset)
+        return await self._compose(Wish(request))
 
-    async def _compose(self, request: ComposeRequest) -> str:
+    async def _compose(self, wish: Wish) -> str:
         started = time.monotonic()
         with progress_bars() as show:
-            piece = await self.studio.compose(request, self.requester, show)
-        piece = await self.studio.hand_over(piece, self.out, wording.stem(request))
-        await self.studio.mark_delivered(request.id)
+            piece = await self.studio.compose(
+                wish.request, self.requester, show, private=wish.private, origin=wish.origin
+            )
+        piece = await self.studio.hand_over(piece, self.out, wording.stem(wish.request))
+        await self.studio.mark_delivered(wish.request.id)
         return wording.piece_text(piece, time.monotonic() - started)
+
+    async def continue_piece(self, text: str) -> str:
+        """`ID` or a MIDI file, and what the continuation is to be like: `length:100` adds so many notes."""
+        word, request = _first_word(text)
+        path = await asyncio.to_thread(_file_at, text)
+        if path is not None:
+            request = ""  # a name with spaces in it
+        else:
+            path = await asyncio.to_thread(_file_at, word)
+        given = parse_values(request)
+        if path is None:
+            return await self._compose(await continuation(self.studio, _id("/continue", word), self.requester, given))
+        content = await asyncio.to_thread(read_file, path, MAX_BYTES)
+        return await self._compose(await continuation_of_file(self.studio, content, self.requester, given))
+
+    async def vary(self, text: str) -> str:
+        """The beginning of a piece, going another way."""
+        return await self._compose(await variation(self.studio, _id("/vary", text), self.requester))
 
     async def history(self, text: str) -> str:
         """The newest requests; `/history 30` shows more."""
@@ -108,7 +133,7 @@ class Chat:
         recognised = await self.studio.recognise(content, self.requester)
         if recognised.record is not None:
             return await self._show_piece(recognised.record.id)
-        made = await self._compose(recognised.request)
+        made = await self._compose(Wish(recognised.request))
         return f"{path.name} was written by checkpoint {recognised.checkpoint_id}; made again from its recipe:\n{made}"
 
     async def delete(self, text: str) -> str:
@@ -232,6 +257,13 @@ def _file_at(text: str) -> Path | None:
         return None
 
 
+def _first_word(text: str) -> tuple[str, str]:
+    """The first word, which may stand in quotes, and the rest."""
+    match = re.match(r"""\s*(?:"([^"]*)"|'([^']*)'|(\S*))\s*(.*)""", text, re.DOTALL)
+    assert match is not None  # noqa: S101 - it matches any text
+    return next((word for word in match.groups()[:3] if word), ""), match[4]
+
+
 def _how_many(command: str, text: str) -> int:
     if not text:
         return _HISTORY_LINES
@@ -250,6 +282,10 @@ def _write(path: Path, content: bytes) -> None:
 
 COMMANDS: dict[str, Command] = {
     "compose": Command("/compose REQUEST", "make a piece", Chat.compose),
+    "continue": Command(
+        "/continue ID or FILE", "go on from the end of a piece or a MIDI file: length:100", Chat.continue_piece
+    ),
+    "vary": Command("/vary ID", "the beginning of a piece, going another way", Chat.vary),
     "history": Command("/history [HOW MANY]", "what you asked for, newest first", Chat.history),
     "show": Command("/show ID or FILE", "make a piece again and compare it with the first time", Chat.show),
     "favourite": Command("/favourite ID", "keep a piece among your favourites, or take it out", Chat.favourite),

@@ -16,6 +16,8 @@ from engine.types import Composition
 
 _log = logging.getLogger(__name__)
 
+_AGAIN = "-again"
+
 
 def notes_digest(score: Score) -> str:
     """SHA-256 of the music alone: the tempo and every note, whatever the file formats around it."""
@@ -65,7 +67,7 @@ class Remade:
 
 def again(piece_id: str) -> str:
     """The name of the files of a piece that was made a second time and came out differently."""
-    return f"{piece_id}-again"
+    return piece_id + _AGAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,14 @@ class Files:
             return _digest(self.midi) == result.midi_sha256 and _digest(self.wav) == result.wav_sha256
         except OSError:
             return False
+
+    def midi_content(self, result: Result) -> bytes | None:
+        """The MIDI file if it is there, and bit for bit what the result says; else None. Blocks."""
+        try:
+            content = self.midi.read_bytes()
+        except OSError:
+            return None
+        return content if hashlib.sha256(content).hexdigest() == result.midi_sha256 else None
 
 
 class PieceFolder:
@@ -142,15 +152,18 @@ class PieceFolder:
     def hand_over(self, name: str, folder: Path, stem: str) -> Files:
         """Move files out to `folder` as `STEM.mid`, `STEM.wav` and `STEM.png`, over those that may be there.
 
+        The MIDI file of a piece stays here too, a few kilobytes: it is what a continuation begins with.
+
         Raises:
             StorageProblem: the other folder cannot be written.
         """
         ours, theirs = self.files(name), PieceFolder(folder).files(stem)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for source, target in zip(
-                (ours.midi, ours.wav, ours.png), (theirs.midi, theirs.wav, theirs.png), strict=True
-            ):
+            shutil.copyfile(ours.midi, theirs.midi)
+            if name.endswith(_AGAIN):
+                ours.midi.unlink()
+            for source, target in ((ours.wav, theirs.wav), (ours.png, theirs.png)):
                 shutil.move(source, target)
         except OSError as error:
             raise StorageProblem(f"The files cannot be written to {folder}: {error.strerror or error}.") from error

@@ -50,18 +50,23 @@ async def recognise(history: History, content: bytes, viewer: Requester) -> Reco
     Raises:
         InvalidMidi: it is not a file of ours.
     """
-    digest = hashlib.sha256(content).hexdigest()
-    found = await history.records(
-        "WHERE (midi_sha256 = :digest OR wav_sha256 = :digest) AND (private = 0 OR person = :person) "
-        "ORDER BY number DESC LIMIT 1",
-        {"digest": digest, "person": viewer.person},
-    )
-    if found and found[0].result is not None:
-        return Recognised(found[0], found[0].request, found[0].result.checkpoint_id)
+    record = await find_file(history, content, viewer)
+    if record is not None and record.result is not None:
+        return Recognised(record, record.request, record.result.checkpoint_id)
     from engine.render.tags import read_recipe  # noqa: PLC0415 - sound libraries, which only this needs
 
     request, checkpoint_id = read(read_recipe(content) or ())
     return Recognised(None, request, checkpoint_id)
+
+
+async def find_file(history: History, content: bytes, viewer: Requester) -> Record | None:
+    """The piece whose MIDI or WAV file this is, bit for bit; other people's private pieces are not found."""
+    found = await history.records(
+        "WHERE (midi_sha256 = :digest OR wav_sha256 = :digest) AND (private = 0 OR person = :person) "
+        "ORDER BY number DESC LIMIT 1",
+        {"digest": hashlib.sha256(content).hexdigest(), "person": viewer.person},
+    )
+    return found[0] if found else None
 
 
 def read(recipe: tuple[str, ...]) -> tuple[ComposeRequest, str]:

@@ -34,7 +34,7 @@ from bot.turns import Pace, Turns
 from bot.upkeep import Tidied, tidy
 from bot.workshop import Update, UpdateCallback, Workshop
 from data.moods import Mood
-from engine.errors import Busy
+from engine.errors import Busy, InvalidRequest
 from engine.types import ComposeRequest, Engine
 
 __all__ = ["Limits", "Piece", "Remade", "Studio", "Update", "UpdateCallback"]
@@ -227,6 +227,23 @@ class Studio:
         if record.result is not None and await asyncio.to_thread(files.match, record.result):
             return self._folder.piece(record)
         return (await self.remake(piece_id, viewer)).piece
+
+    async def midi(self, record: Record, viewer: Requester) -> bytes:
+        """The MIDI file of a finished piece, made again where it is lost.
+
+        Raises:
+            InvalidRequest: the piece was never finished, or its notes cannot be had any more.
+            Busy, RenderFailed, SetupProblem, EngineClosed: as `remake`.
+        """
+        if record.result is not None:
+            content = await asyncio.to_thread(self._folder.files(record.id).midi_content, record.result)
+            if content is not None:
+                return content
+        remade = await self.remake(record.id, viewer)
+        if not remade.same_notes:
+            sentence = "The notes of piece {id} are lost, and today's model writes others."
+            raise InvalidRequest("id", sentence, id=record.id)
+        return await asyncio.to_thread(remade.piece.midi.read_bytes)
 
     async def hand_over(self, piece: Piece, folder: Path, stem: str) -> Piece:
         """Give the files of a piece away: they move to `folder` as `STEM.mid`, `STEM.wav` and `STEM.png`.

@@ -38,6 +38,11 @@ def options_help() -> str:
     return "\n".join([*lines, f"Moods: {', '.join(moods.choices)}."])
 
 
+def repeat_text(request: ComposeRequest) -> str:
+    """What asks for exactly this piece again; an opening is too long to be typed."""
+    return format_request(request) if request.opening is None else f"/show {request.id}"
+
+
 def piece_text(piece: Piece, elapsed_s: float) -> str:
     """Where a finished piece is, and everything about it."""
     request, result = piece.record.request, piece.record.result
@@ -54,7 +59,7 @@ def piece_text(piece: Piece, elapsed_s: float) -> str:
             f"  seed        {request.seed}",
             f"  checkpoint  {result.checkpoint_id}",
             f"  made in     {elapsed_s:.1f} s",
-            f"The same again: {format_request(request)}",
+            f"The same again: {repeat_text(request)}",
         ]
     )
 

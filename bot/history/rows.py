@@ -9,6 +9,7 @@ from typing import Any
 from bot.history.records import MessageRef, Origin, Record, Relation, Requester, Result, State
 from data.keys import Key
 from data.moods import Mood
+from data.opening import Opening
 from data.spaces import Space
 from engine.types import ComposeRequest
 
@@ -35,6 +36,7 @@ def request_columns(request: ComposeRequest) -> dict[str, Any]:
         "tempo_bpm": request.tempo_bpm,
         "key": None if request.key is None else str(request.key),
         "space": request.space,
+        "opening": None if request.opening is None else request.opening.text,
     }
 
 
@@ -83,6 +85,7 @@ def record_of(row: sqlite3.Row) -> Record:
             tempo_bpm=row["tempo_bpm"],
             key=None if row["key"] is None else Key.parse(row["key"]),
             space=None if row["space"] is None else Space(row["space"]),
+            opening=None if row["opening"] is None else Opening(row["opening"]),
         ),
         requester=Requester(
             front_end=row["front_end"],

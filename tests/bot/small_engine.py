@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.keys import Key
+from data.keys import Key, transpose
 from data.midi import write_midi
 from data.score import Note, Part, Score
+from data.tokens import decode
 from engine.errors import EngineClosed
 from engine.types import ComposeRequest, Composition, Progress, ProgressCallback, Stage
 
@@ -55,10 +56,11 @@ class SmallEngine:
 
     def _composition(self, request: ComposeRequest) -> Composition:
         rng = random.Random(f"{self.checkpoint_id} {request.mood} {request.temperature} {request.seed}")
-        notes, pitch = [], 57
-        for index in range(request.length_notes):
+        key = request.key or Key(9, "minor")
+        notes, pitch = given_notes(request, key), 57
+        for _ in range(len(notes), request.length_notes):
             pitch = min(84, max(33, pitch + rng.choice((-5, -2, -1, 1, 2, 5))))
-            notes.append(Note(6 * index, Part.PAD, pitch, 6, 70))
+            notes.append(Note(notes[-1].start_step + 6 if notes else 0, Part.PAD, pitch, 6, 68))
         score = Score(tuple(notes), float(request.tempo_bpm or 60))
         self.folder.mkdir(parents=True, exist_ok=True)
         wav = self.folder / f"{request.mood}-{request.id}.wav"
@@ -69,7 +71,7 @@ class SmallEngine:
             request=request,
             title="Small Piece",
             score=score,
-            key=request.key or Key(9, "minor"),
+            key=key,
             checkpoint_id=self.checkpoint_id,
             midi=write_midi(score, title="Small Piece"),
             wav=wav,
@@ -78,6 +80,13 @@ class SmallEngine:
             sampling_s=0.01,
             rendering_s=0.02,
         )
+
+
+def given_notes(request: ComposeRequest, key: Key) -> list[Note]:
+    """The notes of the request's opening, as they are played in that key."""
+    if request.opening is None:
+        return []
+    return list(transpose(decode(request.opening.tokens, 60), key.shift).notes)
 
 
 def _write_wav(path: Path, notes: list[Note]) -> None:

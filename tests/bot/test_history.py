@@ -17,6 +17,7 @@ from bot.history.migrate import migrations
 from bot.settings import ROOT
 from data.keys import Key
 from data.moods import Mood
+from data.opening import Opening
 from data.spaces import Space
 from engine.types import ComposeRequest
 
@@ -53,6 +54,7 @@ async def test_every_field_of_a_request_comes_back(history: History) -> None:
         tempo_bpm=77,
         key=Key(6, "minor"),
         space=Space.TAPE,
+        opening=Opening("Ku4oLvUI"),
     )
     plain = ComposeRequest()
     for field in dataclasses.fields(ComposeRequest):

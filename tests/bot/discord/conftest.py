@@ -28,6 +28,7 @@ from data.score import Note, Part, Score
 from engine.errors import EngineClosed
 from engine.titles import title
 from engine.types import ComposeRequest, Composition, Progress, ProgressCallback, Stage
+from tests.bot.small_engine import given_notes
 
 
 class SmallEngine:
@@ -67,9 +68,12 @@ class SmallEngine:
 
     def _piece(self, request: ComposeRequest) -> Composition:
         rng = random.Random(f"{request.mood}{request.seed}")
-        pitches = (40 + rng.randrange(40) for _ in range(request.length_notes))
-        notes = tuple(Note(6 * i, Part.PAD, pitch, 6, 80) for i, pitch in enumerate(pitches))
-        score = Score(notes, float(request.tempo_bpm or 60))
+        key = request.key or Key(9, "minor")
+        notes = given_notes(request, key)
+        for _ in range(len(notes), request.length_notes):
+            start_step = notes[-1].start_step + 6 if notes else 0
+            notes.append(Note(start_step, Part.PAD, 40 + rng.randrange(40), 6, 84))
+        score = Score(tuple(notes), float(request.tempo_bpm or 60))
         wav = self.folder / f"{request.id}-{rng.randrange(10**9)}.wav"
         self.folder.mkdir(parents=True, exist_ok=True)
         _write_wav(wav, notes[0].pitch, self.seconds)
@@ -79,7 +83,7 @@ class SmallEngine:
             request=request,
             title=title(request),
             score=score,
-            key=request.key or Key(9, "minor"),
+            key=key,
             checkpoint_id=self.checkpoint_id,
             midi=write_midi(score, title="A small piece"),
             wav=wav,
