@@ -110,9 +110,10 @@ def test_pieces_are_served_as_the_engine_serves_them_and_copies_passed_over() ->
 
 async def test_what_is_evaluated_is_what_the_engine_makes_in_a_style_of_the_checkpoint(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1, controlled=True)).eval()
+    config = ModelConfig(embedding=8, hidden=16, layers=1, controlled=True)
+    model = NoteLSTM(config).eval().requires_grad_(requires_grad=False)
     for attribute in (DELTA, DURATION):
-        model.outputs[attribute].bias.data[:8] += 4.0  # short notes, so that the sound is made quickly
+        model.outputs[attribute].bias[:8] += 4.0  # short notes, so that the sound is made quickly
     sidecar = {"limits": {"longest_pitch_run": 8}}
     styles = {"styles": {mood: [str(Style(1, 3, (2,) * len(CONTROLS)))] for mood in MOODS}}
     wanted = requests(8, 40, 0.9, 5)
