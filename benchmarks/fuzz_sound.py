@@ -29,7 +29,7 @@ from data.moods import Mood
 from data.score import Note, Part, Score, trim_overlaps
 from data.spaces import Space
 from engine.render import Renderer, fit, read_recipe
-from engine.render.fluidsynth import FluidSynth
+from engine.render.fluidsynth import FluidSynth, Stem
 from engine.render.soundfont import find_soundfont
 
 _BATCH = 50
@@ -129,7 +129,7 @@ def _try(data: bytes, suffix: str, renderer: Renderer, folder: Path, *, direct: 
     if direct:
         # Around read_midi: FluidSynth itself has to meet the bytes, and may fail, but only in the way that is promised.
         with contextlib.suppress(MusicLSTMError):
-            collections.deque(FluidSynth([find_soundfont()]).blocks([data], _DIRECT_FRAMES), maxlen=0)
+            collections.deque(FluidSynth([find_soundfont()]).blocks([Stem(data)], _DIRECT_FRAMES), maxlen=0)
     try:
         score = read_midi(data).score
         notes = [note for note in score.notes if score.seconds(note.start_step) < _PLAYED_S]

@@ -35,6 +35,9 @@ _LOOP_FRAMES = 1 << 18  # 6 s at 44.1 kHz: longer than one notices a repetition
 _LOW_LOOP_FRAMES = 1 << 17
 _RMS = 0.16  # Gaussian sound: its peaks stay 16 dB above this, so nothing clips
 
+# Played by this bank; the others need a General MIDI font.
+OWN_PARTS: frozenset[Part] = frozenset(Part) - {Part.STRINGS, Part.LEAD, Part.PULSE}
+
 Wave = npt.NDArray[np.float32]
 Amplitude = Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.float64]]  # (harmonic numbers, f0 in Hz)
 

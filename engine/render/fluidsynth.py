@@ -24,6 +24,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -47,6 +48,21 @@ _STARTUP_S = 60.0  # loading a font from a cold disk, on a machine that is busy 
 _SLOWEST_REALTIME_FACTOR = 1.0  # measured: 100 to 200 times faster than the music lasts
 
 Block = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """What one process plays.
+
+    Attributes:
+        midi: a MIDI file, whole.
+        divider: of the sample rate: 2 is half the rate and half the work, for sounds without treble.
+        general: whether it needs the General MIDI font, which takes longer to open than a minute takes to play.
+    """
+
+    midi: bytes
+    divider: int = 1
+    general: bool = True
 
 
 class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has no type information
@@ -73,42 +89,48 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
         for font in self.sound_fonts:
             check_soundfont(font)
 
-    def command(self, midi_file: Path) -> list[str]:
+    def command(self, midi_file: Path, stem: Stem) -> list[str]:
         """The command line. Every path in it is absolute, so that none can be taken for an option."""
         return [
             "fluidsynth",
             *("-q", "-n", "-i"),  # no banner, no MIDI input, no shell
             *("-f", os.devnull),  # not the user's own configuration: it would change the sound
             *("-T", "raw", "-O", "float", "-E", "cpu", "-F", "-"),
-            *("-r", str(self.sample_rate), "-z", "1024"),  # 1,024 frames at a time: 64 costs a fifth more
+            *(
+                "-r",
+                str(self.sample_rate // stem.divider),
+                "-z",
+                "1024",
+            ),  # 1,024 frames at a time: 64 costs a fifth more
             *("-g", f"{self.gain:g}", "-R", "0", "-C", "0"),  # space is added by the mastering
             *("-o", "synth.cpu-cores=1"),  # more than one is not deterministic, see above
             *("-o", "synth.dynamic-sample-loading=1"),  # only the samples that are played: 0.1 s instead of 0.7 s
             *("-o", "synth.polyphony=512"),  # the default 256 steals voices under many long notes
-            *map(str, self.sound_fonts),
+            *map(str, self.sound_fonts if stem.general else self.sound_fonts[1:]),
             str(midi_file.absolute()),
         ]
 
     def blocks(
         self,
-        stems: Sequence[bytes],
+        stems: Sequence[Stem],
         frames: int,
         *,
         block_frames: int = 1 << 16,
         cancelled: Callable[[], bool] | None = None,
         received: Callable[[int], None] | None = None,
-    ) -> Generator[Block, None, None]:
+    ) -> Generator[list[Block], None, None]:
         """Play several MIDI files at once, one process each.
 
         Args:
-            stems: MIDI files, whole.
-            frames: how many frames of each are wanted; what comes after is not synthesised, what is missing is silence.
-            block_frames: frames in each block but the last.
+            stems: what to play.
+            frames: how many frames of each are wanted, at the full rate; what comes after is not synthesised, what is
+                missing is silence.
+            block_frames: frames in each block but the last, at the full rate; all dividers divide it.
             cancelled: polled at least every 50 ms.
             received: called with the number of frames that have come of the slowest stem.
 
         Yields:
-            [stems, n, 2] float32, n <= block_frames; the array is used again for the next block.
+            for each stem [n, 2] float32, n <= block_frames / divider; the arrays are used again for the next block.
 
         Raises:
             SetupProblem: FluidSynth is missing, or cannot use a font.
@@ -121,19 +143,21 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
             try:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="musiclstm-")))
                 paths = [folder / f"{index}.mid" for index in range(len(stems))]
-                for path, midi in zip(paths, stems, strict=True):
-                    path.write_bytes(midi)
+                for path, stem in zip(paths, stems, strict=True):
+                    path.write_bytes(stem.midi)
                 logs = [stack.enter_context(path.with_suffix(".log").open("w+b")) for path in paths]
             except OSError as error:
                 raise StorageProblem(f"The temporary folder cannot be written ({error.strerror}).") from error
             voices = [
-                stack.enter_context(_Process(self.command(path), log)) for path, log in zip(paths, logs, strict=True)
+                stack.enter_context(_Process(self.command(path, stem), log, stem.divider))
+                for path, stem, log in zip(paths, stems, logs, strict=True)
             ]
-            buffer = np.empty((len(stems), block_frames, _CHANNELS), np.float32)
+            buffers = [np.empty((block_frames // stem.divider, _CHANNELS), np.float32) for stem in stems]
             for start in range(0, frames, block_frames):
-                block = buffer[:, : min(block_frames, frames - start)]
-                _fill(voices, block, deadline_s, cancelled, received)
-                yield block
+                wanted = min(block_frames, frames - start)
+                blocks = [buffer[: -(-wanted // stem.divider)] for buffer, stem in zip(buffers, stems, strict=True)]
+                _fill(voices, blocks, deadline_s, cancelled, received)
+                yield blocks
             for voice in voices:
                 voice.check(frames)
 
@@ -154,27 +178,35 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
         midi = Path(midi_file).read_bytes()
         duration_s = read_midi(midi).score.duration_s + 1.0
         if duration_s > MAX_DURATION_S:
-            minutes, most = duration_s / 60, MAX_DURATION_S / 60
-            raise RenderFailed(f"This piece would last {minutes:,.0f} minutes: at most {most:.0f} can be played.")
+            raise RenderFailed(
+                "This piece would last {n} minutes: at most {most} can be played.",
+                n=f"{duration_s / 60:,.0f}",
+                most=f"{MAX_DURATION_S / 60:.0f}",
+            )
         self.check()
         frames = round(duration_s * self.sample_rate)
-        write_audio(Path(audio_file), (block[0] for block in self.blocks([midi], frames)), self.sample_rate)
+        write_audio(Path(audio_file), (block[0] for block in self.blocks([Stem(midi)], frames)), self.sample_rate)
 
 
 class _Process:
     """One running FluidSynth; a context manager that never leaves it behind."""
 
-    def __init__(self, command: list[str], log: IO[bytes]) -> None:
+    def __init__(self, command: list[str], log: IO[bytes], divider: int) -> None:
         self._log_file = log
+        self._divider = divider
+        # SDL, which Debian's FluidSynth links for sound cards, would look for them all the time: 0.03 s.
+        environment = {**os.environ, "SDL_AUDIODRIVER": "dummy"}
         try:
-            self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+            self._popen = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment
+            )
         except FileNotFoundError as error:
             raise SetupProblem(f"FluidSynth is not installed: {how_to_install('fluidsynth')}.") from error
         except OSError as error:
             raise SetupProblem(f"FluidSynth cannot be started ({error.strerror}): reinstall it.") from error
         assert self._popen.stdout is not None  # noqa: S101 -- PIPE was asked for
         self.fd = self._popen.stdout.fileno()
-        self.received_bytes = 0
+        self._received_bytes = 0
         self.ended = False
         os.set_blocking(self.fd, False)
         with contextlib.suppress(OSError, AttributeError):  # Linux only; smaller pipes work too, more slowly
@@ -190,6 +222,17 @@ class _Process:
         self._popen.kill()
         self._popen.wait()
 
+    def read(self, target: memoryview) -> int:
+        """Take what is there, at most as much as fits; the number of bytes, 0 when the process has ended."""
+        count = os.readv(self.fd, [target])
+        self._received_bytes += count
+        return count
+
+    @property
+    def received_frames(self) -> int:
+        """Frames that have come, at the full rate."""
+        return self._received_bytes // _FRAME_BYTES * self._divider
+
     def check(self, frames: int) -> None:
         """Raise what went wrong, if something did. Call it after the last block.
 
@@ -201,7 +244,7 @@ class _Process:
         if not self.ended:
             return
         status = self._popen.wait(timeout=_STARTUP_S)
-        received = self.received_bytes // _FRAME_BYTES
+        received = self.received_frames
         if complaints or (status != 0 and received < frames):
             _log.warning("fluidsynth: status %s after %s of %s frames: %s", status, received, frames, complaints)
             if status < 0 and status != -signal.SIGPIPE:
@@ -218,13 +261,13 @@ class _Process:
 
 def _fill(
     voices: list[_Process],
-    block: Block,
+    blocks: list[Block],
     deadline_s: float,
     cancelled: Callable[[], bool] | None,
     received: Callable[[int], None] | None,
 ) -> None:
-    """Fill block[i] from voices[i]; silence where a voice has ended."""
-    targets = [memoryview(block[index]).cast("B") for index in range(len(voices))]
+    """Fill blocks[i] from voices[i]; silence where a voice has ended."""
+    targets = [block.data.cast("B") for block in blocks]
     filled = [0] * len(voices)
     with selectors.DefaultSelector() as selector:
         for index, voice in enumerate(voices):
@@ -238,12 +281,11 @@ def _fill(
             if time.monotonic() > deadline_s:
                 raise RenderFailed("The synthesiser took too long: the machine is overloaded, try again later.")
             if received is not None:
-                received(min(voice.received_bytes for voice in voices) // _FRAME_BYTES)
+                received(min(voice.received_frames for voice in voices))
             for key, _ in selector.select(_POLL_S):
                 index = key.data
                 voice, target = voices[index], targets[index]
-                count = os.readv(voice.fd, [target[filled[index] :]])
-                voice.received_bytes += count
+                count = voice.read(target[filled[index] :])
                 filled[index] += count
                 if count == 0:
                     voice.ended = True

@@ -22,7 +22,7 @@ import soundfile
 from engine.errors import RenderFailed
 from engine.render.audio_file import WavWriter
 from engine.render.tags import Tags, read_tags, set_comments, wav_info
-from engine.render.vorbis import encode_vorbis
+from engine.render.vorbis import encode_ogg
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +97,10 @@ def fit(
             return Attachment(wav.stem + ending, data, None, kind, sentence)
         smallest = min(smallest, len(data))
     raise RenderFailed(
-        f"This piece is too long to be posted here: it has {_megabytes(smallest)} MB even as a small OGG, "
-        f"and {_megabytes(limit_bytes)} MB are allowed. Ask for fewer notes or a faster tempo."
+        "This piece is too long to be posted here: it has {smallest} MB even as a small OGG, "
+        "and {most} MB are allowed. Ask for fewer notes or a faster tempo.",
+        smallest=_megabytes(smallest),
+        most=_megabytes(limit_bytes),
     )
 
 
@@ -121,9 +123,9 @@ def _smaller_forms(
         yield "wav32", "at 32 kHz", "-32k.wav", low
     yield "flac", "a lossless FLAC", ".flac", _encode_flac(sound, frames, rate_hz, tags, limit_bytes)
     with ThreadPoolExecutor(2) as pool:
-        yield "ogg", "an OGG", ".ogg", ogg or encode_vorbis(sound, frames, rate_hz, tags, VORBIS_LEVEL, pool)
+        yield "ogg", "an OGG", ".ogg", ogg or encode_ogg(sound, frames, rate_hz, tags, VORBIS_LEVEL, pool)
         for level in _LOW_LEVELS:
-            data = encode_vorbis(sound, frames, rate_hz, tags, level, pool)
+            data = encode_ogg(sound, frames, rate_hz, tags, level, pool)
             yield "ogg-low", "a lower-quality OGG", ".ogg", data
 
 

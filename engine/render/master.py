@@ -10,8 +10,10 @@ as 32-bit floats: 85 MB for four minutes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from engine.errors import RenderFailed
 from engine.render.halfrate import Doubler, Halver
 from engine.render.loudness import HOP_S, hop_energies, integrated_lufs, true_peaks
 from engine.render.space import Character, Room
+from engine.render.stems import Group
 
 LOUDNESS_LUFS = -16.0  # what streaming services and podcasts play stereo at (AES TD1008)
 CEILING_DBTP = -1.0  # room for what Vorbis and Bluetooth codecs add (EBU R 128)
@@ -45,26 +48,29 @@ Audio = npt.NDArray[np.float32]
 Wave = npt.NDArray[np.float32]
 
 
-def place(blocks: Iterable[npt.NDArray[np.float32]], ground_stems: int, room: Room, out: Audio) -> None:
+def place(blocks: Iterable[list[Wave]], groups: Sequence[Group], room: Room, out: Audio) -> None:
     """Put the stems into a room: overlap-add convolution at half the sample rate.
 
     Args:
-        blocks: [stems, n, 2], n = room.hop_frames in all but the last, left and right interleaved. Each array may be
-            used again by its source afterwards.
-        ground_stems: how many of the stems, the first ones, are ground; the others are air.
+        blocks: for each group [n / divider, 2], n = room.hop_frames in all but the last, left and right interleaved.
+            The arrays may be used again by their source afterwards.
+        groups: what the stems are.
         room: where they sound.
         out: [2, frames], filled.
     """
     halve, double = Halver(), (Doubler(), Doubler())
     tail = np.zeros((2, room.fft_frames), np.float32)  # what earlier blocks still have to say
 
-    def work(send: npt.NDArray[np.float32], target: Audio) -> None:
-        halved = halve(send)
-        wet = scipy.fft.irfft(scipy.fft.rfft(halved, room.fft_frames) * room.wet, room.fft_frames)
+    def work(mixed: _Mixed, target: Audio) -> None:
+        send = mixed.send
+        if mixed.bright is not None:
+            send += halve(mixed.bright)
+        wet = scipy.fft.irfft(scipy.fft.rfft(send, room.fft_frames) * room.wet, room.fft_frames)
         wet += tail
-        tail[:, : room.fft_frames - len(halved)] = wet[:, len(halved) :]
-        tail[:, room.fft_frames - len(halved) :] = 0
-        middle, side = (doubler(wave[: len(halved)]) for doubler, wave in zip(double, wet, strict=True))
+        tail[:, : room.fft_frames - len(send)] = wet[:, len(send) :]
+        tail[:, room.fft_frames - len(send) :] = 0
+        mixed.dark += wet[:, : len(send)]
+        middle, side = (doubler(wave) for doubler, wave in zip(double, mixed.dark, strict=True))
         frames = target.shape[1]
         target += middle[:frames]
         target[0] += side[:frames]
@@ -75,34 +81,64 @@ def place(blocks: Iterable[npt.NDArray[np.float32]], ground_stems: int, room: Ro
         pending: Future[None] | None = None
         done = 0
         for block in blocks:
-            _check_numbers(block)
-            frames = block.shape[1]
-            target = out[:, done : done + frames]
-            send = np.zeros(frames + frames % 2, np.float32)
-            for start in range(0, frames, BLOCK_FRAMES):  # in pieces that stay in the processor's cache
-                part = slice(start, min(frames, start + BLOCK_FRAMES))
-                left, right = (block[ground_stems:, part, channel].sum(axis=0) for channel in range(2))
-                middle = left + right
-                middle *= np.float32(0.5)
-                for stem in block[:ground_stems, part]:
-                    ground = stem[:, 0] + stem[:, 1]  # it has no side: a bass belongs in the middle
-                    ground *= np.float32(0.5)
-                    left += ground
-                    right += ground
-                    ground *= room.ground_send
-                    middle += ground
-                target[0, part], target[1, part], send[part] = left, right, middle
+            target = out[:, done : done + room.hop_frames]
+            mixed = _mix(block, groups, room.ground_send, target)
             if pending is not None:
                 pending.result()
-            pending = pool.submit(work, send, target)
-            done += frames
+            pending = pool.submit(work, mixed, target)
+            done += room.hop_frames
         if pending is not None:
             pending.result()
 
 
-def _check_numbers(block: npt.NDArray[np.float32]) -> None:
+@dataclass(slots=True)
+class _Mixed:
+    """The stems of one block, added up.
+
+    Attributes:
+        dark: [2, half] at half the rate, middle and side of the stems without treble.
+        send: [half] at half the rate, what of them goes into the room.
+        bright: [2 half] at the full rate, what of the others goes into the room; None where there are no others.
+    """
+
+    dark: Audio
+    send: Wave
+    bright: Wave | None
+
+
+def _mix(block: list[Wave], groups: Sequence[Group], ground_send: np.float32, target: Audio) -> _Mixed:
+    """Fill `target` [2, n] with the stems that have treble, and give what the room needs of all."""
+    half = -(-target.shape[1] // 2)
+    mixed = _Mixed(np.zeros((2, half), np.float32), np.zeros(half, np.float32), None)
+    target[:] = 0
+    for stem, group in zip(block, groups, strict=True):
+        _check_numbers(stem)
+        if group.divider == 1 and mixed.bright is None:
+            mixed.bright = np.zeros(2 * half, np.float32)
+        for start in range(0, len(stem), BLOCK_FRAMES):  # in pieces that stay in the processor's cache
+            part = slice(start, start + BLOCK_FRAMES)
+            left, right = stem[part, 0] * np.float32(0.5), stem[part, 1] * np.float32(0.5)
+            middle = left + right
+            if mixed.bright is not None and group.divider == 1:
+                mixed.bright[: len(stem)][part] += middle
+                left += left
+                right += right
+                target[0, part] += left
+                target[1, part] += right
+                continue
+            mixed.dark[0, part] += middle
+            if group.ground:  # it has no side: a bass belongs in the middle
+                middle *= ground_send
+            else:
+                left -= right
+                mixed.dark[1, part] += left
+            mixed.send[part] += middle
+    return mixed
+
+
+def _check_numbers(block: Wave) -> None:
     """Raise RenderFailed where a sample is infinite or not a number: one would spread through the whole piece."""
-    samples = np.ascontiguousarray(block).reshape(-1)
+    samples = block.reshape(-1)
     with np.errstate(all="ignore"):
         energy = float(np.dot(samples, samples))
     if not math.isfinite(energy):
@@ -142,16 +178,17 @@ class Finisher:
             behind = [sound[:, start + BLOCK_FRAMES :][:, :_EDGE].copy() for start in self._starts]
             list(pool.map(self._colour, self._starts, before, behind))
             hops = _hops(pool, sound, rate_hz)
-        self._curve, self.reduction_db = self._limiter(hops)
-        self._even = float(np.ptp(self._curve)) == 0.0
+        curve, self.reduction_db = self._limiter(hops)
+        # Drawn as lines between the middles of the chunks; before the first middle and behind the last one it is even.
+        self._curve = np.pad(curve.astype(np.float32), 1, mode="edge")
 
     def master(self, start: int, stop: int) -> Audio:
         """[stop - start, 2], interleaved, no true peak above CEILING_DBTP. May be called from any thread."""
         block = np.empty((min(stop, self._sound.shape[1]) - start, 2), np.float32)
-        gain: Wave | np.float32 = np.float32(self._curve[0])
-        if not self._even:
-            centres = (np.arange(len(self._curve)) + 0.5) * _CHUNK
-            gain = np.interp(np.arange(start, start + len(block)), centres, self._curve).astype(np.float32)
+        first = (start + _CHUNK // 2) // _CHUNK
+        last = (start + len(block) + _CHUNK // 2) // _CHUNK + 2
+        inside = start + _CHUNK // 2 - first * _CHUNK
+        gain = _lines(self._curve[first:last], _CHUNK)[inside : inside + len(block)]
         for channel in range(2):  # one after the other: numpy is ten times slower with rows of two
             np.multiply(self._sound[channel, start:stop], gain, out=block[:, channel])
         return block
@@ -190,14 +227,12 @@ class Finisher:
 
     def _movement(self, start: int, frames: int) -> tuple[Wave, Wave]:
         """Gain and openness of the filter, [frames] each: slow waves whose periods share no multiple."""
-        knots = np.arange(0, frames + _KNOT_FRAMES, _KNOT_FRAMES)
-        seconds = (start + knots) / self._rate_hz
+        seconds = (start + np.arange(0, frames + _KNOT_FRAMES, _KNOT_FRAMES)) / self._rate_hz
         swell = np.sin(2 * np.pi * seconds / 23.0 + 0.7) + 0.6 * np.sin(2 * np.pi * seconds / 13.7 + 2.1)
         open_ = np.sin(2 * np.pi * seconds / 19.3 + 4.0) + 0.6 * np.sin(2 * np.pi * seconds / 31.1 + 1.3)
-        positions = np.arange(frames)
-        level = np.interp(positions, knots, self._gain * 10 ** (_LEVEL_DB / 20 * swell / 1.6))
-        openness = np.interp(positions, knots, _OPENNESS * (1 + open_ / 1.6))
-        return level.astype(np.float32), openness.astype(np.float32)
+        level = self._gain * 10 ** (_LEVEL_DB / 20 * swell / 1.6)
+        openness = _OPENNESS * (1 + open_ / 1.6)
+        return _lines(level, _KNOT_FRAMES)[:frames], _lines(openness, _KNOT_FRAMES)[:frames]
 
     def _fade(self, block: Audio, start: int) -> None:
         frames_in = round(_FADE_IN_S * self._rate_hz)
@@ -267,6 +302,13 @@ def treble_taps(corner_hz: float, rate_hz: int) -> Wave:
     return np.asarray(taps / taps.sum(), np.float32)
 
 
+def _lines(values: npt.NDArray[Any], every: int) -> Wave:
+    """[(k - 1) * every]: straight lines between k values, so many frames apart; a fifth of the time of `interp`."""
+    heights = values.astype(np.float32)[:, None]
+    ramp = np.arange(every, dtype=np.float32) / np.float32(every)
+    return (heights[:-1] + (heights[1:] - heights[:-1]) * ramp).reshape(-1)
+
+
 def _hops(pool: ThreadPoolExecutor, sound: Audio, rate_hz: int, every: int = 1) -> npt.NDArray[np.float64]:
     """Energies of the hops of [2, n], or of one stretch in `every`, measured by two threads."""
     hop = round(rate_hz * HOP_S)
@@ -282,10 +324,8 @@ def _held(gains: npt.NDArray[np.float64], keep: float) -> npt.NDArray[np.float64
     reach = _LOOKAHEAD_CHUNKS
     padded = np.pad(gains, reach + 1, constant_values=1.0)  # one more: gains are drawn as lines between chunks
     lowest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 3).min(axis=1)
-    reduction = (1.0 - lowest).tolist()
-    level = 0.0
-    for index, wanted in enumerate(reduction):
-        level = wanted if wanted > level else level * keep
-        reduction[index] = level
-    ramp = np.pad(np.array(reduction), reach, mode="edge")
+    # r[n] = max(wanted[n], keep * r[n - 1]): as logarithms, after what would have decayed is added, a running maximum.
+    decayed = np.arange(len(lowest)) * -math.log(keep)
+    reduction = np.exp(np.maximum.accumulate(np.log(np.maximum(1.0 - lowest, 1e-12)) + decayed) - decayed)
+    ramp = np.pad(reduction, reach, mode="edge")
     return np.asarray(1.0 - np.convolve(ramp, np.full(2 * reach + 1, 1 / (2 * reach + 1)), "valid"))

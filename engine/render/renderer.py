@@ -20,15 +20,15 @@ from data.spaces import DEFAULT_SPACES, Space
 from engine.errors import Cancelled, RenderFailed
 from engine.render import stems
 from engine.render.audio_file import WavWriter, atomic, storage_problem
-from engine.render.bank import default_cache, ensure_bank
-from engine.render.fluidsynth import MAX_DURATION_S, SAMPLE_RATE_HZ, FluidSynth
+from engine.render.bank import OWN_PARTS, default_cache, ensure_bank
+from engine.render.fluidsynth import MAX_DURATION_S, SAMPLE_RATE_HZ, FluidSynth, Stem
 from engine.render.formats import VORBIS_LEVEL
 from engine.render.master import BLOCK_FRAMES, Finisher, place
 from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
 from engine.render.space import CHARACTERS, room
 from engine.render.tags import Tags, midi_texts, wav_info
-from engine.render.vorbis import encode_vorbis
+from engine.render.vorbis import encode_ogg
 
 MAX_NOTES = 100_000
 _SYNTHESIS_PERCENT = 55  # what follows, mostly the encoding, takes the rest
@@ -135,7 +135,7 @@ class Renderer:
 
         wav = folder / f"{name}.wav"
         with ThreadPoolExecutor(3) as pool, atomic(wav) as file:
-            encoding = pool.submit(encode_vorbis, master, frames, SAMPLE_RATE_HZ, tags, VORBIS_LEVEL, pool)
+            encoding = pool.submit(encode_ogg, master, frames, SAMPLE_RATE_HZ, tags, VORBIS_LEVEL, pool)
             writer = WavWriter(file, SAMPLE_RATE_HZ, wav_info(tags))
             for start in range(0, frames, BLOCK_FRAMES):
                 writer.write(master(start, min(frames, start + BLOCK_FRAMES)))
@@ -162,16 +162,20 @@ class Renderer:
         frames = sound.shape[1]
         end_tick = round(frames / SAMPLE_RATE_HZ * score.tempo_bpm / 60 * stems.ticks_per_beat(midi))
         place_in = room(space, SAMPLE_RATE_HZ)
-        ground, air = stems.plan_stems(score)
+        groups = stems.plan_stems(score)
+        files = stems.split(midi, [group.parts for group in groups], end_tick)
         blocks = synth.blocks(
-            stems.split(midi, [*ground, *air], end_tick),
+            [
+                Stem(file, group.divider, general=not OWN_PARTS.issuperset(group.parts))
+                for file, group in zip(files, groups, strict=True)
+            ],
             frames,
             block_frames=place_in.hop_frames,
             cancelled=cancelled,
             received=lambda done: report(_SYNTHESIS_PERCENT * done // frames),
         )
         with contextlib.closing(blocks):
-            place(blocks, len(ground), place_in, sound)
+            place(blocks, groups, place_in, sound)
 
     def _synth(self) -> FluidSynth:
         """FluidSynth with its fonts, checked."""
@@ -215,9 +219,12 @@ def _check_score(score: Score) -> None:
     if not score.notes:
         raise RenderFailed("This piece has no notes: try another seed.")
     if len(score.notes) > MAX_NOTES:
-        raise RenderFailed(f"This piece has {len(score.notes):,} notes: at most {MAX_NOTES:,} can be played.")
+        raise RenderFailed(
+            "This piece has {n} notes: at most {most} can be played.", n=f"{len(score.notes):,}", most=f"{MAX_NOTES:,}"
+        )
     if score.duration_s > MAX_DURATION_S:
         raise RenderFailed(
-            f"This piece would last {score.duration_s / 60:,.0f} minutes: at most {MAX_DURATION_S / 60:.0f} can be "
-            "played. Ask for fewer notes or a faster tempo."
+            "This piece would last {n} minutes: at most {most} can be played. Ask for fewer notes or a faster tempo.",
+            n=f"{score.duration_s / 60:,.0f}",
+            most=f"{MAX_DURATION_S / 60:.0f}",
         )

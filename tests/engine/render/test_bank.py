@@ -9,7 +9,7 @@ from data.midi import write_midi
 from data.score import PROGRAMS, Note, Part, Score
 from engine.render import stems
 from engine.render.bank import default_cache, ensure_bank, key_hz
-from engine.render.fluidsynth import FluidSynth
+from engine.render.fluidsynth import FluidSynth, Stem
 from engine.render.soundfont import check_soundfont, find_soundfont
 
 RATE_HZ = 44_100
@@ -53,7 +53,7 @@ def _played(part: Part, pitch: int, bank, steps: int = 48):
     midi = write_midi(Score((Note(0, part, pitch, steps, 90),), 120.0), title="")
     (stem,) = stems.split(midi, [[part]], 480 * 20)
     synth = FluidSynth([find_soundfont(), bank])
-    blocks = synth.blocks([stem], 4 * RATE_HZ)
+    blocks = synth.blocks([Stem(stem)], 4 * RATE_HZ)
     return np.concatenate([block[0].mean(axis=1) for block in blocks])
 
 
@@ -74,7 +74,7 @@ def test_sustained_sounds_go_on_through_their_loop(bank):
         midi = write_midi(Score((Note(0, part, 55, midi_steps, 90),), 120.0), title="")
         (stem,) = stems.split(midi, [[part]], 480 * 40)
         synth = FluidSynth([find_soundfont(), bank])
-        sound = np.concatenate([block[0].mean(axis=1) for block in synth.blocks([stem], 13 * RATE_HZ)])
+        sound = np.concatenate([block[0].mean(axis=1) for block in synth.blocks([Stem(stem)], 13 * RATE_HZ)])
         level = np.sqrt((sound[3 * RATE_HZ :].reshape(-1, RATE_HZ // 2) ** 2).mean(axis=1))
         assert level.min() > 0.35 * level.max(), part
         steps = np.abs(np.diff(sound[3 * RATE_HZ :]))
