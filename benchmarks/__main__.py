@@ -8,6 +8,7 @@ import sys
 NAMES = {
     "engine": "notes per second: the usual way, ours, and other projects' models",
     "compose": "from a request to its files, alone and in a crowd",
+    "takes": "how much better the best of several takes is, and what it costs",
     "sound": "from a score to its sound",
     "precision": "what 8-bit weights cost in quality",
 }

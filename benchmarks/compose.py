@@ -1,12 +1,12 @@
 """From a request to its files, alone and in a crowd, as the bot makes pieces: wall time.
 
-    python -m benchmarks compose [--json] [--rounds N] [--at-once 1,4,16,64] [--plot FILE.svg]
+    python -m benchmarks compose [--json] [--rounds N] [--at-once 1,4,16,64,128,256] [--notes N] [--plot FILE.svg]
 
 Alone: pieces of 200 notes one after the other, with the share of each stage. In a crowd: so many pieces asked for in
-the same moment by four people, the first of whom asks for half of all before the others ask for anything. `fairness`
-is Jain's index (1984) of the notes that each of the four has when half of the pieces are done: 1 when all have the
-same, a quarter when one has everything; first come, first served would give 0.25. `longest_stall_ms` is how long the
-event loop was held.
+the same moment by four people, the first of whom asks for half of all before the others ask for anything; pieces of 64
+notes, or the crowds would take an hour where rendering is slow. `fairness` is Jain's index (1984) of the notes that
+each of the four has when half of the pieces are done: 1 when all have the same, a quarter when one has everything;
+first come, first served would give 0.25. `longest_stall_ms` is how long the event loop was held.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from engine import ComposeRequest, Progress
 from engine.local import LocalEngine, open_engine
 
 LENGTH_NOTES = 200
+CROWD_NOTES = 64
+CROWDS = "1,4,16,64,128,256"
 _PEOPLE = ("asks for half", "second", "third", "fourth")
 _FIRST_NOTE = """
 from engine.batching.batcher import Batcher
@@ -60,6 +62,7 @@ class Crowd:
     """Many at once."""
 
     at_once: int
+    notes: int
     pieces_per_minute: float
     p50_s: float
     p95_s: float
@@ -72,15 +75,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench compose", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="pieces made alone (default 7)")
-    parser.add_argument("--at-once", default="1,4,16,64", metavar="N,N", help="sizes of crowds (default 1,4,16,64)")
+    parser.add_argument("--at-once", default=CROWDS, metavar="N,N", help=f"sizes of crowds (default {CROWDS})")
+    parser.add_argument(
+        "--notes", type=int, default=CROWD_NOTES, metavar="N", help=f"of each piece in a crowd (default {CROWD_NOTES})"
+    )
     parser.add_argument("--plot", type=Path, help="draw the load curve into this SVG file")
     options = parser.parse_args(arguments)
-    alone, crowds = asyncio.run(measure(options.rounds, [int(size) for size in options.at_once.split(",")]))
+    sizes = [int(size) for size in options.at_once.split(",")]
+    alone, crowds = asyncio.run(measure(options.rounds, sizes, options.notes))
     if options.plot:
         curves = {"median": [c.p50_s for c in crowds], "95 of 100": [c.p95_s for c in crowds]}
-        sizes = [float(crowd.at_once) for crowd in crowds]
-        title = f"Seconds from request to files, pieces of {LENGTH_NOTES} notes"
-        options.plot.write_text(lines(title, "requests at once", sizes, curves, "s"), encoding="utf-8")
+        title = f"Seconds from request to files, pieces of {options.notes} notes"
+        across = [float(size) for size in sizes]
+        options.plot.write_text(lines(title, "requests at once", across, curves, "s"), encoding="utf-8")
     if options.json:
         found = {"alone": dataclasses.asdict(alone), "load": [dataclasses.asdict(crowd) for crowd in crowds]}
         sys.stdout.write(json.dumps(found) + "\n")
@@ -94,20 +101,21 @@ def main(arguments: list[str] | None = None) -> int:
     for crowd in crowds:
         fairness = "" if crowd.fairness is None else f"   fairness {crowd.fairness:.3f}"
         sys.stdout.write(
-            f"{crowd.at_once:4d} at once: {crowd.pieces_per_minute:6.1f} pieces a minute   p50 {crowd.p50_s:6.2f} s   "
-            f"p95 {crowd.p95_s:6.2f} s   longest stall {crowd.longest_stall_ms:5.1f} ms{fairness}\n"
+            f"{crowd.at_once:4d} pieces of {crowd.notes} notes at once: {crowd.pieces_per_minute:6.1f} a minute   "
+            f"p50 {crowd.p50_s:6.2f} s   p95 {crowd.p95_s:6.2f} s   "
+            f"longest stall {crowd.longest_stall_ms:5.1f} ms{fairness}\n"
         )
     return 0
 
 
-async def measure(rounds: int, sizes: list[int]) -> tuple[Alone, list[Crowd]]:
+async def measure(rounds: int, sizes: list[int], notes: int) -> tuple[Alone, list[Crowd]]:
     """All of it with one engine, which stays warm as the bot's does."""
     first_s = statistics.median([_process_to_first_piece() for _ in range(3)])
     with tempfile.TemporaryDirectory(prefix="musiclstm-bench-") as name:
         engine = open_engine(folder=Path(name), queue_limit=max(sizes), render_workers=1)
         try:
-            await engine.compose(_request(0))  # warms up the worker
-            return await _alone(engine, rounds, first_s), [await _crowd(engine, size) for size in sizes]
+            await engine.compose(_request(0, notes))  # warms up the worker
+            return await _alone(engine, rounds, first_s), [await _crowd(engine, size, notes) for size in sizes]
         finally:
             await engine.aclose()
 
@@ -118,8 +126,8 @@ def _process_to_first_piece() -> float:
     return time.perf_counter() - started
 
 
-def _request(number: int) -> ComposeRequest:
-    return ComposeRequest(mood=list(Mood)[number % len(Mood)], length_notes=LENGTH_NOTES, seed=number, tempo_bpm=90)
+def _request(number: int, notes: int) -> ComposeRequest:
+    return ComposeRequest(mood=list(Mood)[number % len(Mood)], length_notes=notes, seed=number, tempo_bpm=90)
 
 
 async def _alone(engine: LocalEngine, rounds: int, first_s: float) -> Alone:
@@ -131,7 +139,7 @@ async def _alone(engine: LocalEngine, rounds: int, first_s: float) -> Alone:
         def hear(_: Progress, heard: list[float] = heard) -> None:
             heard.append(time.perf_counter())
 
-        piece = await engine.compose(_request(number), hear)
+        piece = await engine.compose(_request(number, LENGTH_NOTES), hear)
         totals.append(time.perf_counter() - started)
         reported.append(heard[0] - started)
         writing.append(piece.sampling_s)
@@ -151,7 +159,7 @@ async def _alone(engine: LocalEngine, rounds: int, first_s: float) -> Alone:
     )
 
 
-async def _crowd(engine: LocalEngine, size: int) -> Crowd:
+async def _crowd(engine: LocalEngine, size: int, notes: int) -> Crowd:
     loop = asyncio.get_running_loop()
     stalls, running = [0.0], True
     finished: list[tuple[float, str]] = []
@@ -163,7 +171,7 @@ async def _crowd(engine: LocalEngine, size: int) -> Crowd:
             stalls.append(loop.time() - before - 0.002)
 
     async def one(number: int, person: str) -> None:
-        piece = await engine.compose(_request(1000 + number), lambda _: None, server="one", person=person)
+        piece = await engine.compose(_request(1000 + number, notes), lambda _: None, server="one", person=person)
         finished.append((loop.time() - started, person))
         await asyncio.to_thread(piece.wav.unlink)
 
@@ -179,6 +187,7 @@ async def _crowd(engine: LocalEngine, size: int) -> Crowd:
     had = [half.count(person) for person in _PEOPLE]
     return Crowd(
         size,
+        notes,
         round(60 * size / times[-1], 1),
         round(statistics.median(times), 2),
         round(times[min(size - 1, int(0.95 * size))], 2),

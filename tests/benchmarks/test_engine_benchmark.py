@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import __main__ as dispatcher
-from benchmarks import engine, plot, precision, usual
+from benchmarks import engine, plot, precision, takes, usual
+from data.composer import compose_piece
 from data.keys import Key
+from data.moods import MOODS
 from engine.checkpoint import DEFAULT, load_checkpoint
 from engine.plan import Plan, plan
 from engine.sampler import Sampler
+from engine.takes import Judge
 from engine.types import ComposeRequest
+from trainer.evaluation.moods import Listener, features
 
 
 def test_every_variant_writes_notes() -> None:
@@ -46,6 +51,18 @@ def test_eight_bits_are_compared_with_the_model_over_the_same_notes() -> None:
     assert abs(float32.change_percent) < 0.001
     assert abs(int8.change_percent) < 0.5
     assert sum(by_torch.by_attribute.values()) == pytest.approx(by_torch.nats_per_note, abs=1e-3)
+
+
+def test_the_best_of_more_takes_ends_at_least_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takes, "COUNTS", (1, 3))
+    own = [compose_piece(1, mood) for mood in MOODS]
+    listener = Listener.fit(np.array([features(piece.score) for piece in own]), list(MOODS))
+    one, three = takes.measure(load_checkpoint(DEFAULT), Judge({"distinct-4": (0.0, 1.0)}, None), listener, 16)
+    assert (one.takes, three.takes) == (1, 3)
+    assert three.ends >= one.ends
+    assert one.in_band == {"distinct-4": 1.0}
+    assert one.copied_share_p95 is None
+    assert 0 < one.milliseconds < three.milliseconds
 
 
 def test_charts_are_well_formed() -> None:

@@ -274,10 +274,10 @@ def _moods(
     train = [piece for split in splits for piece in split.train]
     held_out = [piece for split in splits for piece in (*split.valid, *split.test)]
     sure = [p for p in train if p.source == SOURCE or p.mood_confidence >= options.confidence]
-    rows, labels = _labelled(sure, options.length_notes)
+    rows, labels = labelled(sure, options.length_notes)
     listener = Listener.fit(rows, labels)
     tick()
-    test_rows, test_labels = _labelled(held_out, options.length_notes)
+    test_rows, test_labels = labelled(held_out, options.length_notes)
     scores, asked = [piece.score for piece in served], [piece.request.mood for piece in served]
     heard = listener.hear(np.array([features(score) for score in scores]))
     tick()
@@ -297,7 +297,8 @@ def _moods(
     return result
 
 
-def _labelled(pieces: Sequence[Piece], length_notes: int) -> tuple[npt.NDArray[np.float64], list[Mood]]:
+def labelled(pieces: Sequence[Piece], length_notes: int) -> tuple[npt.NDArray[np.float64], list[Mood]]:
+    """What a listener learns from: features of excerpts, [N, 13], and their moods."""
     pairs = [
         (features(score), piece.mood)
         for piece in pieces
