@@ -1,4 +1,4 @@
-"""Finished pieces and their files: one folder, `ID.mid`, `ID.wav` and `ID.png`, with their digests."""
+"""Finished pieces and their files: one folder, `ID.mid`, `ID.wav`, `ID.ogg` and `ID.png`, with digests of the first two."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ class Piece:
     Attributes:
         record: `record.result` is never None.
         midi, wav, png: the files; the PNG is the piano roll.
+        ogg: the same sound for every player; pieces of long ago have none.
     """
 
     record: Record
     midi: Path
     wav: Path
     png: Path
+    ogg: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,12 @@ class Files:
     midi: Path
     wav: Path
     png: Path
+    ogg: Path
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """All of them, in the same order for every piece."""
+        return self.midi, self.wav, self.png, self.ogg
 
     def match(self, result: Result) -> bool:
         """Whether MIDI and WAV are there, and bit for bit what the result says. Blocks: reads both."""
@@ -102,12 +110,12 @@ class PieceFolder:
 
     def files(self, name: str) -> Files:
         """Where the files of that name are, or would be."""
-        return Files(self.path / f"{name}.mid", self.path / f"{name}.wav", self.path / f"{name}.png")
+        return Files(*(self.path / f"{name}.{suffix}" for suffix in ("mid", "wav", "png", "ogg")))
 
     def piece(self, record: Record, name: str | None = None) -> Piece:
         """The finished piece of a record; its files have another name than its id when it was made again otherwise."""
         files = self.files(name or record.id)
-        return Piece(record=record, midi=files.midi, wav=files.wav, png=files.png)
+        return Piece(record=record, midi=files.midi, wav=files.wav, png=files.png, ogg=files.ogg)
 
     def keep(self, composition: Composition, name: str) -> Result:
         """Take the files of a finished piece into the folder and measure them.
@@ -122,6 +130,8 @@ class PieceFolder:
                 shutil.move(composition.wav, files.wav)
             _write(files.midi, composition.midi)
             _write(files.png, composition.roll_png)
+            if composition.ogg:
+                _write(files.ogg, composition.ogg)
             wav_sha256 = _digest(files.wav)
         except OSError as error:
             self.remove(name)
@@ -143,14 +153,14 @@ class PieceFolder:
 
     def rename(self, old: str, new: str) -> None:
         """Put the files of one name in the place of those of another."""
-        before, after = self.files(old), self.files(new)
-        for source, target in zip(
-            (before.midi, before.wav, before.png), (after.midi, after.wav, after.png), strict=True
-        ):
-            source.replace(target)
+        for source, target in zip(self.files(old).all, self.files(new).all, strict=True):
+            if source.exists():
+                source.replace(target)
+            else:
+                target.unlink(missing_ok=True)
 
     def hand_over(self, name: str, folder: Path, stem: str) -> Files:
-        """Move files out to `folder` as `STEM.mid`, `STEM.wav` and `STEM.png`, over those that may be there.
+        """Move files out to `folder` as `STEM.mid`, `STEM.wav`, …, over those that may be there.
 
         The MIDI file of a piece stays here too, a few kilobytes: it is what a continuation begins with.
 
@@ -163,16 +173,16 @@ class PieceFolder:
             shutil.copyfile(ours.midi, theirs.midi)
             if name.endswith(_AGAIN):
                 ours.midi.unlink()
-            for source, target in ((ours.wav, theirs.wav), (ours.png, theirs.png)):
-                shutil.move(source, target)
+            for source, target in zip(ours.all[1:], theirs.all[1:], strict=True):
+                if source.exists() or source is not ours.ogg:
+                    shutil.move(source, target)
         except OSError as error:
             raise StorageProblem(f"The files cannot be written to {folder}: {error.strerror or error}.") from error
         return theirs
 
     def remove(self, name: str) -> None:
         """Delete a piece's files, those that exist; what cannot be deleted now is left to `bot.upkeep`."""
-        files, others = self.files(name), self.files(again(name))
-        for path in (files.midi, files.wav, files.png, others.midi, others.wav, others.png):
+        for path in (*self.files(name).all, *self.files(again(name)).all):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

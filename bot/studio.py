@@ -246,13 +246,13 @@ class Studio:
         return await asyncio.to_thread(remade.piece.midi.read_bytes)
 
     async def hand_over(self, piece: Piece, folder: Path, stem: str) -> Piece:
-        """Give the files of a piece away: they move to `folder` as `STEM.mid`, `STEM.wav` and `STEM.png`.
+        """Give the files of a piece away: they move to `folder` as `STEM.mid`, `STEM.wav`, `STEM.ogg` and `STEM.png`.
 
         Raises:
             StorageProblem: the folder cannot be written.
         """
         files = await asyncio.to_thread(self._folder.hand_over, piece.midi.stem, folder, stem)
-        return replace(piece, midi=files.midi, wav=files.wav, png=files.png)
+        return replace(piece, midi=files.midi, wav=files.wav, png=files.png, ogg=files.ogg)
 
     async def remake(
         self, piece_id: str, viewer: Requester | None = None, progress: UpdateCallback | None = None

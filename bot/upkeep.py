@@ -82,7 +82,7 @@ def _delete(folder: PieceFolder, known: set[str], unfinished: set[str], budget_b
         if piece_id not in known and not fresh:
             path.unlink(missing_ok=True)
             deleted += 1
-        elif path.suffix == ".wav":
+        elif path.suffix in {".wav", ".ogg"}:
             total += facts.st_size
             if piece_id not in unfinished and not fresh:
                 oldest_first.append((facts.st_mtime, facts.st_size, path))

@@ -53,6 +53,7 @@ def piece_text(piece: Piece, elapsed_s: float) -> str:
             f"{title(request)} ({request.mood}, {request.id})",
             f"  MIDI        {piece.midi}",
             f"  WAV         {piece.wav}",
+            *([f"  OGG         {piece.ogg}"] if piece.ogg.exists() else ()),
             f"  piano roll  {piece.png}",
             f"  music       {result.notes} notes, {clock_time(result.duration_s)}, {result.key}, "
             f"{result.tempo_bpm:g} BPM, temp {request.temperature:g}",
@@ -76,6 +77,7 @@ def piece_json(piece: Piece, elapsed_s: float) -> dict[str, object]:
         "title": title(request),
         "midi": str(piece.midi),
         "wav": str(piece.wav),
+        "ogg": str(piece.ogg) if piece.ogg.exists() else None,
         "png": str(piece.png),
         "elapsed_s": round(elapsed_s, 3),
     }

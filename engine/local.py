@@ -233,6 +233,7 @@ class LocalEngine:
             checkpoint_id=self.checkpoint_id,
             midi=rendered.midi,
             wav=rendered.wav,
+            ogg=rendered.ogg,
             roll_png=rendered.roll_png,
             duration_s=rendered.duration_s,
             sampling_s=sampled - started,

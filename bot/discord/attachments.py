@@ -17,12 +17,14 @@ from engine.titles import title
 
 log = logging.getLogger(__name__)
 
+_LARGE_BYTES = 4 * 1024 * 1024  # of a sound that a telephone may not want to fetch
 _FORM_BYTES = 64 * 1024  # of a multipart request beside its files: the message itself and the part headers
 
 
 def sound_bytes_max(piece: Piece, file_bytes_max: float) -> int:
     """What the sound may weigh beside the other files in one request, where one file may weigh `file_bytes_max`."""
     others = piece.midi.stat().st_size + piece.png.stat().st_size + _FORM_BYTES
+    others += piece.ogg.stat().st_size if piece.ogg.exists() else 0
     # Where Discord allows a file larger than its usual request, it allows the request that carries it.
     request_bytes_max = max(limits.REQUEST_BYTES_MAX, file_bytes_max)
     return int(min(file_bytes_max, request_bytes_max - others))
@@ -31,7 +33,8 @@ def sound_bytes_max(piece: Piece, file_bytes_max: float) -> int:
 def choose_sound(piece: Piece, bytes_max: int) -> Attachment | None:
     """The best format of at most `bytes_max` bytes, or None when none fits. Blocks: run it in a thread."""
     try:
-        return fit(piece.wav, bytes_max, title=title(piece.record.request), recipe=[embeds.repeat_text(piece.record)])
+        recipe = [embeds.repeat_text(piece.record)]
+        return fit(piece.wav, bytes_max, title=title(piece.record.request), recipe=recipe, ogg=piece.ogg)
     except RenderFailed as error:
         log.info("%s: %s", piece.record.id, error)
         return None
@@ -51,6 +54,14 @@ def sound_note(sound: Attachment | None, locale: discord.Locale | None) -> str:
     )
 
 
+def light_copy(piece: Piece, sound: Attachment | None) -> Path | None:
+    """The OGG that is posted beside a large sound in another format, for players that do not take that."""
+    if sound is None or sound.kind.startswith("ogg") or not piece.ogg.exists():
+        return None
+    size_bytes = sound.size_bytes()
+    return piece.ogg if size_bytes > max(_LARGE_BYTES, piece.ogg.stat().st_size) else None
+
+
 def files(piece: Piece, sound: Attachment | None, locale: discord.Locale | None) -> list[discord.File]:
     """The attachments, opened anew: discord.py closes files once it has sent them."""
     stem = embeds.file_stem(piece.record)
@@ -58,6 +69,8 @@ def files(piece: Piece, sound: Attachment | None, locale: discord.Locale | None)
     if sound is not None:
         source = io.BytesIO(sound.data) if sound.data is not None else sound.path or piece.wav
         listed.append(discord.File(source, stem + Path(sound.filename).suffix))
+        if light := light_copy(piece, sound):
+            listed.append(discord.File(light, f"{stem}.ogg"))
     description = embeds.roll_description(piece.record, locale)[: limits.ATTACHMENT_DESCRIPTION_CHARACTERS_MAX]
     listed.append(discord.File(piece.png, f"{stem}.png", description=description))
     return listed
