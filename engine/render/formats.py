@@ -69,7 +69,7 @@ class Attachment:
 
 
 def fit(
-    wav: Path, limit_bytes: int, *, title: str = "", recipe: Sequence[str] = (), ogg: bytes | None = None
+    wav: Path, limit_bytes: int, *, title: str = "", recipe: Sequence[str] = (), ogg: Path | None = None
 ) -> Attachment:
     """The best form of a rendered WAV that has at most `limit_bytes`.
 
@@ -78,7 +78,7 @@ def fit(
         limit_bytes: the largest file that can be posted.
         title: for a WAV that says no title itself.
         recipe: for a WAV that says no recipe itself.
-        ogg: the OGG Vorbis of the same piece where it was made already.
+        ogg: the OGG Vorbis of the same piece, if it was made already and is there.
 
     Returns:
         the first of WAV, WAV at 32 kHz, FLAC, OGG Vorbis, OGG Vorbis at lower quality that fits; it carries the title
@@ -91,7 +91,8 @@ def fit(
         return Attachment(wav.name, None, wav, "wav", "")
     wav_bytes = wav.stat().st_size
     smallest = wav_bytes
-    for kind, how, ending, data in _smaller_forms(wav, limit_bytes, read_tags(wav) or Tags(title, tuple(recipe)), ogg):
+    made = ogg.read_bytes() if ogg is not None and ogg.exists() else None
+    for kind, how, ending, data in _smaller_forms(wav, limit_bytes, read_tags(wav) or Tags(title, tuple(recipe)), made):
         if len(data) <= limit_bytes:
             sentence = f"The WAV of {_megabytes(wav_bytes)} MB is too large here, so it is {how}."
             return Attachment(wav.stem + ending, data, None, kind, sentence)

@@ -55,8 +55,11 @@ def test_every_form_carries_the_recipe_of_the_wav(rendered):
     assert len(kinds) >= 3
 
 
-def test_an_ogg_that_exists_is_used(rendered):
-    posted = fit(rendered.wav, len(rendered.ogg), ogg=rendered.ogg)
+def test_an_ogg_that_exists_is_used(rendered, tmp_path):
+    ogg = tmp_path / "made.ogg"
+    assert fit(rendered.wav, len(rendered.ogg), ogg=ogg).kind.startswith("ogg"), "encoded, since it is not there"
+    ogg.write_bytes(rendered.ogg)
+    posted = fit(rendered.wav, len(rendered.ogg), ogg=ogg)
     assert (posted.kind, posted.data) == ("ogg", rendered.ogg)
 
 
