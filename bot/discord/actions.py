@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.discord import embeds
-from bot.discord.asking import Interaction, compose_request, is_moderator, requester_of
+from bot.continuing import Wish, continuation, continuation_of_file, variation
+from bot.discord import attachments, embeds
+from bot.discord.asking import Interaction, compose_request, compose_wish, is_moderator, requester_of
 from bot.discord.errors import TRANSIENT
 from bot.discord.interaction_posts import DirectPost, InteractionPost
 from bot.discord.permissions import check_can_post
@@ -43,6 +45,42 @@ async def again(interaction: Interaction, piece_id: str) -> None:
     record = await known(interaction, piece_id)
     request = replace(record.request, seed=new_seed(), id=new_id())
     await compose_request(interaction, request, private=record.private, origin=Origin(record.id, Relation.AGAIN))
+
+
+async def continue_piece(
+    interaction: Interaction, piece_id: str, given: Mapping[str, Any] | None = None, *, private: bool = False
+) -> None:
+    """What goes on from the end of a piece; `given` says how many notes, and what else is to be otherwise."""
+    record = await known(interaction, piece_id)
+    await compose_wish(
+        interaction,
+        lambda: continuation(interaction.client.studio, record.id, requester_of(interaction), given or {}),
+        doing=f"continuing {record.id}",
+        private=private or record.private,
+    )
+
+
+async def vary(interaction: Interaction, piece_id: str) -> None:
+    """The beginning of a piece, going another way."""
+    record = await known(interaction, piece_id)
+    await compose_wish(
+        interaction,
+        lambda: variation(interaction.client.studio, record.id, requester_of(interaction)),
+        doing=f"varying {record.id}",
+        private=record.private,
+    )
+
+
+async def continue_file(
+    interaction: Interaction, midi: discord.Attachment, given: Mapping[str, Any] | None = None, *, private: bool = False
+) -> None:
+    """What goes on from the end of a MIDI file."""
+
+    async def find_out() -> Wish:
+        content = await attachments.read_midi_file(midi, interaction.locale)
+        return await continuation_of_file(interaction.client.studio, content, requester_of(interaction), given or {})
+
+    await compose_wish(interaction, find_out, doing=f"continuing the file {midi.id}", private=private)
 
 
 async def longer(interaction: Interaction, piece_id: str) -> None:

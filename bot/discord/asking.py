@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import discord
 
+from bot.continuing import Wish
+from bot.discord.errors import sentence_for
 from bot.discord.interaction_posts import DirectPost, FollowUpPost, InteractionPost
 from bot.discord.permissions import check_can_attach
 from bot.discord.texts import say
@@ -63,6 +65,29 @@ async def compose_request(
     await reply.acknowledge()
     post = DirectPost(interaction, reply) if dm else reply
     await interaction.client.composer.compose(post, request, requester_of(interaction), private=private, origin=origin)
+
+
+async def compose_wish(
+    interaction: Interaction, find_out: Callable[[], Awaitable[Wish]], *, doing: str, private: bool = False
+) -> None:
+    """As `compose_request`, for a wish that takes reading to find out: acknowledged before that.
+
+    Args:
+        interaction: not yet answered.
+        find_out: what to make; whatever it raises is told to the asker alone.
+        doing: the command or button, for the log.
+        private: for the asker's eyes only.
+    """
+    check_can_attach(interaction)
+    post = InteractionPost(interaction, private=private)
+    await post.acknowledge()
+    composer = interaction.client.composer
+    try:
+        wish = await find_out()
+    except Exception as error:  # whatever it is, the person is told; the log has the rest
+        await composer.refuse(post, doing, sentence_for(error, interaction.locale, doing=doing))
+        return
+    await composer.compose(post, wish.request, requester_of(interaction), private=private, origin=wish.origin)
 
 
 async def compose_values(

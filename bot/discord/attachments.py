@@ -1,4 +1,4 @@
-"""What of a piece is posted, and in which format, so that Discord takes it."""
+"""What of a piece is posted, and in which format, so that Discord takes it; and files that people upload."""
 
 from __future__ import annotations
 
@@ -9,16 +9,37 @@ from pathlib import Path
 import discord
 
 from bot.discord import embeds, limits
+from bot.discord.persist import persist
 from bot.discord.texts import say
 from bot.pieces import Piece
-from engine.errors import RenderFailed
+from data.midi import MAX_BYTES
+from engine.errors import InvalidMidi, RenderFailed
 from engine.render.formats import Attachment, fit
 from engine.titles import title
 
 log = logging.getLogger(__name__)
 
+_MIDI_ENDINGS = (".mid", ".midi")
 _LARGE_BYTES = 4 * 1024 * 1024  # of a sound that a telephone may not want to fetch
 _FORM_BYTES = 64 * 1024  # of a multipart request beside its files: the message itself and the part headers
+
+
+def midi_file(message: discord.Message) -> discord.Attachment | None:
+    """The first MIDI file of a message, by its name."""
+    return next((each for each in message.attachments if each.filename.casefold().endswith(_MIDI_ENDINGS)), None)
+
+
+async def read_midi_file(attachment: discord.Attachment, locale: discord.Locale | None) -> bytes:
+    """Fetch what somebody uploaded, if it is not too large to be read.
+
+    Raises:
+        InvalidMidi: it is; nothing was fetched.
+        discord.HTTPException: it is gone, or Discord does not give it.
+    """
+    if attachment.size > MAX_BYTES:
+        mib = MAX_BYTES // 2**20
+        raise InvalidMidi(say(locale, "This MIDI file is larger than {n} MiB: send a shorter piece.", n=mib))
+    return await persist(attachment.read)
 
 
 def sound_bytes_max(piece: Piece, file_bytes_max: float) -> int:

@@ -35,6 +35,8 @@ class _Look:
 
 LOOKS = {
     "again": _Look("Again", "🔁"),
+    "vary": _Look("Vary", "🎲"),
+    "continue": _Look("Continue", "▶️"),
     "longer": _Look("Longer", "⏩"),
     "mood": _Look("Mood…", "🎭"),
     "favourite": _Look("Favourite", "⭐"),
@@ -46,6 +48,7 @@ LOOKS = {
     "erase": _Look("Delete for good", "🗑️", discord.ButtonStyle.danger),
     "cancel": _Look("Cancel", "✖️"),
 }
+_ROWS = (("again", "vary", "continue", "longer", "mood"), ("favourite", "rate", "share", "recipe", "delete"))
 _ID = r"(?P<id>[a-z0-9]{1,32})"
 
 
@@ -147,7 +150,7 @@ DYNAMIC_ITEMS = (PieceButton, MoodMenu, ShareMenu)
 def piece_view(record: Record, locale: Locale) -> ui.View:
     """The buttons below a finished piece."""
     view = ui.View(timeout=None)
-    for row, names in enumerate((("again", "longer", "mood", "favourite", "rate"), ("share", "recipe", "delete"))):
+    for row, names in enumerate(_ROWS):
         for name in names:
             view.add_item(PieceButton(name, record.id, locale, row=row))
     return view
@@ -188,6 +191,8 @@ async def _ask_delete(interaction: Interaction, piece_id: str) -> None:
 
 _DO = {
     "again": actions.again,
+    "vary": actions.vary,
+    "continue": actions.continue_piece,
     "longer": actions.longer,
     "mood": _ask_mood,
     "favourite": actions.toggle_favourite,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from discord import app_commands
 
-from bot.discord import about, blind, embeds, lookback, models, presets, privacy, stats
+from bot.discord import about, blind, continuing, embeds, lookback, models, presets, privacy, stats
 from bot.discord.asking import VARIATIONS_MAX, Interaction, compose_values
 from bot.discord.errors import answering
 from bot.discord.permissions import invite_url
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
 def add_commands(tree: app_commands.CommandTree[MusicLSTMClient]) -> None:
     """Put every command into the tree."""
-    for command in (_compose_command(), *lookback.COMMANDS, blind.blind, stats.stats, _help, _about):
+    for command in (
+        _compose_command(),
+        *continuing.COMMANDS,
+        *lookback.COMMANDS,
+        blind.blind,
+        stats.stats,
+        _help,
+        _about,
+    ):
         tree.add_command(command)
     for group in (presets.GROUP, privacy.GROUP, models.GROUP):
         tree.add_command(group)

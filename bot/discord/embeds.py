@@ -48,8 +48,8 @@ def clock(duration_s: float) -> str:
 
 
 def repeat_text(record: Record) -> str:
-    """The command that asks for exactly this piece again."""
-    return f"/compose {format_request(record.request)}"
+    """The command that asks for exactly this piece again; an opening is too long to be typed."""
+    return f"/compose {format_request(record.request)}" if record.request.opening is None else f"/show id:{record.id}"
 
 
 def file_stem(record: Record) -> str:
@@ -93,6 +93,8 @@ def piece_embed(record: Record, *, locale: Locale = None, note: str = "", pictur
     lines = (
         [say(locale, RELATIONS[record.origin.relation], parent=f"`{record.origin.parent_id}`")] if record.origin else []
     )
+    if request.opening is not None:
+        lines.append(say(locale, "Its first {n} notes were given.", n=len(request.opening)))
     if note:
         lines.append(note)
     if lines:

@@ -135,7 +135,8 @@ async def share(
 
 @show.autocomplete("piece_id")
 @share.autocomplete("piece_id")
-async def _known_pieces(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+async def known_pieces(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    """Complete an id from one's own pieces and favourites."""
     viewer = requester_of(interaction)
     studio = interaction.client.studio
     records = [*await studio.recent(viewer, limit=50), *await studio.library.favourites(viewer, limit=50)]

@@ -1,5 +1,7 @@
 """Asking without a slash: `@MusicLSTM compose mood:dark` in a channel, plain `compose …` in a direct message.
 
+`continue ID` and `vary ID` are understood too, and `continue` with a MIDI file.
+
 A bot is sent the text of messages that mention it or are written to it with no privileged intent
 (https://discord.com/developers/docs/events/gateway#message-content-intent). Other messages are not looked at.
 """
@@ -8,11 +10,13 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import discord
 
-from bot.discord import embeds
+from bot.continuing import Wish, continuation, continuation_of_file, variation
+from bot.discord import attachments, embeds
 from bot.discord.errors import TRANSIENT, sentence_for
 from bot.discord.persist import persist
 from bot.discord.posts import ChannelPost
@@ -20,6 +24,8 @@ from bot.discord.texts import say
 from bot.errors import NotAllowed
 from bot.grammar import parse_request, parse_values
 from bot.history import Requester
+from bot.studio import Studio
+from engine.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from bot.discord.client import MusicLSTMClient
@@ -34,10 +40,11 @@ async def answer(client: MusicLSTMClient, message: discord.Message) -> None:
         return
     word, _, rest = text.partition(" ")
     try:
-        if word.casefold().lstrip("/") == "compose":
-            await _compose(client, message, rest)
-        else:
+        find_out = _WISHES.get(word.casefold().lstrip("/"))
+        if find_out is None:
             await _reply(message, embed=embeds.help_embed(_locale(message)))
+        else:
+            await _compose(client, message, await find_out(client.studio, message, rest.strip()))
     except Exception as error:  # a person never waits without an answer
         sentence = sentence_for(error, _locale(message), doing=f"message of {message.author.id}")
         try:
@@ -63,17 +70,54 @@ def _locale(message: discord.Message) -> discord.Locale | None:
     return message.guild.preferred_locale if message.guild is not None else None
 
 
-async def _compose(client: MusicLSTMClient, message: discord.Message, text: str) -> None:
-    parse_request(text)
-    _check_can_answer(message)
-    requester = Requester(
+def _requester(message: discord.Message) -> Requester:
+    return Requester(
         front_end="discord",
         user_id=str(message.author.id),
         user_name=message.author.display_name,
         guild_id=None if message.guild is None else str(message.guild.id),
         channel_id=str(message.channel.id),
     )
-    request = await client.studio.request_for(requester, parse_values(text))
+
+
+async def _new(studio: Studio, message: discord.Message, text: str) -> Wish:
+    parse_request(text)
+    return Wish(await studio.request_for(_requester(message), parse_values(text)))
+
+
+async def _continued(studio: Studio, message: discord.Message, text: str) -> Wish:
+    midi = attachments.midi_file(message)
+    if midi is not None:
+        given = parse_values(text)
+        content = await attachments.read_midi_file(midi, _locale(message))
+        return await continuation_of_file(studio, content, _requester(message), given)
+    piece_id, _, rest = text.partition(" ")
+    return await continuation(studio, _id(message, piece_id), _requester(message), parse_values(rest))
+
+
+async def _varied(studio: Studio, message: discord.Message, text: str) -> Wish:
+    return await variation(studio, _id(message, text), _requester(message))
+
+
+def _id(message: discord.Message, text: str) -> str:
+    if not text:
+        raise InvalidRequest(
+            "id", say(_locale(message), "Write the id of a piece after it: the eight letters below one.")
+        )
+    return text
+
+
+_WISHES: dict[str, Callable[[Studio, discord.Message, str], Awaitable[Wish]]] = {
+    "compose": _new,
+    "continue": _continued,
+    "vary": _varied,
+}
+
+
+async def _compose(client: MusicLSTMClient, message: discord.Message, wish: Wish) -> None:
+    _check_can_answer(message)
+    if wish.private and message.guild is not None:
+        raise NotAllowed(say(_locale(message), "That piece is private: ask with its buttons or with /continue."))
     post = ChannelPost(
         client,
         user_id=message.author.id,
@@ -83,7 +127,7 @@ async def _compose(client: MusicLSTMClient, message: discord.Message, text: str)
         reply_to=message.to_reference(fail_if_not_exists=False),
     )
     await post.acknowledge("⏳ " + say(_locale(message), "Thinking…"))
-    await client.composer.compose(post, request, requester)
+    await client.composer.compose(post, wish.request, _requester(message), private=wish.private, origin=wish.origin)
 
 
 def _check_can_answer(message: discord.Message) -> None:

@@ -46,7 +46,8 @@ def say(locale: discord.Locale | str | None, text: str, /, **values: object) -> 
     return translated.format(**values) if values else translated
 
 
-# A command and its options have one name everywhere, so that `/compose mood:dark` can be copied from anybody.
+# A command and its options have one name everywhere, so that `/compose mood:dark` can be copied from anybody. An entry
+# of a menu is not typed.
 _NAMES = frozenset(
     {
         app_commands.TranslationContextLocation.command_name,
@@ -64,7 +65,8 @@ class Translator(app_commands.Translator):
     ) -> str | None:
         """The text in that language, or None where we have none (Discord then shows the English one)."""
         language = language_of(locale)
-        if language == "en" or context.location in _NAMES:
+        named = context.location in _NAMES and not isinstance(context.data, app_commands.ContextMenu)
+        if language == "en" or named:
             return None
         return catalogue(language).get(string.message)
 

@@ -18,6 +18,7 @@ from bot.ratings import SCALES
 from bot.training import PRESETS
 from data.moods import MOODS, PROFILES
 
+MENU = discord.AppCommandType.message.value
 SOURCES = sorted(Path(bot.discord.__path__[0]).glob("*.py"))
 
 
@@ -61,6 +62,7 @@ def described(node: dict[str, Any]) -> set[str]:
 async def every_text(simcord_env) -> set[str]:
     payload = await command_payload(simcord_env.bot.tree)
     commands = set().union(*(described(command) for command in payload))
+    commands |= {command["name"] for command in payload if command["type"] == MENU}
     every = said_in_code() | said_through_variables() | commands
     return {text for text in every if re.search(r"[^\W\d]", text)} - {*PRESETS}  # names need no translation
 
@@ -90,6 +92,8 @@ async def test_discord_is_given_the_translations(simcord_env, closing) -> None:
     del closing
     payload = await command_payload(simcord_env.bot.tree)
     (compose,) = (command for command in payload if command["name"] == "compose")
+    (entry,) = (command for command in payload if command["type"] == MENU)
+    assert set(LANGUAGES) <= {locale.partition("-")[0] for locale in entry["name_localizations"]}
     assert set(LANGUAGES) <= {locale.partition("-")[0] for locale in compose["description_localizations"]}
     # A command and its options are typed the same everywhere.
     assert not compose["name_localizations"]
