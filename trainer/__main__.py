@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import logging
@@ -13,13 +14,13 @@ from pathlib import Path
 import torch
 
 from data.errors import MusicLSTMError
-from engine.checkpoint import load_checkpoint
+from engine.checkpoint import Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
-from engine.originality import Index
 from trainer.config import PRESETS, TrainConfig
-from trainer.loop import Run, has_fast_bf16
+from trainer.distributed import Group, join, leave
+from trainer.loop import Report, Run, has_fast_bf16
 from trainer.pipeline import Corpora, finish, prepare
-from trainer.progress import BarProgress, JsonProgress
+from trainer.progress import BarProgress, EventLog, JsonProgress, Reporter
 
 DEFAULT_CORPUS = Path("var/corpus")
 DEFAULT_FOLDER = Path("var/checkpoints")
@@ -50,16 +51,22 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def configuration(arguments: argparse.Namespace) -> TrainConfig:
-    """The preset with what the command line changes."""
+def configuration(arguments: argparse.Namespace, start: Checkpoint | None) -> TrainConfig:
+    """The preset with what the command line changes, and of the shape of the checkpoint that is fine-tuned."""
     changes = {name: value for name in ("epochs", "seed") if (value := getattr(arguments, name)) is not None}
     if changes.get("epochs", 1) < 1:
         raise SetupProblem("--epochs is at least 1.")
-    return dataclasses.replace(PRESETS[arguments.preset], **changes)
+    preset = PRESETS[arguments.preset]
+    if start is not None:
+        ours, theirs = preset.model, start.model.config
+        changes["model"] = dataclasses.replace(
+            theirs, dropout=ours.dropout, variational=ours.variational, weight_dropout=ours.weight_dropout
+        )
+    return dataclasses.replace(preset, **changes)
 
 
-def run(arguments: argparse.Namespace) -> Path:
-    """Train as told; the folder of the finished checkpoint.
+def run(arguments: argparse.Namespace, group: Group, device: torch.device) -> Path:
+    """Train as told, in one process or as one of a group; the folder of the finished checkpoint.
 
     Raises:
         MusicLSTMError: the corpus is missing or too small, the disk is full, the loss diverged.
@@ -67,43 +74,62 @@ def run(arguments: argparse.Namespace) -> Path:
     torch.set_flush_denormal(True)  # Adam's moments of rarely used rows fade into denormals, which slow a CPU down
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    config = configuration(arguments)
-    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    start = load_checkpoint(arguments.start) if arguments.start else None
+    config = configuration(arguments, start)
+    if group.size > config.batch:
+        raise SetupProblem(f"The preset {config.name} has {config.batch} lanes: start at most so many processes.")
     bf16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and has_fast_bf16(device))
     out: Path = arguments.out or DEFAULT_FOLDER / config.name
-    reporter = JsonProgress(sys.stdout) if arguments.progress == "jsonl" else BarProgress()
     corpora: Corpora = prepare(arguments.corpus, config)
-    start = load_checkpoint(arguments.start) if arguments.start else None
-    unfinished = Run(config, out, device, bf16=bf16, start=start)
+    unfinished = Run(config, out, device, bf16=bf16, start=start, group=group)
     if arguments.resume and unfinished.resumable:
         unfinished.resume()
     elif unfinished.resumable:
         raise SetupProblem(f"{out} holds an interrupted run: add --resume to go on with it, or choose another --out.")
-    with reporter:
-        trained = unfinished.train(corpora.train, corpora.valid, reporter)
-    how = {
-        "from": start.id if start else None,
-        "device": device.type,
-        "lstm_precision": "bfloat16" if bf16 else "float32",
-    }
-    learnt_before = Index.load(arguments.start) if arguments.start else None
-    finish(out, config, corpora, trained, device=device, how=how, learnt_before=learnt_before)
-    unfinished.finish()
+    with contextlib.ExitStack() as stack:
+        reporters = [stack.enter_context(reporter) for reporter in (_reporters(arguments, out) if group.leads else [])]
+
+        def report(now: Report) -> None:
+            for reporter in reporters:
+                reporter(now)
+
+        trained = unfinished.train(corpora.train, corpora.valid, report)
+    if group.leads:
+        how = {
+            "device": device.type,
+            "lstm_precision": "bfloat16" if bf16 else "float32",
+            "processes": group.size,
+        }
+        finish(out, config, corpora, trained, device=device, how=how, start=arguments.start)
+        unfinished.finish()
     return out
+
+
+def _reporters(arguments: argparse.Namespace, out: Path) -> list[Reporter]:
+    """What shows this run to a person or a program."""
+    shown: Reporter = JsonProgress(sys.stdout) if arguments.progress == "jsonl" else BarProgress()
+    return [shown, EventLog(out / "tensorboard")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = parser().parse_args(argv)
+    group, device = join(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    # Of several processes one speaks.
+    level = logging.INFO if group.leads else logging.CRITICAL
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
-        out = run(arguments)
+        out = run(arguments, group, device)
     except MusicLSTMError as error:
         logging.getLogger("trainer").error("%s", error)  # noqa: TRY400  # one sentence; the traceback helps nobody here
         return 78 if isinstance(error, SetupProblem) else 1
     except KeyboardInterrupt:
         logging.getLogger("trainer").warning("Interrupted; go on with: ./run train … --resume")
         return 130
+    finally:
+        leave()
+    if not group.leads:
+        return 0
     if arguments.progress == "jsonl":
         sys.stdout.write(json.dumps({"event": "finished", "checkpoint": str(out.resolve())}) + "\n")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,16 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from data.tokens import ATTRIBUTES
-from engine.checkpoint import Checkpoint, write_atomically
-from engine.errors import CheckpointProblem, MusicLSTMError, StorageProblem
+from engine.checkpoint import Checkpoint
+from engine.errors import CheckpointProblem, MusicLSTMError
 from engine.model import NoteLSTM, State
 from trainer.config import TrainConfig
 from trainer.dataset import NO_NOTE, Augmentation, Batch, Example, batches
+from trainer.distributed import ALONE, Group
+from trainer.state import random_state, read_state, set_random_state, under, write_state
 
 SAVE_EVERY_S = 45.0  # a kill loses less than a minute
 
@@ -40,6 +42,7 @@ class Report:
         valid_nats: at the end of an epoch, else None.
         best_nats: best validation so far, or None before the first.
         notes_per_s: of this run.
+        learning_rate: of the last step.
     """
 
     epoch: int
@@ -50,6 +53,12 @@ class Report:
     valid_nats: float | None
     best_nats: float | None
     notes_per_s: float
+    learning_rate: float
+
+    @property
+    def notes_in_all(self) -> int:
+        """Notes done since the run began."""
+        return self.total_notes * (self.epoch - 1) + self.notes
 
 
 @dataclass(slots=True)
@@ -102,6 +111,17 @@ def evaluate(model: NoteLSTM, examples: Sequence[Example], config: TrainConfig, 
     return [float(value) for value in total / notes]
 
 
+class _Likelihood(nn.Module):
+    """A model and its losses in one module, as DistributedDataParallel wants it."""
+
+    def __init__(self, model: NoteLSTM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, state: State, device: torch.device, *, bf16: bool) -> tuple[Tensor, State]:
+        return _losses(self.model, batch, state, device, bf16=bf16)
+
+
 def _losses(model: NoteLSTM, batch: Batch, state: State, device: torch.device, *, bf16: bool) -> tuple[Tensor, State]:
     """Losses [N, 5] of the N real notes of a batch, and the next state."""
     keep = (~batch.starts).to(device, torch.float32).view(1, -1, 1)  # [1, B, 1]
@@ -128,6 +148,7 @@ class Run:
         device: where the model is trained.
         bf16: run the LSTM in bfloat16 (weights and optimiser stay float32); see `has_fast_bf16`.
         start: weights to begin with, of the same shape; None: random ones.
+        group: the processes that train together.
 
     Raises:
         CheckpointProblem: `start` has another shape.
@@ -141,10 +162,12 @@ class Run:
         *,
         bf16: bool = False,
         start: Checkpoint | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.config = config
         self.device = device
         self.bf16 = bf16
+        self.group = group
         self._file = folder / "training.safetensors"
         torch.manual_seed(config.seed)
         self.model = NoteLSTM(config.model).to(device)
@@ -155,9 +178,13 @@ class Run:
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self._averaged = copy.deepcopy(self.model) if config.averaging else self.model
+        self._likelihood = group.averaging(_Likelihood(self.model))
         self._at = _Progress()
-        self._state = self.model.initial_state(config.batch, device)
+        h, c = self.model.initial_state(config.batch, device)
+        self._state = group.own(h), group.own(c)
         self._best: dict[str, Tensor] = {}
+        if not group.leads:
+            torch.manual_seed(config.seed + (group.rank << 32))  # dropout of its own
 
     def _begin_with(self, start: Checkpoint) -> None:
         try:
@@ -198,31 +225,20 @@ class Run:
             for index, batch in enumerate(epoch_batches):
                 if index < at.step:
                     continue
-                _hide(batch.previous, config.context_dropout)
-                losses, state = _losses(self.model, batch, self._state, self.device, bf16=self.bf16)
-                loss = losses.sum(-1).mean()
-                if not torch.isfinite(loss):
-                    raise TrainingDiverged(
-                        f"The loss stopped being a number in epoch {at.epoch}: lower the learning rate and resume."
-                    )
+                notes = int(batch.mask.sum())
                 self._set_rate((at.epoch - 1 + at.notes / total_notes) / config.epochs)
-                self.optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
-                self.optimiser.step()
-                self._average()
-                self._state = state[0].detach(), state[1].detach()
+                at.nats += self.step(batch)
                 at.step = index + 1
-                at.nats += float(loss.detach()) * len(losses)
-                at.notes += len(losses)
-                done_here += len(losses)
+                at.notes += notes
+                done_here += notes
                 if index % 10 == 0:
                     report(self._report(total_notes, done_here / (time.monotonic() - started), None))
                 at.seconds = seconds_before + time.monotonic() - started
-                if time.monotonic() - saved > SAVE_EVERY_S:
+                if self.group.told(time.monotonic() - saved > SAVE_EVERY_S):
                     self.save()
                     saved = time.monotonic()
-            valid_nats = sum(evaluate(self._averaged, valid, config, self.device))
+            self.save()  # measuring may take its time
+            valid_nats = sum(self._evaluate(valid))
             if valid_nats < at.best_nats:
                 at.best_nats, at.best_epoch, at.train_nats_at_best = valid_nats, at.epoch, at.nats / at.notes
                 self._best = {name: tensor.detach().clone() for name, tensor in self._averaged.state_dict().items()}
@@ -230,16 +246,43 @@ class Run:
             at.epoch, at.step, at.nats, at.notes = at.epoch + 1, 0, 0.0, 0
             self.save()
             saved = time.monotonic()
-        self.model.load_state_dict(self._best)
-        by_attribute = evaluate(self.model, valid, config, self.device)
+        self._averaged.load_state_dict(self._best)
+        by_attribute = self._evaluate(valid)
         return Trained(
-            self.model,
+            self._averaged,
             at.best_epoch,
             at.best_nats,
             {attribute.name: nats for attribute, nats in zip(ATTRIBUTES, by_attribute, strict=True)},
             at.train_nats_at_best,
             at.seconds,
         )
+
+    def step(self, batch: Batch) -> float:
+        """Move the weights once; the loss of the whole batch before, in nats, of which this process computes its lanes.
+
+        Raises:
+            TrainingDiverged: the loss is no number; the weights are as they were.
+        """
+        notes, own = int(batch.mask.sum()), self.group.lanes(batch)
+        _hide(own.previous, self.config.context_dropout)
+        losses, state = self._likelihood(own, self._state, self.device, bf16=self.bf16)
+        nats = float(self.group.total(losses.detach().sum()))
+        if not math.isfinite(nats):
+            raise TrainingDiverged(
+                f"The loss stopped being a number in epoch {self._at.epoch}: lower the learning rate and resume."
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        # The mean over the notes of all lanes, once the gradients are averaged over the processes.
+        (losses.sum() * (self.group.size / notes)).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        self._average()
+        self._state = state[0].detach(), state[1].detach()
+        return nats
+
+    def _evaluate(self, valid: Sequence[Example]) -> list[float]:
+        """`evaluate` the averaged weights, once for all processes."""
+        return self.group.told(evaluate(self._averaged, valid, self.config, self.device) if self.group.leads else [])
 
     def _set_rate(self, done: float) -> None:
         for group in self.optimiser.param_groups:
@@ -265,6 +308,7 @@ class Run:
             valid_nats,
             best,
             notes_per_s,
+            self.optimiser.param_groups[0]["lr"],
         )
 
     def save(self) -> None:
@@ -273,7 +317,10 @@ class Run:
         Raises:
             StorageProblem: the disk is full or read-only; the file saved before is intact.
         """
-        tensors: dict[str, Tensor] = {"random": torch.get_rng_state(), "h": self._state[0], "c": self._state[1]}
+        h, c = (self.group.whole(part, self.config.batch) for part in self._state)
+        tensors = {"random": self.group.rows(random_state(self.device)), "h": h, "c": c}
+        if not self.group.leads:
+            return
         tensors |= {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         if self._averaged is not self.model:
             tensors |= {f"averaged/{name}": tensor for name, tensor in self._averaged.state_dict().items()}
@@ -282,14 +329,7 @@ class Run:
             tensors |= {f"adam/{index}/{name}": tensor for name, tensor in moments.items()}
         at = self._at
         metadata = {name: repr(getattr(at, name)) for name in at.__slots__}
-        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically({self._file: content})
-        except OSError as error:
-            raise StorageProblem(
-                f"The training state could not be written to {self._file}: {error.strerror}."
-            ) from error
+        write_state(self._file, tensors, metadata)
 
     def resume(self) -> None:
         """Go on from what `save` wrote; the rest of the run is what it would have been.
@@ -305,21 +345,22 @@ class Run:
             ) from error
 
     def _restore(self) -> None:
-        with safe_open(self._file, framework="pt", device="cpu") as file:
-            metadata: dict[str, str] = file.metadata()
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors, metadata = read_state(self._file)
         for name in self._at.__slots__:
             kind: type[Any] = type(getattr(self._at, name))
             setattr(self._at, name, kind(metadata[name]))
-        torch.set_rng_state(tensors["random"])
-        self._state = tensors["h"].to(self.device), tensors["c"].to(self.device)
-        self.model.load_state_dict(_under("model/", tensors))
+        random = random_state(self.device)
+        rows = tensors["random"].view(-1, len(random))
+        if self.group.rank < len(rows):  # more processes than before keep the states that they began with
+            set_random_state(rows[self.group.rank], self.device)
+        self._state = self.group.own(tensors["h"].to(self.device)), self.group.own(tensors["c"].to(self.device))
+        self.model.load_state_dict(under("model/", tensors))
         if self._averaged is not self.model:
-            self._averaged.load_state_dict(_under("averaged/", tensors))
-        self._best = _under("best/", tensors)
+            self._averaged.load_state_dict(under("averaged/", tensors))
+        self._best = under("best/", tensors)
         adam = self.optimiser.state_dict()
         moments: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in _under("adam/", tensors).items():
+        for key, tensor in under("adam/", tensors).items():
             index, name = key.split("/")
             moments.setdefault(int(index), {})[name] = tensor
         self.optimiser.load_state_dict(adam | {"state": moments})
@@ -327,7 +368,3 @@ class Run:
     def finish(self) -> None:
         """Remove the working file: the run is complete and its checkpoint written."""
         self._file.unlink(missing_ok=True)
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

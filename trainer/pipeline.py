@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import subprocess
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +12,23 @@ from typing import Any
 
 import torch
 
+from data.composers import persons
 from data.controls import NOT_TOLD, controls
 from data.corpus import Piece, corpus_hash, load_corpus, split_by_composer
 from data.keys import estimate_key
 from data.mood_estimate import estimate_mood
 from data.moods import MOODS
+from data.sources import source as registered
+from data.sources import source_names
 from data.tokens import mode_index, tempo_bin
-from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import Index
 from engine.plan import Style, plan
 from engine.sampler import Sampler, to_score
 from engine.types import ComposeRequest
 from trainer.baselines import NGram
+from trainer.card import write_card
 from trainer.config import TrainConfig
 from trainer.dataset import Example, to_example, usual_pitch_run
 from trainer.loop import Trained, evaluate
@@ -105,17 +108,24 @@ def styles(pieces: Sequence[Piece]) -> dict[str, list[str]]:
 
 
 def _describe(pieces: list[Piece], train: list[Example], valid: list[Example], test: list[Example]) -> dict[str, Any]:
-    sources = Counter((piece.source, piece.licence) for piece in pieces)
+    sources: dict[tuple[str, str], list[Piece]] = {}
+    for piece in pieces:
+        sources.setdefault((piece.source, piece.licence), []).append(piece)
+    by_nobody = sum(not persons(piece.composer, piece.title) for piece in pieces)
     return {
         "hash": corpus_hash(pieces),
         "pieces": len(pieces),
-        "sources": [{"source": s, "licence": licence, "pieces": n} for (s, licence), n in sorted(sources.items())],
+        "sources": [
+            {"source": source, "licence": licence, "pieces": len(own), "credits": _credits(source, own)}
+            for (source, licence), own in sorted(sources.items())
+        ],
         "moods": {mood.value: sum(piece.mood == mood for piece in pieces) for mood in MOODS},
         "split": {
             name: {"pieces": len(side), "notes": sum(len(example.tokens) for example in side)}
             for name, side in (("train", train), ("valid", valid), ("test", test))
         },
-        "split_by": "composer",
+        # Pieces by nobody known, and by the program, are divided by title.
+        "split_by": " or ".join(["composer"] * (by_nobody < len(pieces)) + ["title"] * (by_nobody > 0)),
     }
 
 
@@ -127,11 +137,18 @@ def finish(
     *,
     device: torch.device,
     how: dict[str, Any],
-    learnt_before: Index | None = None,
+    start: Path | None = None,
 ) -> None:
-    """Measure the trained model beside its baselines, write the checkpoint, load it again and compose with it.
+    """Measure the trained model beside its baselines, write the checkpoint and its card, and compose with it.
 
-    `learnt_before` indexes the music of the checkpoint that was fine-tuned, which may be copied as well.
+    Args:
+        out: folder of the checkpoint.
+        config: of the run.
+        corpora: what was learnt and is measured with.
+        trained: the outcome of the run.
+        device: where to measure.
+        how: what the sidecar says about the run besides its configuration.
+        start: the checkpoint that was fine-tuned, whose music may be copied as well.
 
     Raises:
         SetupProblem: the checkpoint cannot be written, or does not compose.
@@ -139,10 +156,11 @@ def finish(
     train, valid, test = ([example.tokens for example in side] for side in (corpora.train, corpora.valid, corpora.test))
     log.info("Scoring the baselines on the same split and tokens.")
     baselines = {name: NGram(order).fit(train) for name, order in (("unigram", 1), ("5-gram", 5))}
+    fine_tuned = load_checkpoint(start) if start else None
     sidecar: dict[str, Any] = {
         "name": config.name,
         "preset": config.name,
-        "corpus": corpora.description,
+        "corpus": corpora.description | ({"before": _learnt(fine_tuned)} if fine_tuned else {}),
         "metrics": {
             "valid_nats_per_note": trained.valid_nats,
             "valid_nats_by_attribute": trained.valid_nats_by_attribute,
@@ -161,6 +179,7 @@ def finish(
             **config.as_dict(),
             "best_epoch": trained.best_epoch,
             "seconds": round(trained.seconds),
+            "from": fine_tuned.id if fine_tuned else None,
             **how,
             "torch": torch.__version__,
         },
@@ -170,9 +189,22 @@ def finish(
     log.info("Indexing the training pieces, so that copies are noticed.")
     # Before the checkpoint, so that a complete one always has its index.
     index = build_index(corpora.train_pieces)
+    learnt_before = Index.load(start) if start else None
     (learnt_before.joined(index) if learnt_before else index).save(out)
     save_checkpoint(out, trained.model, sidecar)
+    write_card(out)
     _smoke_test(out)
+
+
+def _credits(source: str, pieces: Sequence[Piece]) -> list[str]:
+    """The lines that the licences of these pieces ask for."""
+    return [registered(source).credit] if source in source_names() else sorted({piece.credit for piece in pieces})
+
+
+def _learnt(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """The sources of the music that a checkpoint has learnt, and of what it was itself made from."""
+    corpus = checkpoint.sidecar["corpus"]
+    return [*corpus["sources"], *corpus.get("before", [])]
 
 
 def _smoke_test(folder: Path) -> None:
