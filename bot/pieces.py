@@ -1,4 +1,4 @@
-"""Finished pieces and their files: one folder, `ID.mid`, `ID.wav`, `ID.ogg` and `ID.png`, with digests of the first two."""
+"""Finished pieces and their files: one folder, `ID.mid`, `ID.wav`, `ID.ogg`, `ID.png`; digests of the first two."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from engine.titles import title
 log = logging.getLogger(__name__)
 
 _MIDI_ENDINGS = (".mid", ".midi")
-_LARGE_BYTES = 4 * 1024 * 1024  # of a sound that a telephone may not want to fetch
+_LARGE_BYTES = 4 * 1024 * 1024  # of a WAV, 24 s: more than a telephone likes to fetch
 _FORM_BYTES = 64 * 1024  # of a multipart request beside its files: the message itself and the part headers
 
 
@@ -79,8 +79,8 @@ def light_copy(piece: Piece, sound: Attachment | None) -> Path | None:
     """The OGG that is posted beside a large sound in another format, for players that do not take that."""
     if sound is None or sound.kind.startswith("ogg") or not piece.ogg.exists():
         return None
-    size_bytes = sound.size_bytes()
-    return piece.ogg if size_bytes > max(_LARGE_BYTES, piece.ogg.stat().st_size) else None
+    large = piece.wav.stat().st_size > _LARGE_BYTES
+    return piece.ogg if large and piece.ogg.stat().st_size < sound.size_bytes() else None
 
 
 def files(piece: Piece, sound: Attachment | None, locale: discord.Locale | None) -> list[discord.File]:
