@@ -33,6 +33,7 @@ from engine.batching.randomness import uniform
 from engine.checkpoint import Checkpoint
 from engine.errors import Cancelled
 from engine.model import NoteLSTM
+from engine.note_cache import NoteCache
 from engine.plan import Plan
 from engine.types import ComposeRequest
 
@@ -48,6 +49,7 @@ class Sampler:
     def __init__(self, checkpoint: Checkpoint, device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.longest_pitch_run = checkpoint.longest_pitch_run
+        self._config = checkpoint.model.config
         self._weights = _Fused(checkpoint.model, self.device)
 
     def sample(
@@ -79,6 +81,7 @@ class Sampler:
         mood, mode, tempo, *controls = plan.told(request.mood)
         tokens = np.zeros((length, len(ATTRIBUTES)), dtype=np.int64)
         previous = [attribute.size for attribute in ATTRIBUTES]
+        cache = NoteCache(self._config)
         position, run = Position(), 0
         with torch.inference_mode():
             state = self._weights.initial_state()
@@ -88,9 +91,11 @@ class Sampler:
                 moving = [remaining_bin(length - t), position.bar_position, position.polyphony]
                 conditions = [mood, mode, tempo, *moving, *controls]
                 queries = self._weights.step(previous + conditions, state)
+                cache.look(state[-1][0].cpu())
                 note: list[int] = opening[t] if t < len(opening) else []
                 for attribute in range(len(note), len(ATTRIBUTES)):
-                    logits = self._weights.logits(attribute, queries, note)
+                    alone = self._weights.logits(attribute, queries, note).cpu()
+                    logits = cache.mix(attribute, alone.clone())
                     if t == 0:
                         if attribute == DELTA:
                             logits[1:] = -torch.inf  # a piece begins with its first note
@@ -98,6 +103,8 @@ class Sampler:
                         forbid(logits, attribute, note, previous, run >= self.longest_pitch_run)
                     number = partial(uniform, (request.seed, attempt), t, attribute)
                     note.append(draw(logits, request.temperature, request.top_p, number))
+                    cache.choose(attribute, note[-1], alone)
+                cache.keep(note)
                 run = run + 1 if note[PITCH] == previous[PITCH] else 1
                 tokens[t] = note
                 position.add(note[DELTA], note[DURATION])

@@ -70,6 +70,8 @@ class Model(Structure):
         ("polyphony_max", c_int32),
         ("logits", c_int32),
         ("row_unit", c_float),
+        ("cache_share", c_float),
+        ("cache_sharpness", c_float),
         ("first_row", c_int32 * len(_MOVING)),
         ("sizes", c_int32 * len(ATTRIBUTES)),
         ("first_logit", c_int32 * len(ATTRIBUTES)),
@@ -99,6 +101,8 @@ class Memory(Structure):
         ("ends", c_void_p),
         ("tokens", c_void_p),
         ("nats", c_void_p),
+        ("keys", c_void_p),
+        ("cached", c_void_p),
     )
 
 
@@ -176,6 +180,8 @@ def lay_out(compiled: ctypes.CDLL, weights: StepWeights, *, int8: bool) -> Laid:
         sizes=(c_int32 * len(ATTRIBUTES))(*(attribute.size for attribute in ATTRIBUTES)),
         first_logit=(c_int32 * len(ATTRIBUTES))(*(sum(widths[:i]) for i in range(len(widths)))),
         row_unit=unit,
+        cache_share=weights.cache_share,
+        cache_sharpness=weights.cache_sharpness,
         rows=address(rows, np.int16 if int8 else np.float32),
         chosen=(c_void_p * _CHOSEN)(*(address(table, np.float32) for table in weights.chosen)),
         delta_steps=address(np.array(DELTA_STEPS), np.int32),

@@ -32,6 +32,7 @@ from engine.batching.layout import PIECE, PIECES_MAX, RING, Laid, Memory, Precis
 from engine.batching.weights import FloatArray, step_weights
 from engine.checkpoint import Checkpoint
 from engine.native.build import CACHE, library
+from engine.note_cache import CACHE_NOTES
 from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 
@@ -90,6 +91,12 @@ class NativeSlots:
             aligned((count, RING), np.uint16),
         ]
         cells, states, queries, spoken, ends = (array.ctypes.data for array in self._room)
+        keys = cached = None
+        if weights.cache_share:
+            # Never written beyond the notes of a piece, so that memory is taken only as it is needed.
+            self._room.append(aligned((count, CACHE_NOTES, weights.hidden * self._library.key_bytes()), np.uint8))
+            self._room.append(aligned((count, CACHE_NOTES, 2), np.int32))  # struct cached
+            keys, cached = (array.ctypes.data for array in self._room[-2:])
         self._memory = Memory(
             tokens_stride=LENGTH_NOTES_MAX,
             inputs_stride=inputs,
@@ -102,6 +109,8 @@ class NativeSlots:
             ends=ends,
             tokens=self._tokens.ctypes.data,
             nats=None,
+            keys=keys,
+            cached=cached,
         )
 
     def begin(

@@ -50,6 +50,8 @@ class StepWeights:
         query: [5E, H].
         heads: [V_i, E] of each attribute.
         chosen: [V_j, E]: what attribute j of the same note tells attribute i; (i, j) row by row.
+        cache_share: see `engine.note_cache`; 0 without a cache.
+        cache_sharpness: likewise.
     """
 
     hidden: int
@@ -60,6 +62,8 @@ class StepWeights:
     query: Affine
     heads: list[Affine]
     chosen: list[FloatArray]
+    cache_share: float
+    cache_sharpness: float
 
     def steady(self, told: Sequence[int]) -> FloatArray:
         """[4H] float32: what stays the same over a piece gives to the first layer, its bias included.
@@ -132,6 +136,8 @@ def step_weights(model: NoteLSTM) -> StepWeights:
             for i in attributes
         ],
         chosen=[_pad_columns(state[f"chosen.{k}.weight"], embedding) for k in range(len(model.chosen))],
+        cache_share=config.cache_share,
+        cache_sharpness=config.cache_sharpness,
     )
 
 

@@ -9,7 +9,7 @@
  * else: the same operations in every instance of a template.
  *
  * Compiled with INT8=1, weights and hidden states are 8-bit integers: products and sums are then exact. With INT8=0
- * they are float32. Shapes: S pieces, H hidden, E embedding padded to 16, outputs padded to 16.
+ * they are float32. Shapes: S pieces, H hidden, E embedding padded to 16, outputs padded to 16, K notes in the cache.
  */
 
 #include <math.h>
@@ -134,6 +134,12 @@ INLINE vi dot(vi acc, vi x, vi w) {
 }
 #endif
 typedef int8_t raw; /* a weight as Python gives it */
+typedef int8_t key; /* a hidden state in the cache */
+INLINE float alike(const key *a, const key *b, int size) { /* exact, whatever the compiler makes of it */
+    int32_t total = 0;
+    for (int i = 0; i < size; i++) total += a[i] * b[i];
+    return (float)total / (127.0f * 127.0f);
+}
 INLINE sums load_weights(const weight *w) { return *(const vi_anywhere *)w; }
 INLINE sums load_inputs(const input *x) {
     int32_t bits;
@@ -172,6 +178,12 @@ typedef float weight;
 typedef float input;
 typedef vf sums;
 typedef float raw;
+typedef float key;
+INLINE float alike(const key *a, const key *b, int size) {
+    vf total = (vf){0};
+    for (int i = 0; i < size; i += LANES) total = fused(load(a + i), load(b + i), total);
+    return sum(total);
+}
 INLINE sums load_weights(const weight *w) { return load(w); }
 INLINE sums load_inputs(const input *x) { return all(*x); }
 INLINE sums multiply(sums acc, sums x, sums w) { return fused(x, w, acc); }
@@ -198,6 +210,9 @@ enum { PART, DELTA, PITCH, DURATION, VELOCITY };
 #define LAYERS_MAX 8
 #define PIECES_MAX 1024
 #define VALUES_MAX 256 /* of one attribute, padded */
+#define HIDDEN_MAX 4096
+#define CACHE_NOTES 1024 /* K: the last notes of a piece that are kept (engine/note_cache.py) */
+#define CACHE_NATS 10.0f /* a kept note so far below the best one has no weight */
 #define RING 512 /* steps of the ring of note ends; more than the longest duration and the longest delta */
 
 struct matrix {
@@ -211,6 +226,7 @@ struct matrix {
 struct model {
     int32_t layers, hidden, embedding, bar_steps, polyphony_max, logits;
     float row_unit;                 /* what 1 is worth in `rows`; not read for float32 */
+    float cache_share, cache_sharpness; /* engine/note_cache.py; a share of 0: no cache */
     int32_t first_row[MOVING];      /* where each table begins in `rows` */
     int32_t sizes[ATTRIBUTES];      /* values of each attribute */
     int32_t first_logit[ATTRIBUTES];
@@ -235,6 +251,11 @@ struct piece {
     int32_t unused;
 };
 
+struct cached {
+    int32_t note;  /* index into the piece's tokens */
+    float weight;
+};
+
 struct memory {
     int32_t tokens_stride; /* notes a piece has room for */
     int32_t inputs_stride;
@@ -247,6 +268,14 @@ struct memory {
     uint16_t *ends;    /* [S, RING] notes that end at each step */
     uint8_t *tokens;   /* [S, tokens_stride, 5] */
     float *nats;       /* [S, tokens_stride, 5] written for forced notes, or NULL */
+    key *keys;         /* [S, K, H] hidden states that predicted the last K notes, or NULL without a cache */
+    struct cached *cached; /* [S, K] the notes that the one being written may be a repetition of */
+};
+
+/* What the cache says about the note that is being written. */
+struct speaking {
+    int32_t count;       /* of `memory.cached` */
+    float share, weight; /* the probability that the cache is speaking; the sum of its notes' weights */
 };
 
 /* ---- products ------------------------------------------------------------------------------------------------ */
@@ -255,6 +284,7 @@ int32_t weight_bytes(void) { return sizeof(weight); }
 int32_t input_bytes(void) { return sizeof(input); }
 int32_t input_offset(void) { return OFFSET; }
 int32_t row_bytes(void) { return sizeof(row); }
+int32_t key_bytes(void) { return sizeof(key); }
 
 /* Lay a row-major matrix out as `product` reads it: [outputs / LANES][inputs / DEPTH][LANES][DEPTH] in groups of
  * TILE_VECTORS, where the vectors of a group alternate. Both sizes are multiples of 16. */
@@ -493,9 +523,64 @@ static int draw(const vf *mass, int vectors, const struct piece *piece, int attr
     }
 }
 
+/* ---- the cache ----------------------------------------------------------------------------------------------- */
+
+/* Compare the state of a piece with those kept, weigh their notes, and keep it. */
+static struct speaking look(const struct model *m, const struct memory *at, const struct piece *piece, int64_t s) {
+    const int H = m->hidden, kept = piece->note < CACHE_NOTES ? piece->note : CACHE_NOTES;
+    const input *x = at->inputs + (s + 1) * at->inputs_stride - H;
+    struct cached *cached = at->cached + s * CACHE_NOTES;
+    struct speaking speaking = {0, 0.0f, 0.0f};
+    key *keys = at->keys + s * CACHE_NOTES * H, now[HIDDEN_MAX];
+    float likeness[CACHE_NOTES + LANES], highest = -INFINITY;
+    for (int i = 0; i < H; i++) now[i] = (key)(x[i] - OFFSET);
+    for (int k = 0; k < kept; k++) { /* k notes ago, and one */
+        likeness[k] = m->cache_sharpness * alike(now, keys + (int64_t)((piece->note - 1 - k) % CACHE_NOTES) * H, H);
+        highest = likeness[k] > highest ? likeness[k] : highest;
+    }
+    for (int k = 0; k < kept; k += LANES) {
+        float weight[LANES];
+        const vf below = all(highest) - load(likeness + k);
+        store(weight, decay(bounded(below, 0.0f, 80.0f)));
+        for (int i = 0; i < LANES && k + i < kept; i++)
+            if (highest - likeness[k + i] < CACHE_NATS) {
+                cached[speaking.count++] = (struct cached){piece->note - 1 - k - i, weight[i]};
+                speaking.weight += weight[i];
+            }
+    }
+    speaking.share = speaking.count ? m->cache_share : 0.0f;
+    memcpy(keys + (int64_t)(piece->note % CACHE_NOTES) * H, now, H * sizeof(key));
+    return speaking;
+}
+
+/* Turn the LSTM's logits of one attribute into those of the mixture, but for a constant. own: the LSTM's masses, their
+ * sum and the largest logit. said: [V] what the cache gives to each value, of its whole weight. */
+static void mix(const struct speaking *speaking, const float *said, const float *own, float whole, float highest,
+                float *logits, int values) {
+    const float odds = speaking->share / (1.0f - speaking->share) * whole / speaking->weight;
+    for (int v = 0; v < values; v++)
+        if (said[v] > 0.0f) logits[v] = highest + logf(own[v] + odds * said[v]);
+}
+
+/* A value has been chosen: what the cache says of the attributes that follow. own: the LSTM's probability of it. */
+static void choose(struct speaking *speaking, struct cached *cached, const uint8_t *tokens, int attribute, int value,
+                   float said, float own) {
+    const float spoken = speaking->share * said / speaking->weight;
+    const float share = said > 0.0f ? spoken / (spoken + (1.0f - speaking->share) * own) : 0.0f;
+    int count = 0;
+    float weight = 0.0f;
+    for (int k = 0; k < speaking->count; k++)
+        if (tokens[cached[k].note * ATTRIBUTES + attribute] == value) {
+            weight += cached[k].weight;
+            cached[count++] = cached[k];
+        }
+    *speaking = (struct speaking){count, share < 1.0f - 1e-6f ? share : 1.0f - 1e-6f, weight};
+}
+
 /* One attribute of every active piece: note[a] gets it, drawn or read. */
 static void attribute_of_all(const struct model *m, const struct memory *at, const struct piece *pieces,
-                             const int *active, int count, int attribute, int32_t (*note)[ATTRIBUTES]) {
+                             const int *active, int count, int attribute, int32_t (*note)[ATTRIBUTES],
+                             struct speaking *speaking) {
     const int E = m->embedding;
     const struct matrix *head = &m->head[attribute];
     const float *const *chosen = m->chosen + attribute * (attribute - 1) / 2;
@@ -516,19 +601,37 @@ static void attribute_of_all(const struct model *m, const struct memory *at, con
         const struct piece *piece = &pieces[s];
         const int vectors = head->outputs / LANES;
         const int64_t row = (s * at->tokens_stride + piece->note) * ATTRIBUTES + attribute;
+        const uint8_t *tokens = at->tokens + s * at->tokens_stride * ATTRIBUTES;
+        const int cached = at->keys && attribute != VELOCITY && speaking[a].share > 0.0f;
         vf mass[VALUES_MAX / LANES];
+        float own[VALUES_MAX], said[VALUES_MAX] = {0}, whole_own = 0.0f;
+        if (cached) {
+            const float highest = masses(logits + s * m->logits, vectors, 1.0f, mass);
+            for (int v = 0; v < vectors; v++) whole_own += sum(mass[v]);
+            memcpy(own, mass, vectors * sizeof(vf));
+            for (int k = 0; k < speaking[a].count; k++) {
+                const struct cached *kept = at->cached + s * CACHE_NOTES + k;
+                said[tokens[kept->note * ATTRIBUTES + attribute]] += kept->weight;
+            }
+            mix(&speaking[a], said, own, whole_own, highest, logits + s * m->logits, m->sizes[attribute]);
+        }
         if (piece->note < piece->forced) {
             const int target = note[a][attribute] = at->tokens[row];
-            if (!at->nats) continue;
-            const float highest = masses(logits + s * m->logits, vectors, 1.0f, mass);
-            vf whole = mass[0];
-            for (int v = 1; v < vectors; v++) whole += mass[v];
-            at->nats[row] = logf(sum(whole)) + highest - logits[s * m->logits + target];
+            if (at->nats) {
+                const float highest = masses(logits + s * m->logits, vectors, 1.0f, mass);
+                vf whole = mass[0];
+                for (int v = 1; v < vectors; v++) whole += mass[v];
+                at->nats[row] = logf(sum(whole)) + highest - logits[s * m->logits + target];
+            }
         } else {
             forbid(m, logits + s * m->logits, attribute, note[a], piece);
             masses(logits + s * m->logits, vectors, piece->inverse_temperature, mass);
             at->tokens[row] = note[a][attribute] = draw(mass, vectors, piece, attribute);
         }
+        const int value = note[a][attribute];
+        if (cached)
+            choose(&speaking[a], at->cached + s * CACHE_NOTES, tokens, attribute, value, said[value],
+                   own[value] / whole_own);
     }
 }
 
@@ -573,8 +676,10 @@ int64_t step(const struct model *m, const struct memory *at, struct piece *piece
         lstm(m, at, pieces, active, count);
         linear(&m->query, active, count, at->inputs + at->inputs_stride - m->hidden, at->inputs_stride, at->queries,
                m->query.outputs);
+        struct speaking speaking[PIECES_MAX] = {0};
+        for (int a = 0; at->keys && a < count; a++) speaking[a] = look(m, at, &pieces[active[a]], active[a]);
         for (int attribute = 0; attribute < ATTRIBUTES; attribute++)
-            attribute_of_all(m, at, pieces, active, count, attribute, note);
+            attribute_of_all(m, at, pieces, active, count, attribute, note, speaking);
         for (int a = 0; a < count; a++)
             advance(m, &pieces[active[a]], at->ends + (int64_t)active[a] * RING, note[a]);
         written += count;

@@ -20,6 +20,7 @@ from engine.batching.slots import Slots
 from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.model import ModelConfig, NoteLSTM
+from engine.note_cache import NoteCache, note_nats
 from engine.plan import plan
 from engine.sampler import Sampler
 from engine.types import ComposeRequest
@@ -33,9 +34,12 @@ MAKERS: dict[str, Callable[[Checkpoint], Slots]] = {
 
 
 def odd_checkpoint() -> Checkpoint:
-    """Odd sizes, three layers, controls, tied weights, sharp distributions: not trained, but deterministic."""
+    """Odd sizes, three layers, controls, a cache, tied weights, sharp distributions: untrained but deterministic."""
     torch.manual_seed(5)
-    model = NoteLSTM(ModelConfig(embedding=21, hidden=37, layers=3, controlled=True, tied=True)).eval()
+    shape = ModelConfig(
+        embedding=21, hidden=37, layers=3, controlled=True, tied=True, cache_share=0.4, cache_sharpness=0.5
+    )
+    model = NoteLSTM(shape).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.5)
@@ -117,12 +121,16 @@ def test_the_rules_of_a_score_hold(slots: Slots, checkpoint: Checkpoint, request
 def model_nats(checkpoint: Checkpoint, request: ComposeRequest, tokens: IntArray) -> np.ndarray:
     decided = plan(request, checkpoint.styles)
     rows = conditions(
-        tokens, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm, controls=decided.controls
+        tokens,
+        mood=request.mood,
+        mode=decided.key.mode,
+        tempo_bpm=decided.tempo_bpm,
+        controls=decided.controls,
     )
     previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
     with torch.inference_mode():
-        hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])
-        return checkpoint.model.nats(hidden[0], torch.from_numpy(tokens)).numpy()
+        arrays = (torch.from_numpy(array) for array in (previous, rows, tokens))
+        return note_nats(checkpoint.model, *arrays).numpy()
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-4), ("int8", 0.35)])
@@ -149,22 +157,34 @@ def test_the_logits_of_a_step_are_the_models(checkpoint: Checkpoint) -> None:
     request = ComposeRequest(mood=Mood.HOPEFUL, length_notes=40, seed=9, temperature=1.3)
     decided = plan(request, checkpoint.styles)
     slots.begin(2, request, decided)
+    cache = NoteCache(checkpoint.model.config)
     for t in range(40):
         slots.run(1)
         tokens = slots.tokens(2)
         # conditions() reads the length off the tokens, so the rest of the piece stands there as anything
         whole = np.concatenate([tokens, np.zeros((39 - t, 5), np.int64)])
         rows = conditions(
-            whole, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm, controls=decided.controls
+            whole,
+            mood=request.mood,
+            mode=decided.key.mode,
+            tempo_bpm=decided.tempo_bpm,
+            controls=decided.controls,
         )[: t + 1]
         previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
+        note = torch.from_numpy(tokens[t])
         with torch.inference_mode():
             hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])
+            cache.look(hidden[0, t])
             for attribute, got in enumerate(slots.logits(2)):
-                want = checkpoint.model.attribute_logits(attribute, hidden[0, t], torch.from_numpy(tokens[t])).numpy()
+                alone = checkpoint.model.attribute_logits(attribute, hidden[0, t], note)
                 allowed = np.isfinite(got)
                 assert allowed.any()
-                np.testing.assert_allclose(got[allowed], want[allowed], atol=2e-4, rtol=2e-4)
+                shares = [
+                    torch.log_softmax(each[allowed], 0) for each in (torch.from_numpy(got), cache.mix(attribute, alone))
+                ]
+                torch.testing.assert_close(*shares, atol=3e-4, rtol=3e-4)
+                cache.choose(attribute, int(note[attribute]), alone)
+        cache.keep(tokens[t].tolist())
 
 
 @pytest.mark.parametrize("seed", range(6))
