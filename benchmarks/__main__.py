@@ -11,6 +11,7 @@ NAMES = {
     "takes": "how much better the best of several takes is, and what it costs",
     "sound": "from a score to its sound",
     "precision": "what 8-bit weights cost in quality",
+    "train": "notes per second of training, as a share of the machine's matrix products",
 }
 
 

@@ -1,0 +1,187 @@
+"""How fast training is, beside how fast this machine multiplies matrices.
+
+    python -m benchmarks train [--json] [--rounds N] [--threads N] [--presets v1,v2]
+
+Each row is one preset on one device at one precision: real steps of the training loop (forward, backward, clipping,
+AdamW, the averaged weights) over synthetic notes, in rounds that take turns with all other rows; medians. A GPU is
+measured where there is one.
+
+FLOPs are counted by hand. Of the parameters, P take part in a matrix product: an LSTM layer has 4 H (I + H) of them (I
+wide inputs, H hidden units), each of the five attributes E H for its query and E V for its V values; embedding tables
+are looked up, biases added. A product with P weights is P multiplications and P additions, 2 P FLOPs a note; the
+backward pass makes two such products, one for the gradient of the inputs and one for that of the weights. So a note
+costs 6 P FLOPs, and `share_of_gemm` is 6 P x notes/s over what `torch.matmul` reaches in the same round, on the same
+device, at the same precision and with as many threads: the best of square products of 512, 1,024 and 2,048 (on a GPU
+1,024, 4,096 and 8,192). The rest goes to element-wise work, and to products that are small: a step of an LSTM waits for
+the step before and multiplies as many rows as there are lanes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data.tokens import ATTRIBUTES
+from engine.model import ModelConfig
+from trainer.config import PRESETS, TrainConfig
+from trainer.dataset import Batch, Example, batches
+from trainer.loop import Run, has_fast_bf16
+
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_SIZES = {"cpu": (512, 1024, 2048), "cuda": (1024, 4096, 8192)}
+_AT_LEAST_S = 0.5  # of steps a round; at least one step
+_PIECE_NOTES = 500  # a usual length
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One preset on one device at one precision."""
+
+    preset: str
+    device: str
+    precision: str
+    notes_per_s: float
+    gflops_per_s: float
+    gemm_gflops_per_s: float
+    share_of_gemm: float
+
+
+def multiplied(config: ModelConfig) -> int:
+    """The parameters that take part in matrix products: P above."""
+    layers = (config.embedding, *[config.hidden] * (config.layers - 1))
+    lstm = sum(4 * config.hidden * (inputs + config.hidden) for inputs in layers)
+    return lstm + sum(config.embedding * (config.hidden + attribute.size) for attribute in ATTRIBUTES)
+
+
+class Training:
+    """The loop of one preset, fed with notes at random."""
+
+    def __init__(self, config: TrainConfig, device: torch.device, precision: str) -> None:
+        self._device = device
+        with tempfile.TemporaryDirectory() as folder:  # nothing is saved
+            self.run = Run(config, Path(folder), device, bf16=precision == "bfloat16")
+        self.run.model.train()
+        self._batches = itertools.cycle(list(_synthetic(config)))
+
+    def notes_per_s(self) -> float:
+        """Train for a moment."""
+        started, notes = time.perf_counter(), 0
+        while not notes or time.perf_counter() - started < _AT_LEAST_S:
+            batch = next(self._batches)
+            self.run.step(dataclasses.replace(batch, previous=batch.previous.clone()))
+            notes += int(batch.mask.sum())
+        _wait(self._device)
+        return notes / (time.perf_counter() - started)
+
+
+def _synthetic(config: TrainConfig) -> Iterator[Batch]:
+    """An epoch in which every lane has a piece and all are full but the last batch."""
+    rng = np.random.default_rng(1)
+    tables = config.model.tables
+
+    def piece() -> Example:
+        tokens = np.stack([rng.integers(0, attribute.size, _PIECE_NOTES) for attribute in ATTRIBUTES], axis=1)
+        return Example(tokens, np.stack([rng.integers(0, size, _PIECE_NOTES) for size in tables], axis=1))
+
+    return batches(
+        [piece() for _ in range(config.batch)],
+        batch=config.batch,
+        sequence_notes=config.sequence_notes,
+        segment_notes=_PIECE_NOTES,
+        rng=None,
+    )
+
+
+def gemm(device: torch.device, precision: str) -> list[Callable[[], float]]:
+    """For each size a function that multiplies two square matrices for a moment; FLOPs per second."""
+    return [_square(size, device, _PRECISIONS[precision]) for size in _SIZES[device.type]]
+
+
+def _square(size: int, device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    torch.matmul(left, right)
+
+    def measure() -> float:
+        _wait(device)
+        started, times = time.perf_counter(), 0
+        while not times or time.perf_counter() - started < _AT_LEAST_S / 4:
+            torch.matmul(left, right)
+            times += 1
+            _wait(device)
+        return 2 * size**3 * times / (time.perf_counter() - started)
+
+    return measure
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def measure(presets: list[str], devices: list[torch.device], rounds: int) -> list[Row]:
+    """Time every preset on every device at each precision that is fast there, float32 first."""
+    where = [
+        (device, precision)
+        for device in devices
+        for precision in _PRECISIONS
+        if precision == "float32" or has_fast_bf16(device)
+    ]
+    training = {(preset, *at): Training(PRESETS[preset], *at) for preset in presets for at in where}
+    products = {at: gemm(*at) for at in where}
+    for each in training.values():
+        each.notes_per_s()  # the first steps make buffers and choose kernels
+    notes: dict[tuple[str, torch.device, str], list[float]] = {key: [] for key in training}
+    flops: dict[tuple[torch.device, str], list[float]] = {at: [] for at in where}
+    for _ in range(rounds):
+        for at, squares in products.items():
+            flops[at].append(max(square() for square in squares))
+        for key, each in training.items():
+            notes[key].append(each.notes_per_s())
+    rows = []
+    for (preset, device, precision), found in notes.items():
+        peak, speed = flops[device, precision], statistics.median(found)
+        per_note = 6 * multiplied(PRESETS[preset].model)
+        share = statistics.median(per_note * here / most for here, most in zip(found, peak, strict=True))
+        gemm_rate = statistics.median(peak)
+        rows.append(
+            Row(preset, device.type, precision, speed, per_note * speed / 1e9, gemm_rate / 1e9, round(share, 4))
+        )
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the measurement."""
+    parser = argparse.ArgumentParser(prog="bench train", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each row takes its turn (default: 15)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    parser.add_argument("--presets", default="v1,v2", help="which (default: v1,v2)")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # as training does
+    devices = [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]
+    rows = measure(options.presets.split(","), devices, options.rounds)
+    threads = torch.get_num_threads()
+    if options.json:
+        facts = {"threads": threads, "rounds": options.rounds, "torch": torch.__version__}
+        sys.stdout.write(json.dumps(facts | {"rows": [dataclasses.asdict(row) for row in rows]}) + "\n")
+        return 0
+    sys.stdout.write(f"{threads} CPU threads, {options.rounds} rounds\n")
+    for row in rows:
+        sys.stdout.write(
+            f"{row.preset:4s} {row.device:5s} {row.precision:9s} {row.notes_per_s:10,.0f} notes/s "
+            f"{row.gflops_per_s:10,.1f} of {row.gemm_gflops_per_s:10,.1f} GFLOP/s: {100 * row.share_of_gemm:5.1f} %\n"
+        )
+    return 0
