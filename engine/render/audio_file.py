@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import secrets
 import struct
@@ -55,18 +56,16 @@ class WavWriter:
     Args:
         file: open for writing, seekable.
         sample_rate_hz: of the sound.
-        info: RIFF INFO entries by their four-letter names, such as `INAM` (title) and `ICMT` (comment).
+        about: further RIFF chunks, whole, see `engine.render.tags.wav_chunks`.
     """
 
-    def __init__(self, file: IO[bytes], sample_rate_hz: int, info: dict[str, str] | None = None) -> None:
+    def __init__(self, file: IO[bytes], sample_rate_hz: int, about: bytes = b"") -> None:
         self._file = file
         self._data_bytes = 0
         self._dither = _dither()
         self._dither_at = 0
-        entries = b"".join(_info_entry(name, text) for name, text in (info or {}).items() if text)
-        listing = _chunk(b"LIST", b"INFO" + entries) if entries else b""
-        form = struct.pack("<HHIIHH", 1, 2, sample_rate_hz, 4 * sample_rate_hz, 4, 16)
-        self._head = b"WAVE" + _chunk(b"fmt ", form) + listing
+        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 2, sample_rate_hz, 4 * sample_rate_hz, 4, 16)
+        self._head = b"WAVE" + form + about
         file.write(b"RIFF\0\0\0\0" + self._head + b"data\0\0\0\0")
 
     def write(self, sound: Audio) -> None:
@@ -122,16 +121,9 @@ def write_audio(path: Path, blocks: Iterable[Audio], sample_rate_hz: int) -> Non
         os.fsync(file.fileno())
 
 
+@functools.cache
 def _dither() -> npt.NDArray[np.float32]:
     """[2 * _DITHER_FRAMES, 2]: triangular noise of one step; it repeats each 1.5 s, which is inaudible at -96 dB."""
     generator = np.random.default_rng(16)
     noise = generator.random((_DITHER_FRAMES, 2), np.float32) - generator.random((_DITHER_FRAMES, 2), np.float32)
     return np.concatenate([noise, noise])
-
-
-def _info_entry(name: str, text: str) -> bytes:
-    return _chunk(name.encode(), text.encode() + b"\0")
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)

@@ -21,7 +21,7 @@ import soundfile
 
 from engine.errors import RenderFailed
 from engine.render.audio_file import WavWriter
-from engine.render.tags import Tags, read_tags, set_comments, wav_info
+from engine.render.tags import Tags, read_tags, set_comments, wav_chunks
 from engine.render.vorbis import encode_ogg
 
 _log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ def _encode_flac(sound: Callable[[int, int], Audio], frames: int, rate_hz: int, 
 def encode_wav(sound: Audio, rate_hz: int, tags: Tags) -> bytes:
     """A 16-bit WAV in memory."""
     buffer = io.BytesIO()
-    writer = WavWriter(buffer, rate_hz, wav_info(tags))
+    writer = WavWriter(buffer, rate_hz, wav_chunks(tags, rate_hz))
     writer.write(sound)
     writer.finish()
     return buffer.getvalue()

@@ -27,7 +27,7 @@ from engine.render.master import BLOCK_FRAMES, Finisher, place
 from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
 from engine.render.space import CHARACTERS, room
-from engine.render.tags import Tags, midi_texts, wav_info
+from engine.render.tags import Tags, midi_texts, wav_chunks
 from engine.render.vorbis import encode_ogg
 
 MAX_NOTES = 100_000
@@ -136,7 +136,7 @@ class Renderer:
         wav = folder / f"{name}.wav"
         with ThreadPoolExecutor(3) as pool, atomic(wav) as file:
             encoding = pool.submit(encode_ogg, master, frames, SAMPLE_RATE_HZ, tags, VORBIS_LEVEL, pool)
-            writer = WavWriter(file, SAMPLE_RATE_HZ, wav_info(tags))
+            writer = WavWriter(file, SAMPLE_RATE_HZ, wav_chunks(tags, SAMPLE_RATE_HZ))
             for start in range(0, frames, BLOCK_FRAMES):
                 writer.write(master(start, min(frames, start + BLOCK_FRAMES)))
             writer.finish()

@@ -4,6 +4,7 @@
 |---|---|---|---|---|
 | MIDI | name of the first track | text events | in the signature | the last text event |
 | WAV | INFO `INAM` | INFO `ICMT` | INFO `ICOP` | INFO `ISFT` |
+| Broadcast Wave, in the same WAV | first line of `bext` description | its other lines | coding history | originator |
 | FLAC, OGG | comment `TITLE` | comment `COMMENT` | comment `LICENSE` | comment `SOFTWARE` or `ENCODER` |
 
 Reading walks headers only, in Python, within bounds, and hands nothing that was uploaded to a decoder.
@@ -11,9 +12,10 @@ Reading walks headers only, in Python, within bounds, and hands nothing that was
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -28,6 +30,7 @@ LICENCE = "CC0-1.0"  # nobody holds rights in what the program makes; both sound
 SIGNATURE = f"made with {PROGRAM}, licence {LICENCE}"
 _LARGEST_HEADER_BYTES = 1 << 18  # comments of ours have a few hundred bytes
 _CHUNKS_MAX = 64
+_DESCRIPTION_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,28 @@ def midi_texts(recipe: Sequence[str]) -> list[str]:
     return [*recipe, SIGNATURE]
 
 
-def wav_info(tags: Tags) -> dict[str, str]:
-    """The RIFF INFO entries of a WAV of ours."""
-    return {"INAM": tags.title, "ICMT": "\n".join(tags.recipe), "ICOP": LICENCE, "ISFT": PROGRAM}
+def wav_chunks(tags: Tags, rate_hz: int) -> bytes:
+    """What a WAV of ours says about itself: a `bext` chunk, which sound editors keep, and an INFO list, for the others.
+
+    Broadcast Wave (EBU Tech 3285, version 1), without date and time, so that the same music has the same bytes.
+    """
+    description = "\n".join((tags.title, *tags.recipe)).encode()
+    reference = hashlib.sha256(description).hexdigest()[:32]
+    history = f"A=PCM,F={rate_hz},W=16,M=stereo,T={PROGRAM}; {LICENCE}\r\n"
+    fields = (_cut(description), PROGRAM.encode(), reference.encode(), b"", b"", 0, 1, b"")
+    bext = struct.pack("<256s32s32s10s8sQH64s190x", *fields) + history.encode() + b"\0"
+    entries = {"INAM": tags.title, "ICMT": "\n".join(tags.recipe), "ICOP": LICENCE, "ISFT": PROGRAM}
+    info = b"".join(_chunk(name.encode(), text.encode() + b"\0") for name, text in entries.items() if text)
+    return _chunk(b"bext", bext) + _chunk(b"LIST", b"INFO" + info)
+
+
+def _cut(text: bytes) -> bytes:
+    """As much as a description holds, without half a character."""
+    return text[:_DESCRIPTION_BYTES].decode("utf-8", "ignore").encode()
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 
 def set_comments(file: soundfile.SoundFile, tags: Tags) -> None:
@@ -83,7 +105,7 @@ def _read(file: IO[bytes]) -> Tags | None:
         file.seek(0)
         return _read_midi(file.read(MAX_BYTES + 1))
     if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
-        return _from_info(dict(_wav_entries(file)))
+        return _from_wav(file)
     if magic[:4] == b"fLaC":
         file.seek(4)
         return _from_comments(_flac_comments(file))
@@ -103,29 +125,48 @@ def _read_midi(data: bytes) -> Tags | None:
     return Tags(midi.title, midi.texts[:-1])
 
 
-def _from_info(entries: dict[bytes, str]) -> Tags | None:
-    if not entries.get(b"ISFT", "").startswith(PROGRAM):
-        return None
-    return Tags(entries.get(b"INAM", ""), _lines(entries.get(b"ICMT", "")))
-
-
-def _wav_entries(file: IO[bytes]) -> Iterator[tuple[bytes, str]]:
-    """The entries of the INFO list, wherever it stands among the chunks."""
+def _from_wav(file: IO[bytes]) -> Tags | None:
+    """From the INFO list, else, where an editor dropped that, from the `bext` chunk; wherever they stand."""
+    entries: dict[bytes, str] = {}
+    broadcast: Tags | None = None
     for _ in range(_CHUNKS_MAX):
         head = file.read(8)
         if len(head) < 8:
-            return
+            break
         name, length = struct.unpack("<4sI", head)
-        if name != b"LIST" or length > _LARGEST_HEADER_BYTES:
+        if name not in {b"LIST", b"bext"} or length > _LARGEST_HEADER_BYTES:
             file.seek(length + length % 2, io.SEEK_CUR)
             continue
         body = file.read(length + length % 2)
-        position = 4
-        while body[:4] == b"INFO" and position + 8 <= len(body):
-            entry, size = struct.unpack_from("<4sI", body, position)
-            text = body[position + 8 : position + 8 + size].split(b"\0")[0]
-            yield entry, text.decode("utf-8", "replace")
-            position += 8 + size + size % 2
+        if name == b"LIST":
+            entries |= _info_entries(body)
+        else:
+            broadcast = _from_bext(body)
+    if entries.get(b"ISFT", "").startswith(PROGRAM):
+        return Tags(entries.get(b"INAM", ""), _lines(entries.get(b"ICMT", "")))
+    return broadcast
+
+
+def _info_entries(body: bytes) -> dict[bytes, str]:
+    entries: dict[bytes, str] = {}
+    position = 4
+    while body[:4] == b"INFO" and position + 8 <= len(body):
+        entry, size = struct.unpack_from("<4sI", body, position)
+        text = body[position + 8 : position + 8 + size].split(b"\0")[0]
+        entries[entry] = text.decode("utf-8", "replace")
+        position += 8 + size + size % 2
+    return entries
+
+
+def _from_bext(body: bytes) -> Tags | None:
+    """Only a description that was not cut tells the whole recipe; the reference is its digest."""
+    description, originator, reference = (
+        part.split(b"\0")[0] for part in struct.unpack_from(f"<{_DESCRIPTION_BYTES}s32s32s", body)
+    )
+    if originator != PROGRAM.encode() or reference != hashlib.sha256(description).hexdigest()[:32].encode():
+        return None
+    title, *recipe = description.decode("utf-8", "replace").split("\n")
+    return Tags(title, tuple(recipe))
 
 
 def _flac_comments(file: IO[bytes]) -> bytes:

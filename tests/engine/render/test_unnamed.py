@@ -9,14 +9,14 @@ import soundfile
 
 from engine.errors import RenderFailed
 from engine.render.audio_file import WavWriter
-from engine.render.tags import Tags, read_tags, wav_info
+from engine.render.tags import Tags, read_tags, wav_chunks
 from engine.render.unnamed import unnamed
 
 
 def wav_at(path: Path, seconds: float, title: str) -> Path:
     rng = np.random.default_rng(3)
     with path.open("wb") as file:
-        writer = WavWriter(file, 44_100, wav_info(Tags(title, (f"checkpoint {title}",))))
+        writer = WavWriter(file, 44_100, wav_chunks(Tags(title, (f"checkpoint {title}",)), 44_100))
         writer.write(rng.uniform(-0.3, 0.3, (int(44_100 * seconds), 2)).astype(np.float32))
         writer.finish()
     return path
