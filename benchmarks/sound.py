@@ -31,18 +31,21 @@ from pathlib import Path
 from typing import Self
 
 import midi2audio
+import soundfile
 
 from data.composer.piece import compose_piece
 from data.midi import write_midi
 from data.moods import Mood
 from data.score import Note, Score
 from engine.render.fluidsynth import SAMPLE_RATE_HZ
+from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
 from engine.render.worker import RenderJob, ready, render_job, start_worker
 
 SECONDS = (60, 120, 240)
 _NOTES_PER_S = (2.3, 3.2)  # the middle half of 96 pieces by the composer, twelve of each mood
 _PARALLEL = 3
+_PICTURES = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Row:
     midi2audio_s: float
     ratio: float
     first_s: float
+    picture_ms: float
     peak_mb: float
 
 
@@ -74,11 +78,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         _say(json.dumps({"pieces": [dataclasses.asdict(row) for row in rows]}))
     else:
-        _say("length    notes   ours      midi2audio   ratio   first      memory")
+        _say("length    notes   ours      midi2audio   ratio   first     picture   memory")
         for row in rows:
             _say(
                 f"{row.seconds:4d} s  {row.notes:6d}   {row.ours_s:5.2f} s   {row.midi2audio_s:6.2f} s     "
-                f"{row.ratio:4.2f}   {row.first_s:5.2f} s   {row.peak_mb:5.0f} MB"
+                f"{row.ratio:4.2f}   {row.first_s:5.2f} s   {row.picture_ms:4.0f} ms   {row.peak_mb:5.0f} MB"
             )
         _say("ours: MIDI, mastered WAV, OGG and picture from a warm worker; first: with the start of the worker")
     return 0
@@ -110,8 +114,20 @@ def _measure(score: Score, seconds: int, rounds: int, folder: Path) -> Row:
         round(other, 3),
         round(other / ours, 2),
         round(first_s, 3),
+        round(_picture_ms(score, folder / "ours.wav"), 1),
         round(peak.mb, 1),
     )
+
+
+def _picture_ms(score: Score, wav: Path) -> float:
+    """Milliseconds of one picture, piano-roll and spectrum, the median of nine."""
+    samples, rate_hz = soundfile.read(wav, dtype="float32")
+    sound, spent_s = samples.T.copy(), []
+    for _ in range(_PICTURES):
+        started_s = time.perf_counter()
+        draw_roll(score, "Benchmark", Mood.DARK, sound, rate_hz)
+        spent_s.append(time.perf_counter() - started_s)
+    return 1000 * statistics.median(spent_s)
 
 
 class _PeakMemory(threading.Thread):
