@@ -157,7 +157,7 @@ class BlindTests:
             NotAllowed: its result has been shown.
         """
         if (await self.get(test_id)).revealed:
-            raise NotAllowed("The result of this listening test has been shown, so nobody votes any more.")
+            raise NotAllowed("The result of this test has been shown, so nobody votes any more.")
         await self._history.write(
             "INSERT INTO blind_votes (test_id, person, choice, created_at) VALUES (:id, :person, :choice, :now) "
             "ON CONFLICT (test_id, person) DO UPDATE SET choice = :choice, created_at = :now",
@@ -178,8 +178,8 @@ class BlindTests:
         ripe = sum(test.votes.values()) >= VOTES_TO_REVEAL or self._history.clock() - test.created_at >= OPEN_FOR
         if not (ripe or moderator or by.person == test.left.requester.person):
             raise NotAllowed(
-                f"Whoever asked for this listening test can show its result now; "
-                f"everybody can with {VOTES_TO_REVEAL} votes, or tomorrow."
+                "Whoever asked for this test can show its result now; everybody can with {n} votes, or tomorrow.",
+                n=VOTES_TO_REVEAL,
             )
         async with self._history.transaction() as db:
             await db.execute(

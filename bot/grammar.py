@@ -16,7 +16,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.options import OPTIONS, Option, either
+from bot.options import OPTIONS, Option, did_you_mean, either
+from data.phrases import Phrase
 from engine.errors import InvalidRequest
 from engine.types import ComposeRequest
 
@@ -80,7 +81,12 @@ def build_request(values: Mapping[str, Any]) -> ComposeRequest:
             raise
         nearest = wrong.low if value < wrong.low else wrong.high
         raise InvalidRequest(
-            wrong.name, f"{wrong.name} is {wrong.expects}, not {_echo(value)}: did you mean {nearest}?"
+            wrong.name,
+            "{name} is {expects}, not {given}: did you mean {nearest}?",
+            name=wrong.name,
+            expects=wrong.expects,
+            given=_echo(value),
+            nearest=nearest,
         ) from None
 
 
@@ -111,7 +117,10 @@ def parse_values(text: str) -> Values:
         if option.name in values:
             raise InvalidRequest(
                 option.name,
-                f"{option.name} is given twice, as {_echo(texts[option.name])} and {_echo(value)}: give it once.",
+                "{name} is given twice, as {first} and {second}: give it once.",
+                name=option.name,
+                first=_echo(texts[option.name]),
+                second=_echo(value),
             )
         values[option.name] = _read(option, value)
         texts[option.name] = value
@@ -129,7 +138,7 @@ _PLAIN = str.maketrans(
 def _words(text: str) -> list[str]:
     """Split into words; `name:value` becomes one word whatever spaces were around the sign."""
     if len(text) > TEXT_LENGTH_MAX:
-        raise InvalidRequest("", f"A request has at most {TEXT_LENGTH_MAX} characters.")
+        raise InvalidRequest("", "A request has at most {n} characters.", n=TEXT_LENGTH_MAX)
     whole = re.sub(r"[\ud800-\udfff]", "\ufffd", text)  # what is left of bytes that were no text
     plain = unicodedata.normalize("NFKC", whole.translate(_PLAIN)).translate(_PLAIN)
     plain = "".join(
@@ -158,7 +167,9 @@ def _take(words: list[str]) -> tuple[Option, str]:
     if not colon and words and words[0].partition(":")[0].lstrip("-").casefold() not in _BY_NAME:
         value = words.pop(0)
     if not value or value.partition(":")[0].lstrip("-").casefold() in _BY_NAME:
-        raise InvalidRequest(option.name, f"{option.name} has no value: it is {option.expects}.")
+        raise InvalidRequest(
+            option.name, "{name} has no value: it is {expects}.", name=option.name, expects=option.expects
+        )
     while words and words[0].casefold() in (*option.tails, *option.units):
         value = f"{value} {words.pop(0)}"
     return option, value
@@ -176,22 +187,30 @@ def _read(option: Option, text: str) -> Any:
         return option.read(value)
     except ValueError:
         meant = _nearest(value, option.choices)
-        hint = f" (did you mean {meant}?)" if meant else ""
-        raise InvalidRequest(option.name, f"{option.name} is {option.expects}, not {_echo(text)}{hint}.") from None
+        raise InvalidRequest(
+            option.name,
+            "{name} is {expects}, not {given}{hint}.",
+            name=option.name,
+            expects=option.expects,
+            given=_echo(text),
+            hint=did_you_mean(meant),
+        ) from None
 
 
-def _unknown(word: str, name: str, value: str) -> str:
+def _unknown(word: str, name: str, value: str) -> Phrase:
     allowed = either(option.name for option in OPTIONS)
     if not name.strip("-"):
-        return f"{_echo(word)} has no name: write it as one of {allowed}, such as mood:dark."
+        text = "{word} has no name: write it as one of {allowed}, such as mood:dark."
+        return Phrase(text, word=_echo(word), allowed=allowed)
     if not value and re.fullmatch(r"[+-]?[\d.,]+", name):
         option = _BY_NAME["temp" if re.search(r"[.,]", name) else "length"]
-        return f"{_echo(name)} stands alone: did you mean {option.name}:{_clip(name)}?"
+        text = "{word} stands alone: did you mean {meant}?"
+        return Phrase(text, word=_echo(name), meant=f"{option.name}:{_clip(name)}")
     meant = _nearest(name, _BY_NAME)
     choice = None if meant or value else _nearest(name, _BY_CHOICE)
     meant = meant or (choice and f"{_BY_CHOICE[choice].name}:{choice}")
-    hint = f" (did you mean {meant}?)" if meant else ""
-    return f"{_echo(name)} is not an option{hint}: choose {allowed}."
+    text = "{word} is not an option{hint}: choose {allowed}."
+    return Phrase(text, word=_echo(name), hint=did_you_mean(meant), allowed=allowed)
 
 
 def _nearest(text: str, names: Iterable[str]) -> str | None:

@@ -56,7 +56,7 @@ async def compose_pair(
     models = _models(studio)
     model = await (models.rival() if model_id is None else models.find(model_id))
     if model.current:
-        raise InvalidRequest("model", f"{model.id} is the one in use: choose another to compare it with.")
+        raise InvalidRequest("model", "{id} is the one in use: choose another to compare it with.", id=model.id)
     challenge = replace(request, id=new_id())
     test_id = await studio.blind_tests.plan(request.id, challenge.id, model.id)
     tell, lent = _slower(progress), _Lent(models, model)

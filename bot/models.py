@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bot.errors import NotFound
 from bot.history import History, Requester
+from bot.options import did_you_mean
 from bot.servers import Servers
 from bot.swap import SwappableEngine
 from engine.errors import InvalidRequest
@@ -112,9 +113,9 @@ class Models:
         found = [model for model in models if typed in {model.id.casefold(), model.id.rpartition("-")[0].casefold()}]
         if len(found) != 1:
             close = difflib.get_close_matches(typed, [model.id for model in models], n=1, cutoff=0.3)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            hint = did_you_mean(close[0] if close else None)
             shown = "".join(letter for letter in typed[:40] if letter.isprintable())
-            raise NotFound(f"There is no single checkpoint '{shown}'{hint}.")
+            raise NotFound("There is no single checkpoint '{name}'{hint}.", name=shown, hint=hint)
         return found[0]
 
     async def rival(self) -> Model:
@@ -158,7 +159,7 @@ class Models:
             if model.folder.resolve() == before.resolve():
                 await self._change_to(model, by, "rollback")
                 return model
-        raise NotFound(f"The checkpoint before, {before}, is not there any more.")
+        raise NotFound("The checkpoint before, {folder}, is not there any more.", folder=before)
 
     async def _change_to(self, model: Model, by: Requester, action: str) -> None:
         async with self._changing:

@@ -11,6 +11,7 @@ from typing import Any
 from data.errors import InvalidKey
 from data.keys import Key
 from data.moods import MOODS, Mood
+from data.phrases import Phrase
 from data.spaces import SPACES, Space
 from engine.types import (
     LENGTH_NOTES_DEFAULT,
@@ -48,7 +49,7 @@ class Option:
     field: str
     says: str
     read: Callable[[str], Any]
-    expects: str
+    expects: Phrase
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     low: float | None = None
@@ -81,10 +82,15 @@ def _read_key(text: str) -> Key:
         raise ValueError(text) from error
 
 
-def either(words: Iterable[str]) -> str:
+def either(words: Iterable[str]) -> Phrase:
     """`a, b or c`."""
     *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
+    return Phrase("{most} or {last}", most=", ".join(most), last=last) if most else Phrase(last)
+
+
+def did_you_mean(word: str | None) -> Phrase:
+    """The question to put behind what somebody typed, or nothing."""
+    return Phrase(" (did you mean {word}?)", word=word) if word else Phrase("")
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -103,7 +109,7 @@ OPTIONS: tuple[Option, ...] = (
         "length_notes",
         f"How many notes, {LENGTH_NOTES_MIN} to {LENGTH_NOTES_MAX}",
         _read_whole,
-        f"a whole number from {LENGTH_NOTES_MIN} to {LENGTH_NOTES_MAX} notes",
+        Phrase("a whole number from {low} to {high} notes", low=LENGTH_NOTES_MIN, high=LENGTH_NOTES_MAX),
         aliases=("notes", "len"),
         low=LENGTH_NOTES_MIN,
         high=LENGTH_NOTES_MAX,
@@ -115,7 +121,7 @@ OPTIONS: tuple[Option, ...] = (
         "temperature",
         f"How daring, {TEMPERATURE_MIN} (predictable) to {TEMPERATURE_MAX} (wild)",
         _read_number,
-        f"a number from {TEMPERATURE_MIN} to {TEMPERATURE_MAX}",
+        Phrase("a number from {low} to {high}", low=TEMPERATURE_MIN, high=TEMPERATURE_MAX),
         aliases=("temperature",),
         low=TEMPERATURE_MIN,
         high=TEMPERATURE_MAX,
@@ -126,7 +132,7 @@ OPTIONS: tuple[Option, ...] = (
         "tempo_bpm",
         f"Beats a minute, {TEMPO_MIN_BPM} to {TEMPO_MAX_BPM}; left out, it suits the mood",
         _read_whole,
-        f"a whole number from {TEMPO_MIN_BPM} to {TEMPO_MAX_BPM} beats a minute",
+        Phrase("a whole number from {low} to {high} beats a minute", low=TEMPO_MIN_BPM, high=TEMPO_MAX_BPM),
         aliases=("bpm", "speed"),
         low=TEMPO_MIN_BPM,
         high=TEMPO_MAX_BPM,
@@ -138,7 +144,7 @@ OPTIONS: tuple[Option, ...] = (
         "key",
         "Such as Am, F# or Bb minor; left out, it suits the mood",
         _read_key,
-        "a letter A to G, # or b, and m for minor, as in Am, F# or Bbm",
+        Phrase("a letter A to G, # or b, and m for minor, as in Am, F# or Bbm"),
         tails=frozenset({"minor", "major", "min", "maj", "flat", "sharp", "m", "#", "b", "♯", "♭"}),
         auto=True,
     ),
@@ -157,7 +163,7 @@ OPTIONS: tuple[Option, ...] = (
         "seed",
         "A number: the same request with the same seed gives the same piece",
         _read_whole,
-        f"a whole number from 0 to {SEED_MAX}",
+        Phrase("a whole number from {low} to {high}", low=0, high=SEED_MAX),
         low=0,
         high=SEED_MAX,
         default="new each time",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bot.errors import NotFound
 from bot.grammar import Values, build_request, format_values, parse_values
 from bot.history import History, Requester
+from bot.options import did_you_mean
 from engine.errors import InvalidRequest
 
 PRESETS_MAX = 25  # of one person: as many as Discord shows in one list of suggestions
@@ -50,7 +51,7 @@ class Presets:
         preset = Preset(_plain(name), format_values(values))
         others = [each for each in await self.all(owner) if each.name != preset.name]
         if len(others) >= PRESETS_MAX:
-            raise InvalidRequest("", f"You have {PRESETS_MAX} presets, which is the limit; delete one first.")
+            raise InvalidRequest("", "You have {n} presets, which is the limit; delete one first.", n=PRESETS_MAX)
         await self._history.write(
             "INSERT INTO presets (person, name, request, created_at) VALUES (:person, :name, :request, :now) "
             "ON CONFLICT (person, name) DO UPDATE SET request = :request",
@@ -81,9 +82,9 @@ class Presets:
         if plain in presets:
             return parse_values(presets[plain])
         close = difflib.get_close_matches(plain[:NAME_LENGTH_MAX], presets, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
+        hint = did_you_mean(close[0] if close else None)
         shown = "".join(letter for letter in plain[:24] if letter.isprintable())
-        raise NotFound(f"You have no preset '{shown}'{hint}.")
+        raise NotFound("You have no preset '{name}'{hint}.", name=shown, hint=hint)
 
     async def delete(self, owner: Requester, name: str) -> None:
         """Forget a preset.
@@ -101,5 +102,5 @@ class Presets:
 def _plain(name: str) -> str:
     plain = " ".join(name.casefold().split())
     if not 1 <= len(plain) <= NAME_LENGTH_MAX or not plain.isprintable():
-        raise InvalidRequest("", f"The name of a preset has 1 to {NAME_LENGTH_MAX} characters.")
+        raise InvalidRequest("", "The name of a preset has 1 to {n} characters.", n=NAME_LENGTH_MAX)
     return plain

@@ -9,9 +9,13 @@ from bot.errors import LimitReached
 from bot.history import History, Requester, State
 from bot.servers import Servers
 from bot.turns import Turns
+from data.phrases import Phrase
 from engine.errors import Busy
 
 _HOUR = timedelta(hours=1)
+_YOURS = Phrase("You have asked for {pieces} within an hour, which is the limit; ask again later.")
+_SERVERS = Phrase("This server has asked for {pieces} within an hour, which is the limit; ask again later.")
+_YOURS_HERE = Phrase("In this server you have asked for {pieces} within an hour, which is the limit; ask again later.")
 _COUNTED = [state for state in State if state is not State.FAILED]  # a piece that failed costs nothing
 
 
@@ -57,36 +61,32 @@ class Quota:
             return
         await self._servers.check_not_blocked(requester)
         self.check_now(requester)
-        await self._check_hour(self._limits.user_per_hour, "You have", person=requester.person)
+        await self._check_hour(self._limits.user_per_hour, _YOURS, person=requester.person)
         if requester.guild_id is None:
             return
-        await self._check_hour(self._limits.guild_per_hour, "This server has", guild_id=requester.guild_id)
+        await self._check_hour(self._limits.guild_per_hour, _SERVERS, guild_id=requester.guild_id)
         allowed = (await self._servers.settings(requester.guild_id)).user_per_hour
         if allowed is not None:
             where = {"person": requester.person, "guild_id": requester.guild_id}
-            await self._check_hour(allowed, "In this server you have", **where)
+            await self._check_hour(allowed, _YOURS_HERE, **where)
 
     def check_now(self, requester: Requester) -> None:
         """The part that concerns only what is waiting and being made at this moment. Raises as `check`."""
         waiting, limits = self._turns.waiting, self._limits
         if waiting >= limits.queue:
-            raise Busy(
-                f"{waiting} pieces are waiting already; try again a little later.", self._turns.wait_s(0) or 60.0
-            )
+            sentence = "{n} pieces are waiting already; try again a little later."
+            raise Busy(sentence, self._turns.wait_s(0) or 60.0, n=waiting)
         if requester.front_end != "discord":
             return
         if self._turns.count(person=requester.person) >= limits.user_waiting:
-            self._refuse("You have", limits.user_waiting)
+            sentence = "You have {pieces} in the making, which is the limit; ask again when one is finished."
+            raise LimitReached(sentence, self._turns.wait_s(0) or 30.0, pieces=_pieces(limits.user_waiting))
         if requester.guild_id is not None and self._turns.count(group=group_of(requester)) >= limits.guild_waiting:
-            self._refuse("This server has", limits.guild_waiting)
-
-    def _refuse(self, who: str, allowed: int) -> None:
-        pieces = "1 piece" if allowed == 1 else f"{allowed} pieces"
-        sentence = f"{who} {pieces} in the making, which is the limit; ask again when one is finished."
-        raise LimitReached(sentence, self._turns.wait_s(0) or 30.0)
+            sentence = "This server has {pieces} in the making, which is the limit; ask again when one is finished."
+            raise LimitReached(sentence, self._turns.wait_s(0) or 30.0, pieces=_pieces(limits.guild_waiting))
 
     async def _check_hour(
-        self, allowed: int, who: str, *, person: str | None = None, guild_id: str | None = None
+        self, allowed: int, sentence: Phrase, *, person: str | None = None, guild_id: str | None = None
     ) -> None:
         now = self._history.clock()
         if allowed == 0:
@@ -97,8 +97,11 @@ class Quota:
         if len(pieces) < allowed:
             return
         wait_s = max((pieces[-1].created_at + _HOUR - now).total_seconds(), 1.0)
-        many = "1 piece" if allowed == 1 else f"{allowed} pieces"
-        raise LimitReached(f"{who} asked for {many} within an hour, which is the limit; ask again later.", wait_s)
+        raise LimitReached(Phrase(sentence.text, pieces=_pieces(allowed)), wait_s)
+
+
+def _pieces(n: int) -> Phrase:
+    return Phrase("1 piece") if n == 1 else Phrase("{n} pieces", n=n)
 
 
 def group_of(requester: Requester) -> str:

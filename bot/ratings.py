@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from bot.history import History, Record, Requester
+from data.phrases import Phrase
 from engine.errors import InvalidRequest
 
 SCALES: dict[str, str] = {
@@ -35,7 +36,8 @@ class Rating:
         for scale in SCALES:
             value = getattr(self, scale)
             if isinstance(value, bool) or not isinstance(value, int) or not SCORE_MIN <= value <= SCORE_MAX:
-                raise InvalidRequest(scale, f"{scale} is a whole number from {SCORE_MIN} to {SCORE_MAX}.")
+                sentence = "{name} is a whole number from {low} to {high}."
+                raise InvalidRequest(scale, sentence, name=Phrase(scale), low=SCORE_MIN, high=SCORE_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Ratings:
             InvalidRequest: the piece was never finished.
         """
         if record.result is None:
-            raise InvalidRequest("id", f"Piece {record.id} was never finished, so it cannot be rated.")
+            raise InvalidRequest("id", "Piece {id} was never finished, so it cannot be rated.", id=record.id)
         await self._history.write(
             "INSERT INTO ratings (request_id, person, coherence, repetition, atmosphere, fit, created_at) "
             "VALUES (:id, :person, :coherence, :repetition, :atmosphere, :fit, :now) "

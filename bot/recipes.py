@@ -21,8 +21,6 @@ from data.spaces import Space
 from engine.errors import InvalidMidi, InvalidRequest
 from engine.types import ComposeRequest
 
-_NOT_OURS = "That file was not made by this bot, or its recipe was lost on the way."
-
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
@@ -81,7 +79,7 @@ def read(recipe: tuple[str, ...]) -> tuple[ComposeRequest, str]:
             return _request(says), "".join(letter for letter in str(says["checkpoint"])[:64] if letter.isprintable())
     except (ValueError, KeyError, TypeError, RecursionError, InvalidKey, InvalidRequest):
         pass  # not ours, or damaged
-    raise InvalidMidi(_NOT_OURS)
+    raise InvalidMidi("That file was not made by this bot, or its recipe was lost on the way.")
 
 
 def _request(says: dict[str, Any]) -> ComposeRequest:
@@ -108,7 +106,7 @@ def read_file(path: Path, bytes_max: int) -> bytes:
     """
     try:
         if path.stat().st_size > bytes_max:
-            raise InvalidMidi(f"{path.name} is larger than {bytes_max // 1_000_000} MB.")
+            raise InvalidMidi("{name} is larger than {n} MB.", name=path.name, n=bytes_max // 1_000_000)
         return path.read_bytes()
     except OSError as error:
-        raise InvalidMidi(f"{path.name} cannot be read: {error.strerror}.") from error
+        raise InvalidMidi("{name} cannot be read: {reason}.", name=path.name, reason=error.strerror) from error

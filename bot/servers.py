@@ -160,8 +160,9 @@ class Servers:
         sql = "SELECT guild_id FROM blocks WHERE person = :person AND guild_id IN ('', :guild)"
         rows = await self._history.rows(sql, values)
         if rows:
-            where = "this bot" if any(row["guild_id"] == _EVERYWHERE for row in rows) else "the bot in this server"
-            raise NotAllowed(f"An administrator has blocked you from using {where}.")
+            if any(row["guild_id"] == _EVERYWHERE for row in rows):
+                raise NotAllowed("An administrator has blocked you from using this bot.")
+            raise NotAllowed("An administrator has blocked you from using the bot in this server.")
 
     async def note(self, guild_id: str | None, by: Requester, action: str, details: str) -> None:
         """Write to the audit what an administrator did outside this class."""

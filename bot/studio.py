@@ -21,6 +21,7 @@ from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester
 from bot.library import Library
 from bot.metrics import Metrics
 from bot.models import Models
+from bot.options import did_you_mean
 from bot.pieces import Piece, PieceFolder, Remade
 from bot.presets import Presets
 from bot.privacy import Privacy
@@ -212,9 +213,9 @@ class Studio:
         if viewer is not None and viewer.guild_id is not None:
             known += await self.recent(viewer, whole_server=True, limit=200)
         close = difflib.get_close_matches(typed[:32], [each.id for each in known], n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
+        hint = did_you_mean(close[0] if close else None)
         shown = "".join(letter for letter in typed[:24] if letter.isprintable())
-        raise NotFound(f"There is no piece '{shown}'{hint}.")
+        raise NotFound("There is no piece '{id}'{hint}.", id=shown, hint=hint)
 
     async def piece(self, piece_id: str, viewer: Requester | None = None) -> Piece:
         """A finished piece with its files, from the folder when they are still as they were, else made again.

@@ -22,6 +22,7 @@ from typing import Any
 
 from bot.errors import NotFound
 from bot.history import History, Requester
+from bot.options import either
 from bot.pieces import PieceFolder
 from bot.privacy import Privacy
 from bot.servers import Servers
@@ -85,9 +86,10 @@ class Training:
             SetupProblem: there is no corpus, or the folder cannot be written.
         """
         if preset not in PRESETS:
-            raise InvalidRequest("preset", f"preset is {' or '.join(PRESETS)}.")
+            raise InvalidRequest("preset", "preset is {presets}.", presets=either(PRESETS))
         if epochs is not None and not 1 <= epochs <= EPOCHS_MAX:
-            raise InvalidRequest("epochs", f"epochs is a whole number from 1 to {EPOCHS_MAX}.")
+            sentence = "{name} is a whole number from {low} to {high}."
+            raise InvalidRequest("epochs", sentence, name="epochs", low=1, high=EPOCHS_MAX)
         if not self._corpus.is_dir():
             raise SetupProblem(f"There is no corpus in {self._corpus}: make one with ./run data first.")
         async with self._starting:

@@ -17,6 +17,7 @@ from bot.quota import group_of
 from bot.surely import surely
 from bot.turns import Ticket, Turns
 from data.errors import MusicLSTMError
+from data.phrases import Phrase
 from engine.errors import EngineClosed, InvalidRequest
 from engine.types import Composition, Engine, Progress, Stage
 
@@ -149,14 +150,14 @@ class Workshop:
             await surely(self._requeue(record))
             raise EngineClosed("The bot is stopping; your piece will be finished when it is back.")
         await surely(self.forsake(record))
-        raise Cancelled(f"Piece {record.id} was cancelled.")
+        raise Cancelled("Piece {id} was cancelled.", id=record.id)
 
     async def make_again(self, record: Record, requester: Requester, progress: UpdateCallback | None) -> Remade:
         """Make a finished piece a second time and compare; history is not told. Raises as `Studio.remake`."""
         original = record.result
         if original is None:
-            sentence = f"Piece {record.id} was never finished ({record.state}), so there is none to show."
-            raise InvalidRequest("id", sentence)
+            sentence = "Piece {id} was never finished ({state}), so there is none to show."
+            raise InvalidRequest("id", sentence, id=record.id, state=Phrase(record.state))
         name = again(record.id)
         async with self._remaking.setdefault(record.id, asyncio.Lock()):  # its files have one name
             job = self.enter(record, requester, progress)
@@ -173,7 +174,7 @@ class Workshop:
                 await asyncio.to_thread(self._folder.rename, name, record.id)
             if await self._history.get(record.id) is None:  # deleted meanwhile: nothing of it may come back
                 await asyncio.to_thread(self._folder.remove, record.id)
-                raise NotFound(f"Piece {record.id} has been deleted.")
+                raise NotFound("Piece {id} has been deleted.", id=record.id)
         return Remade(
             piece=self._folder.piece(record, name=record.id if same else name),
             same_notes=result.notes_sha256 == original.notes_sha256,
@@ -271,7 +272,7 @@ class Workshop:
 
     def _unexpected(self, job: Job, error: Exception) -> Unexpected:
         _log.error("piece %s failed", job.record.id, exc_info=error)
-        return Unexpected(f"Something unexpected went wrong; the log has the details under {job.record.id}.")
+        return Unexpected("Something unexpected went wrong; the log has the details under {id}.", id=job.record.id)
 
 
 async def _ended(task: asyncio.Task[Piece]) -> None:

@@ -10,9 +10,19 @@
 
 from __future__ import annotations
 
+from data.phrases import Phrase
+
 
 class MusicLSTMError(Exception):
-    """Something went wrong that a person can be told in one sentence: `str(error)` is that sentence."""
+    """Something went wrong that a person can be told in one sentence: `str(error)` is that sentence.
+
+    Attributes:
+        phrase: the same, for saying it in another language.
+    """
+
+    def __init__(self, sentence: str | Phrase, /, **values: object) -> None:
+        self.phrase = sentence if isinstance(sentence, Phrase) else Phrase(sentence, **values)
+        super().__init__(str(self.phrase))
 
 
 class InvalidKey(MusicLSTMError):

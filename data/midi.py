@@ -151,7 +151,7 @@ def read_midi(data: bytes) -> MidiFile:
         InvalidMidi: not a MIDI file, truncated, damaged, empty, or over a limit; the sentence says which.
     """
     if len(data) > MAX_BYTES:
-        raise InvalidMidi(f"This MIDI file is larger than {MAX_BYTES // 2**20} MiB: send a shorter piece.")
+        raise InvalidMidi("This MIDI file is larger than {n} MiB: send a shorter piece.", n=MAX_BYTES // 2**20)
     first_track = first_track_body(data)
     try:
         parsed = ScoreTick.from_midi(data)
@@ -163,11 +163,15 @@ def read_midi(data: bytes) -> MidiFile:
         raise InvalidMidi("This MIDI file is damaged: open it in a music program and export it again.") from error
     note_count = sum(len(columns["time"]) for _, _, columns in tracks)
     if note_count > MAX_NOTES:
-        raise InvalidMidi(f"This MIDI file has {note_count:,} notes: at most {MAX_NOTES:,} can be read.")
+        raise InvalidMidi(
+            "This MIDI file has {n} notes: at most {most} can be read.", n=f"{note_count:,}", most=f"{MAX_NOTES:,}"
+        )
     drum_notes = sum(len(columns["time"]) for _, is_drum, columns in tracks if is_drum)
     pitched = [(program, columns) for program, is_drum, columns in tracks if not is_drum and len(columns["time"])]
     if not pitched:
-        raise InvalidMidi(f"This MIDI file has no {'notes besides drums' if drum_notes else 'notes'}.")
+        if drum_notes:
+            raise InvalidMidi("This MIDI file has no notes besides drums.")
+        raise InvalidMidi("This MIDI file has no notes.")
     score = _quantise(pitched, tempos, parsed.tpq)
     title, texts = title_and_texts(first_track)
     return MidiFile(score, title, texts, drum_notes, max(0, len({tick for tick, _ in tempos}) - 1))
@@ -206,10 +210,10 @@ def _quantise(pitched: list[tuple[int, Any]], tempos: list[tuple[int, int]], tic
     tempo_us = _mean_tempo_us(tempos, end_tick)
     tempo_bpm = _MICROSECONDS_PER_MINUTE / tempo_us
     if not _RAW_TEMPO_BPM[0] <= tempo_bpm <= _RAW_TEMPO_BPM[1]:
-        raise InvalidMidi(f"This MIDI file has an absurd tempo: {tempo_bpm:,.2f} beats a minute.")
+        raise InvalidMidi("This MIDI file has an absurd tempo: {n} beats a minute.", n=f"{tempo_bpm:,.2f}")
     duration_s = end_tick / ticks_per_beat * tempo_us / 1e6
     if duration_s > MAX_DURATION_S:
-        raise InvalidMidi(f"This MIDI file has an absurd duration: {duration_s / 3600:,.0f} hours.")
+        raise InvalidMidi("This MIDI file has an absurd duration: {n} hours.", n=f"{duration_s / 3600:,.0f}")
     numerator, denominator = STEPS_PER_BEAT, ticks_per_beat
     while tempo_bpm > TEMPO_BPM_MAX:
         tempo_bpm, denominator = tempo_bpm / 2, denominator * 2

@@ -41,15 +41,16 @@ def first_track_body(data: bytes) -> bytes:
     if division & 0x8000:
         raise InvalidMidi("This MIDI file counts video frames, not beats: export it with ticks per beat.")
     if track_count > MAX_TRACKS:
-        raise InvalidMidi(f"This MIDI file has {track_count:,} tracks: at most {MAX_TRACKS} can be read.")
+        raise InvalidMidi("This MIDI file has {n} tracks: at most {most} can be read.", n=track_count, most=MAX_TRACKS)
     position, tracks, first_track = 8 + header_length, 0, b""
     while tracks < track_count:
         if position + 8 > len(data):
-            raise InvalidMidi(f"This MIDI file is truncated: it has {tracks} of its {track_count} tracks.")
+            sentence = "This MIDI file is truncated: it has {n} of its {most} tracks."
+            raise InvalidMidi(sentence, n=tracks, most=track_count)
         kind, length = data[position : position + 4], struct.unpack_from(">I", data, position + 4)[0]
         body = position + 8
         if body + length > len(data):
-            raise InvalidMidi(f"This MIDI file is truncated: track {tracks + 1} ends too early.")
+            raise InvalidMidi("This MIDI file is truncated: track {n} ends too early.", n=tracks + 1)
         if kind == b"MTrk":
             if tracks == 0:
                 first_track = data[body : body + length]

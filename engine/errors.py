@@ -14,6 +14,7 @@ MusicLSTMError (data.errors)   str(error) is one plain sentence for a person
 from __future__ import annotations
 
 from data.errors import InvalidMidi, MusicLSTMError
+from data.phrases import Phrase
 
 __all__ = [
     "Busy",
@@ -36,8 +37,8 @@ class InvalidRequest(MusicLSTMError):
         field: the name of the offending option as people type it (`mood`, `length`, `temp`, …), or "" for none.
     """
 
-    def __init__(self, field: str, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, field: str, sentence: str | Phrase, /, **values: object) -> None:
+        super().__init__(sentence, **values)
         self.field = field
 
 
@@ -48,8 +49,8 @@ class Busy(MusicLSTMError):
         retry_after_s: seconds after which a place is likely to be free.
     """
 
-    def __init__(self, sentence: str, retry_after_s: float) -> None:
-        super().__init__(sentence)
+    def __init__(self, sentence: str | Phrase, retry_after_s: float, /, **values: object) -> None:
+        super().__init__(sentence, **values)
         self.retry_after_s = retry_after_s
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from data.keys import Key
 from data.moods import MOODS, Mood
 from data.opening import Opening
+from data.phrases import Phrase
 from data.score import Score
 from data.spaces import DEFAULT_SPACES, SPACES, Space
 from engine.errors import InvalidRequest
@@ -73,24 +74,24 @@ class ComposeRequest:
 
     def __post_init__(self) -> None:
         if not isinstance(self.mood, Mood):
-            raise InvalidRequest("mood", f"mood is one of {', '.join(MOODS)}.")
-        _check_int("length", self.length_notes, LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, "notes")
+            raise InvalidRequest("mood", "mood is one of {moods}.", moods=", ".join(MOODS))
+        _check_int("length", self.length_notes, LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, Phrase("notes"))
         _check_float("temp", self.temperature, TEMPERATURE_MIN, TEMPERATURE_MAX)
         if not (_is_number(self.top_p) and 0.0 < self.top_p <= 1.0):
             raise InvalidRequest("top_p", "top_p is above 0 and at most 1.")
-        _check_int("seed", self.seed, 0, SEED_MAX, "")
+        _check_int("seed", self.seed, 0, SEED_MAX)
         if self.tempo_bpm is not None:
-            _check_int("tempo", self.tempo_bpm, TEMPO_MIN_BPM, TEMPO_MAX_BPM, "beats a minute")
+            _check_int("tempo", self.tempo_bpm, TEMPO_MIN_BPM, TEMPO_MAX_BPM, Phrase("beats a minute"))
         if self.key is not None and not isinstance(self.key, Key):
             raise InvalidRequest("key", "key is a letter A to G, # or b, and m for minor, as in Am or F#.")
         if self.space is not None and not isinstance(self.space, Space):
-            raise InvalidRequest("space", f"space is one of {', '.join(SPACES)}.")
+            raise InvalidRequest("space", "space is one of {spaces}.", spaces=", ".join(SPACES))
         if self.opening is not None:
             if not isinstance(self.opening, Opening):
                 raise InvalidRequest("opening", "An opening is made of notes.")
             if len(self.opening) >= self.length_notes:
-                sentence = f"The piece begins with {len(self.opening)} notes, so its length has to be more than that."
-                raise InvalidRequest("length", sentence)
+                sentence = "The piece begins with {n} notes, so its length has to be more than that."
+                raise InvalidRequest("length", sentence, n=len(self.opening))
         if not (isinstance(self.id, str) and 1 <= len(self.id) <= 32 and set(self.id) <= set(_ID_ALPHABET)):
             raise InvalidRequest("id", "that is not the id of a piece.")
 
@@ -104,14 +105,18 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_int(name: str, value: object, low: int, high: int, unit: str) -> None:
+def _check_int(name: str, value: object, low: int, high: int, unit: Phrase | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidRequest(name, f"{name} is a whole number from {low} to {high}{' ' + unit if unit else ''}.")
+        if unit:
+            raise InvalidRequest(
+                name, "{name} is a whole number from {low} to {high} {unit}.", name=name, low=low, high=high, unit=unit
+            )
+        raise InvalidRequest(name, "{name} is a whole number from {low} to {high}.", name=name, low=low, high=high)
 
 
 def _check_float(name: str, value: object, low: float, high: float) -> None:
     if not (isinstance(value, int | float) and _is_number(value) and low <= value <= high):
-        raise InvalidRequest(name, f"{name} is a number from {low} to {high}.")
+        raise InvalidRequest(name, "{name} is a number from {low} to {high}.", name=name, low=low, high=high)
 
 
 class Stage(StrEnum):

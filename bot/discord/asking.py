@@ -113,7 +113,8 @@ async def compose_values(
         InvalidRequest, NotFound: before anything is acknowledged, so that the answer is for the asker alone.
     """
     if not 1 <= variations <= VARIATIONS_MAX:
-        raise InvalidRequest("variations", f"variations is a whole number from 1 to {VARIATIONS_MAX}.")
+        sentence = "{name} is a whole number from {low} to {high}."
+        raise InvalidRequest("variations", sentence, name="variations", low=1, high=VARIATIONS_MAX)
     build_request(given)
     request = await interaction.client.studio.request_for(requester_of(interaction), given, preset=preset)
     if variations == 1:

@@ -190,7 +190,7 @@ def request_embed(record: Record, locale: Locale) -> discord.Embed:
     """A request that has no piece (yet): waiting, failed or cancelled."""
     embed = discord.Embed(
         title=f"{_STATE_SIGNS[record.state]} {say(locale, record.state).capitalize()}",
-        description=plain(record.error) or None,
+        description=plain(say(locale, record.error)) or None,
         colour=PROFILES[record.request.mood].colour,
     )
     embed.add_field(name=say(locale, "The same again"), value=f"```\n{repeat_text(record)}\n```", inline=False)

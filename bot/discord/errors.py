@@ -18,10 +18,11 @@ import aiohttp
 import discord
 
 from bot.discord import limits
+from bot.discord.permissions import owners
 from bot.discord.texts import plain, say
 from bot.errors import Cancelled, NotAllowed, NotFound, Unexpected
 from data.errors import MusicLSTMError
-from engine.errors import Busy, InvalidMidi, InvalidRequest
+from engine.errors import Busy, InvalidMidi, InvalidRequest, SetupProblem
 
 log = logging.getLogger(__name__)
 
@@ -40,31 +41,36 @@ CANNOT_MESSAGE_USER = 50007
 MISSING_PERMISSIONS = 50013
 INVALID_WEBHOOK_TOKEN = 50027
 
-_THEIR_OWN_TO_MEND = (InvalidRequest, InvalidMidi, NotFound, NotAllowed, Cancelled, Busy)
+_THEIR_OWN_TO_MEND = (InvalidRequest, InvalidMidi, NotFound, NotAllowed, Cancelled)
 
 TRANSIENT = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 
-def sentence_for(error: BaseException, locale: discord.Locale | str | None = None, *, doing: str = "") -> str:
+def sentence_for(
+    error: BaseException, locale: discord.Locale | str | None = None, *, doing: str = "", owner: bool = False
+) -> str:
     """The sentence that the person is told; whatever an administrator needs goes to the log.
 
     Args:
         error: what went wrong.
         locale: the reader's.
         doing: what the bot was doing, for the log.
+        owner: whether the reader runs the bot, and can use the sentence about what has to be installed or mended.
     """
     if isinstance(error, Busy):
         when = math.ceil(time.time() + max(1.0, error.retry_after_s))
-        return f"{plain(str(error))} {say(locale, 'Try again {when}.', when=f'<t:{when}:R>')}"
+        return f"{plain(say(locale, error.phrase))} {say(locale, 'Try again {when}.', when=f'<t:{when}:R>')}"
     if isinstance(error, _THEIR_OWN_TO_MEND):
         log.info("%s: told: %s", doing, error)
-        return plain(str(error))
+        return plain(say(locale, error.phrase))
     if isinstance(error, Unexpected):  # names its own id, and has logged everything
-        return plain(str(error))
+        return plain(say(locale, error.phrase))
     error_id = secrets.token_hex(4)
     log.error("%s: error %s: %s", doing, error_id, error, exc_info=error)
-    if isinstance(error, MusicLSTMError):
-        sentence = plain(str(error))
+    if isinstance(error, SetupProblem) and not owner:
+        sentence = say(locale, "Something is missing or broken where I run; whoever runs me can find it in the log.")
+    elif isinstance(error, MusicLSTMError):
+        sentence = plain(say(locale, error.phrase))
     elif isinstance(error, discord.Forbidden):
         sentence = say(locale, "Discord does not let me do that here: I lack a permission.")
     elif isinstance(error, discord.NotFound):
@@ -91,7 +97,8 @@ async def answering(interaction: Interaction, doing: str) -> AsyncIterator[None]
             # Discord no longer listens to this interaction: it was answered too late, or twice over a reconnect.
             log.warning("%s by %s could not be answered: %s", doing, interaction.user.id, error)
             return
-        await tell(interaction, sentence_for(error, interaction.locale, doing=f"{doing} by {interaction.user.id}"))
+        doing, owner = f"{doing} by {interaction.user.id}", interaction.user.id in owners(interaction.client)
+        await tell(interaction, sentence_for(error, interaction.locale, doing=doing, owner=owner))
 
 
 async def tell(interaction: Interaction, sentence: str) -> None:

@@ -14,6 +14,7 @@ from discord import app_commands, ui
 from bot.discord import admin, embeds, limits
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
+from bot.discord.permissions import owners
 from bot.discord.texts import plain, say
 from bot.errors import NotAllowed, NotFound
 from bot.models import Model, Models
@@ -23,16 +24,6 @@ GROUP = admin.GROUP  # with the commands of this module in it
 MODEL: app_commands.Group = app_commands.Group(
     name="model", description="The checkpoints that the bot can compose with", parent=GROUP
 )
-
-
-def owners(client: discord.Client) -> set[int]:
-    """The ids of the people to whom the application belongs: its owner, or the members of its team."""
-    application = client.application
-    if application is None:
-        return set()
-    if application.team is not None:
-        return {member.id for member in application.team.members}
-    return {application.owner.id}
 
 
 def _check_owner(interaction: Interaction) -> None:

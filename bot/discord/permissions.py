@@ -27,6 +27,16 @@ def invite_url(application_id: int) -> str:
     )
 
 
+def owners(client: discord.Client) -> set[int]:
+    """The ids of the people to whom the application belongs: its owner, or the members of its team."""
+    application = client.application
+    if application is None:
+        return set()
+    if application.team is not None:
+        return {member.id for member in application.team.members}
+    return {application.owner.id}
+
+
 def check_can_attach(interaction: discord.Interaction[Any]) -> None:
     """Raises NotAllowed where a finished piece could not be posted.
 

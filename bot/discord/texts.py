@@ -14,6 +14,8 @@ from pathlib import Path
 import discord
 from discord import app_commands
 
+from data.phrases import Phrase
+
 LANGUAGES = ("de", "es", "fr", "ja")  # besides English
 
 _FOLDER = Path(__file__).parent / "locales"
@@ -33,17 +35,23 @@ def language_of(locale: discord.Locale | str | None) -> str:
     return language if language in LANGUAGES else "en"
 
 
-def say(locale: discord.Locale | str | None, text: str, /, **values: object) -> str:
+def say(locale: discord.Locale | str | None, text: str | Phrase, /, **values: object) -> str:
     """A sentence in the reader's language, its `{placeholders}` filled in.
 
     Args:
         locale: the reader's, as Discord tells it with each interaction; None is English.
         text: the English sentence, word for word as in the catalogues.
-        values: for the placeholders; the same names in every language.
+        values: for the placeholders; the same names in every language. Phrases among them are translated too.
     """
+    if isinstance(text, Phrase):
+        return say(locale, text.text, **text.values)
     language = language_of(locale)
     translated = text if language == "en" else catalogue(language).get(text, text)
-    return translated.format(**values) if values else translated
+    if not values:
+        return translated
+    return translated.format(
+        **{name: say(locale, value) if isinstance(value, Phrase) else value for name, value in values.items()}
+    )
 
 
 # A command and its options have one name everywhere, so that `/compose mood:dark` can be copied from anybody. An entry

@@ -268,7 +268,7 @@ class History:
     async def _existing(self, piece_id: str) -> Record:
         record = await self.get(piece_id)
         if record is None:
-            raise NotFound(f"Piece {piece_id} has been deleted.")
+            raise NotFound("Piece {id} has been deleted.", id=piece_id)
         return record
 
     async def _update(self, piece_id: str, sql: str, values: Mapping[str, Any]) -> Record:

@@ -89,7 +89,7 @@ async def test_the_result_is_for_the_asker_to_show_and_feeds_the_statistics(chan
 
     refused = await ben.click(message, label="Show the result")
     assert refused.response.ephemeral
-    assert "asked for this listening test" in refused.response.content
+    assert "Whoever asked for this test" in refused.response.content
     await ada.click(message, label="Show the result")
 
     message = next(each for each in channel.history() if each.id == message.id)

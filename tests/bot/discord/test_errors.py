@@ -9,6 +9,8 @@ import pytest
 
 from bot.discord.errors import sentence_for
 from bot.errors import LimitReached, NotFound
+from bot.grammar import parse_request
+from data.phrases import Phrase
 from engine.errors import Busy, InvalidRequest, RenderFailed, SetupProblem
 
 RESPONSE = SimpleNamespace(status=500, reason="", headers={})
@@ -49,6 +51,31 @@ def test_everything_else_has_an_id_that_the_log_has_and_no_details(error: Except
     assert match is not None
     assert match[1] in caplog.text
     assert "secret" not in sentence
+
+
+def test_a_sentence_is_told_in_the_readers_language_with_everything_in_it() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_request("mood:drak")
+    assert sentence_for(caught.value, "de") == (
+        "mood ist dark, ambient, tense, mysterious, melancholic, ethereal, hopeful oder epic, nicht 'drak' "
+        "(meintest du dark?)."
+    )
+    busy = sentence_for(
+        LimitReached(
+            "You have asked for {pieces} within an hour, which is the limit; ask again later.",
+            9,
+            pieces=Phrase("{n} pieces", n=3),
+        ),
+        "es-ES",
+    )
+    assert busy.startswith("Has pedido 3 piezas en una hora")
+
+
+def test_what_has_to_be_installed_is_for_whoever_runs_the_bot_alone() -> None:
+    problem = SetupProblem("FluidSynth is not installed: apt-get install fluidsynth.")
+    assert "FluidSynth" not in sentence_for(problem)
+    assert "wer mich betreibt" in sentence_for(problem, "de")
+    assert "apt-get install fluidsynth" in sentence_for(problem, owner=True)
 
 
 def test_text_of_a_person_inside_a_sentence_has_no_effect() -> None:

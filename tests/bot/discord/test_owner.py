@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import discord
 import pytest
 
-from bot.discord.models import owners
+from bot.discord.permissions import owners
 from bot.history import History
 from bot.models import Models
 from bot.studio import Studio
