@@ -30,7 +30,7 @@ from engine.model import ModelConfig, NoteLSTM
 CACHE_NOTES = 1024
 CACHE_NATS = 10.0
 CACHED = range(VELOCITY)  # the attributes that the cache speaks about
-_SHARE_MAX = 1 - 1e-6  # a note that the LSTM rules out altogether is still a mixture
+SHARE_MAX = 1 - 1e-6  # a note that the LSTM rules out altogether is still a mixture
 _ROWS = 512  # notes scored at once
 
 
@@ -79,7 +79,7 @@ def _nats_of_rows(model: NoteLSTM, hidden: Tensor, target: Tensor, start: int, e
         cached = torch.where(total > 0, weight.sum(1) / total.clamp(min=1e-300), 0.0)
         mixed = (1 - share) * own + share * cached
         losses.append(-mixed.log())
-        share = (share * cached / mixed).clamp(max=_SHARE_MAX)
+        share = (share * cached / mixed).clamp(max=SHARE_MAX)
     return torch.stack(losses, dim=1).float()
 
 
@@ -133,7 +133,7 @@ class NoteCache:
         own = float(torch.softmax(logits, dim=-1)[value])
         spoken = self._share * float(self._cached(attribute, len(logits))[value])
         self._weight = self._weight * (self._values(attribute) == value)
-        self._share = min(spoken / (spoken + (1 - self._share) * own), _SHARE_MAX) if spoken else 0.0
+        self._share = min(spoken / (spoken + (1 - self._share) * own), SHARE_MAX) if spoken else 0.0
 
     def keep(self, note: list[int]) -> None:
         """Keep the note that was written."""

@@ -37,6 +37,7 @@ from data.tokens import (
     remaining_bin,
 )
 from engine.batching.randomness import uniforms
+from engine.batching.torch_cache import TorchCache
 from engine.batching.weights import padded, step_weights
 from engine.checkpoint import Checkpoint
 from engine.plan import Plan
@@ -117,6 +118,9 @@ class TorchSlots:
         self._top_p = zeros(count, 1, dtype=torch.float32)
         self._uniforms = zeros(count, LENGTH_NOTES_MAX, len(ATTRIBUTES), dtype=torch.float32)
         self._tokens = zeros(count, LENGTH_NOTES_MAX, len(ATTRIBUTES))
+        self._cache: TorchCache | None = None
+        if self._weights.cache_share:
+            self._cache = TorchCache(self._weights, count, self.device, self._dtype)
         pinned = self.device.type == "cuda"
         self._host_tokens = torch.zeros(self._tokens.shape, dtype=torch.int64, pin_memory=pinned)
         # The host's own account of each slot.
@@ -211,17 +215,25 @@ class TorchSlots:
         row = at[:, None, None].expand(-1, 1, len(ATTRIBUTES))
         given = self._tokens.gather(1, row)[:, 0]  # [S, 5]
         uniform = self._uniforms.gather(1, row)[:, 0]  # [S, 5]
+        if self._cache is not None:
+            self._cache.look(hidden, self._note)
         note: list[Tensor] = []
         for attribute, (weight, head_bias) in enumerate(self._heads):
             query = queries[:, attribute * self._embedding : (attribute + 1) * self._embedding]
             first = attribute * (attribute - 1) // 2
             for j in range(attribute):
                 query = query + self._chosen[first + j].index_select(0, note[j])
-            logits = (torch.tanh(query).to(self._dtype) @ weight).float() + head_bias  # [S, V]
+            alone = (torch.tanh(query).to(self._dtype) @ weight).float() + head_bias  # [S, V]
+            logits = alone if self._cache is None else self._cache.mix(attribute, alone)
             logits = logits.masked_fill(self._forbidden(attribute, note), -torch.inf)
             drawn = self._draw(logits, uniform[:, attribute, None])
             note.append(torch.where(forced, given[:, attribute], drawn))
-        self._advance(active, at, torch.stack(note, dim=1))
+            if self._cache is not None:
+                self._cache.choose(attribute, note[-1], alone)
+        whole = torch.stack(note, dim=1)
+        if self._cache is not None:
+            self._cache.keep(active, self._note, hidden, whole)
+        self._advance(active, at, whole)
 
     def _lstm(self, active: Tensor) -> Tensor:
         """[S, H]: the last layer's hidden state after the step."""

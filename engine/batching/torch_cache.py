@@ -1,0 +1,73 @@
+"""The continuous cache of `engine.note_cache` for slots side by side, in tensors of fixed shapes.
+
+All K places are compared, filled or not: a sum over fewer would be rounded otherwise, and a piece would depend on its
+company.
+
+Shapes: S slots, K notes kept of each, H hidden, V values of an attribute.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from data.tokens import ATTRIBUTES
+from engine.batching.weights import StepWeights
+from engine.note_cache import CACHE_NOTES, CACHED, SHARE_MAX, weights
+
+
+class TorchCache:
+    """`look` at a step's hidden states, then `mix` and `choose` for each attribute, then `keep` the notes.
+
+    Args:
+        model: whose share and sharpness count.
+        count: S.
+        device: of all tensors.
+        dtype: of the hidden states.
+    """
+
+    def __init__(self, model: StepWeights, count: int, device: torch.device, dtype: torch.dtype) -> None:
+        self._usual_share, self._sharpness = model.cache_share, model.cache_sharpness
+        self._keys = torch.zeros(count, CACHE_NOTES, model.hidden, dtype=dtype, device=device)
+        self._notes = torch.zeros(count, CACHE_NOTES, len(ATTRIBUTES), dtype=torch.int64, device=device)
+        self._places = torch.arange(CACHE_NOTES, device=device)
+        self._weight = torch.zeros(count, CACHE_NOTES, device=device)
+        self._share = torch.zeros(count, 1, device=device)
+
+    def look(self, hidden: Tensor, written: Tensor) -> None:
+        """Compare the states that are to predict the next notes, [S, H], with those kept of `written` [S] notes."""
+        likeness = torch.bmm(self._keys, hidden[:, :, None])[:, :, 0].float() * self._sharpness
+        self._weight = weights(likeness, self._places < written[:, None])  # [S, K]
+        self._share = self._usual_share * (written > 0).float()[:, None]
+
+    def mix(self, attribute: int, logits: Tensor) -> Tensor:
+        """[S, V] float32 logits of the mixture out of those of the LSTM."""
+        if attribute not in CACHED:
+            return logits
+        own = torch.softmax(logits, dim=1)
+        mixed = torch.log((1 - self._share) * own + self._share * self._said(attribute, logits))
+        return torch.where(self._share > 0, mixed, logits)
+
+    def choose(self, attribute: int, value: Tensor, logits: Tensor) -> None:
+        """Values [S] int64 have been chosen; `logits` [S, V] are the LSTM's alone."""
+        if attribute not in CACHED:
+            return
+        chosen = value[:, None]
+        own = torch.softmax(logits, dim=1).gather(1, chosen)
+        spoken = self._share * self._said(attribute, logits).gather(1, chosen)
+        self._weight = self._weight * (self._notes[:, :, attribute] == chosen)
+        share = spoken / (spoken + (1 - self._share) * own).clamp(min=1e-30)
+        self._share = torch.where(spoken > 0, share.clamp(max=SHARE_MAX), 0.0)
+
+    def keep(self, active: Tensor, written: Tensor, hidden: Tensor, note: Tensor) -> None:
+        """Keep the notes [S, 5] that active slots ([S] bool) wrote, and the states that predicted them."""
+        place = (written % CACHE_NOTES)[:, None, None]
+        for kept, new in ((self._keys, hidden), (self._notes, note)):
+            here = place.expand(-1, 1, kept.shape[2])
+            old = kept.gather(1, here)
+            kept.scatter_(1, here, torch.where(active[:, None, None], new[:, None].to(kept.dtype), old))
+
+    def _said(self, attribute: int, logits: Tensor) -> Tensor:
+        """[S, V]: how the cache distributes the attribute."""
+        counts = torch.zeros_like(logits).scatter_add_(1, self._notes[:, :, attribute], self._weight)
+        return counts / self._weight.sum(1, keepdim=True).clamp(min=1e-30)
