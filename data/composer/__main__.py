@@ -28,27 +28,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="0 or more; the same seed gives the same pieces")
     parser.add_argument("--out", type=Path, default=Path("var/own"), help="folder for the files and catalogue.tsv")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default one a core")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the usual duration, 0.2 to 2; default 1")
     options = parser.parse_args(arguments)
     fewest = 2 if options.command == "report" else 1
     if options.count < fewest or options.seed < 0 or options.workers < 1:
         parser.error(f"--count is {fewest} or more, --seed 0 or more, --workers 1 or more")
+    if not 0.2 <= options.scale <= 2:
+        parser.error("--scale is 0.2 to 2")
     console = Console(stderr=True) if options.command == "write" else Console(width=160)  # wide tables, also in a pipe
     try:
         if options.command == "report":
             show(measure(options.count, options.seed, options.workers), console)
         else:
-            _write(options.out, options.count, options.seed, options.workers, console)
+            _write(options, console)
     except MusicLSTMError as error:
         console.print(str(error), markup=False)
         return 1
     return 0
 
 
-def _write(folder: Path, count: int, seed: int, workers: int, console: Console) -> None:
+def _write(options: argparse.Namespace, console: Console) -> None:
+    count, folder = options.count, options.out
     columns = (TextColumn("Composing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=count)
-        write_corpus(folder, count, seed, workers, lambda done: bar.update(task, completed=done))
+        write_corpus(
+            folder,
+            count,
+            options.seed,
+            options.workers,
+            lambda done: bar.update(task, completed=done),
+            scale=options.scale,
+        )
     console.print(f"{count} pieces in {folder}", markup=False)
 
 

@@ -26,7 +26,7 @@ COLUMNS = ("source", "file", "title", "composer", "licence", "sha256", "mood")
 _CHUNK = 8  # pieces that a process takes at a time: two rounds of moods would leave the last ones waiting
 
 T = TypeVar("T")
-Job = tuple[int, int]  # corpus seed and number of the piece
+Job = tuple[int, int, float]  # corpus seed, number of the piece, scale of its duration
 
 
 def piece_seed(corpus_seed: int, number: int) -> int:
@@ -34,7 +34,7 @@ def piece_seed(corpus_seed: int, number: int) -> int:
     return int(np.random.SeedSequence((corpus_seed, number)).generate_state(1, np.uint64)[0])
 
 
-def compose_corpus(count: int, seed: int, workers: int) -> Iterator[OwnPiece]:
+def compose_corpus(count: int, seed: int, workers: int, scale: float = 1.0) -> Iterator[OwnPiece]:
     """Compose pieces, the moods taking turns.
 
     Args:
@@ -42,15 +42,22 @@ def compose_corpus(count: int, seed: int, workers: int) -> Iterator[OwnPiece]:
         seed: of the corpus, from 0. A longer corpus of the same seed begins with the same pieces.
         workers: processes; 1 composes in this one. The result does not depend on it. With more, the calling script
             needs the usual `if __name__ == "__main__":`, since the processes are spawned.
+        scale: see `compose_piece`.
 
     Yields:
         the pieces in order.
     """
-    yield from _spread(_compose, [(seed, number) for number in range(count)], workers)
+    yield from _spread(_compose, [(seed, number, scale) for number in range(count)], workers)
 
 
 def write_corpus(
-    folder: Path, count: int, seed: int, workers: int, progress: Callable[[int], None] | None = None
+    folder: Path,
+    count: int,
+    seed: int,
+    workers: int,
+    progress: Callable[[int], None] | None = None,
+    *,
+    scale: float = 1.0,
 ) -> None:
     """Compose pieces and write them as MIDI files, then `catalogue.tsv` beside them.
 
@@ -61,6 +68,7 @@ def write_corpus(
         seed: of the corpus, as for `compose_corpus`.
         workers: processes.
         progress: called with the number of pieces written so far.
+        scale: see `compose_piece`.
 
     Raises:
         CorpusProblem: the disk is full or the folder cannot be written.
@@ -68,7 +76,7 @@ def write_corpus(
     catalogue = folder / "catalogue.tsv"
     before = {row["file"] for row in read_table(catalogue) if row["source"] == SOURCE} if catalogue.is_file() else set()
     rows = []
-    jobs = [(seed, number) for number in range(count)]
+    jobs = [(seed, number, scale) for number in range(count)]
     for number, (row, content) in enumerate(_spread(_written, jobs, workers)):
         write_atomically(folder / row["file"], content)
         rows.append(row)
@@ -97,13 +105,13 @@ def _spread(work: Callable[[Job], T], jobs: Sequence[Job], workers: int) -> Iter
 
 
 def _compose(job: Job) -> OwnPiece:
-    corpus_seed, number = job
-    return compose_piece(piece_seed(corpus_seed, number), MOODS[number % len(MOODS)])
+    corpus_seed, number, scale = job
+    return compose_piece(piece_seed(corpus_seed, number), MOODS[number % len(MOODS)], scale)
 
 
 def _written(job: Job) -> tuple[dict[str, str], bytes]:
     """One piece as a line of the catalogue and its MIDI file."""
-    corpus_seed, number = job
+    corpus_seed, number, _ = job
     piece = _compose(job)
     about = (
         f"mood {piece.mood}, {piece.mode} on {piece.key}, form {piece.form}, corpus seed {corpus_seed}, no. {number}"

@@ -51,17 +51,18 @@ class OwnPiece:
     title: str
 
 
-def compose_piece(seed: int, mood: Mood | None = None) -> OwnPiece:
+def compose_piece(seed: int, mood: Mood | None = None, scale: float = 1.0) -> OwnPiece:
     """Compose one piece.
 
     Args:
         seed: any whole number from 0; the same seed and mood always give the same piece.
         mood: None lets the seed choose.
+        scale: of the usual duration; a form is told in as much time as there is.
 
     Returns:
-        a piece of 60 to 1,200 notes that lasts about one to six minutes.
+        a piece of 60 to 1,200 notes that lasts about one to six minutes, times `scale`.
     """
-    scaling = 1.0
+    scaling = scale
     if mood is None:
         mood = pick(_generator(seed), MOODS)
     for attempt in range(_ATTEMPTS):
