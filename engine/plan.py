@@ -10,9 +10,10 @@ import numpy as np
 from data.controls import NOT_TOLD
 from data.keys import Key, Mode
 from data.moods import PROFILES, Mood
-from data.tokens import mode_index, mood_index, tempo_bin
+from data.tokens import mode_index, mood_index, remaining_bin, tempo_bin
 from engine.types import ComposeRequest
 
+_SUITABLE = 12  # styles that a request chooses among: enough for variety, few enough to suit
 _PLAN_STREAM = 1  # keeps these draws apart from the notes', which use stream 0
 
 
@@ -23,22 +24,24 @@ class Style:
     Attributes:
         mode: the value of that condition (`data.tokens.mode_index`).
         tempo: likewise.
+        length: bin of its number of notes (`data.tokens.remaining_bin`).
         controls: the value of each of `data.controls.CONTROLS`.
     """
 
     mode: int
     tempo: int
+    length: int
     controls: tuple[int, ...]
 
     def __str__(self) -> str:
         """As `parse` reads it."""
-        return " ".join(map(str, (self.mode, self.tempo, *self.controls)))
+        return " ".join(map(str, (self.mode, self.tempo, self.length, *self.controls)))
 
     @classmethod
     def parse(cls, text: str) -> Style:
         """Read what `str` wrote."""
-        mode, tempo, *controls = map(int, text.split())
-        return cls(mode, tempo, tuple(controls))
+        mode, tempo, length, *controls = map(int, text.split())
+        return cls(mode, tempo, length, tuple(controls))
 
 
 Styles = Mapping[Mood, Sequence[Style]]
@@ -79,7 +82,8 @@ def plan(request: ComposeRequest, styles: Styles = NO_STYLES) -> Plan:
 
     Args:
         request: what was asked.
-        styles: of the checkpoint (`Checkpoint.styles`): one that suits mood, mode and tempo is drawn.
+        styles: of the checkpoint (`Checkpoint.styles`): one of those is drawn that suit mood, mode, tempo and length
+            best.
     """
     rng = randomness(request.seed, _PLAN_STREAM)
     profile = PROFILES[request.mood]
@@ -90,13 +94,11 @@ def plan(request: ComposeRequest, styles: Styles = NO_STYLES) -> Plan:
     mode: Mode = "major" if rng.random() < profile.major_share else "minor"
     decided = Plan(request.tempo_bpm or tempo_bpm, request.key or Key(tonic, mode))
     _, wanted_mode, wanted_tempo, *_ = decided.told(request.mood)
+    wanted_length = remaining_bin(request.length_notes)
 
     def distance(style: Style) -> tuple[bool, int]:
-        return style.mode != wanted_mode, abs(style.tempo - wanted_tempo)
+        # Music of another length is of another density; in double tempo it is the same in half note values.
+        return style.mode != wanted_mode, abs(style.length - wanted_length) + abs(style.tempo - wanted_tempo)
 
-    known = styles.get(request.mood, ())
-    if not known:
-        return decided
-    nearest = min(map(distance, known))
-    suitable = [style for style in known if distance(style) == nearest]
-    return replace(decided, controls=suitable[rng.integers(len(suitable))].controls)
+    known = sorted(styles.get(request.mood, ()), key=distance)[:_SUITABLE]
+    return replace(decided, controls=known[rng.integers(len(known))].controls) if known else decided

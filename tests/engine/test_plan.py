@@ -5,12 +5,13 @@ from __future__ import annotations
 from data.controls import CONTROLS, NOT_TOLD
 from data.keys import Key
 from data.moods import Mood
+from data.tokens import remaining_bin
 from engine.plan import Style, plan
 from engine.types import ComposeRequest
 
 
-def style(mode: int, tempo: int, value: int) -> Style:
-    return Style(mode, tempo, (value,) * len(CONTROLS))
+def style(mode: int, tempo: int, value: int, length_notes: int = 200) -> Style:
+    return Style(mode, tempo, remaining_bin(length_notes), (value,) * len(CONTROLS))
 
 
 def test_a_style_reads_back_from_its_text() -> None:
@@ -23,21 +24,32 @@ def test_without_styles_the_model_is_told_nothing_about_the_piece() -> None:
     assert decided.told(Mood.DARK)[3:] == NOT_TOLD
 
 
-def test_the_style_suits_mood_mode_and_tempo() -> None:
-    styles = {
-        Mood.DARK: [style(0, 0, 0), style(1, 0, 1), style(1, 7, 2)],
-        Mood.EPIC: [style(1, 7, 3)],
+def drawn(styles: dict[Mood, list[Style]], key: str = "Cm", tempo_bpm: int = 50, length_notes: int = 200) -> set[int]:
+    """What dark requests with these wishes are told."""
+    return {
+        plan(
+            ComposeRequest(seed=seed, key=Key.parse(key), tempo_bpm=tempo_bpm, length_notes=length_notes), styles
+        ).controls[0]
+        for seed in range(60)
     }
 
-    def drawn(mood: Mood, key: str, tempo_bpm: int) -> int:
-        request = ComposeRequest(seed=1, mood=mood, key=Key.parse(key), tempo_bpm=tempo_bpm)
-        return plan(request, styles).controls[0]
 
-    assert drawn(Mood.DARK, "C", 50) == 0
-    assert drawn(Mood.DARK, "Cm", 50) == 1
-    assert drawn(Mood.DARK, "Cm", 190) == 2
-    assert drawn(Mood.EPIC, "C", 50) == 3
-    assert plan(ComposeRequest(seed=1, mood=Mood.TENSE), styles).controls == NOT_TOLD
+def test_the_style_suits_mode_tempo_and_length() -> None:
+    many = 12  # as many as a request chooses among
+    styles = {
+        Mood.DARK: [style(0, 0, 0)] * many
+        + [style(1, 0, 1)] * many
+        + [style(1, 7, 2)] * many
+        + [style(1, 0, 3, length_notes=1000)] * many
+    }
+    assert drawn(styles, key="C") == {0}
+    assert drawn(styles) == {1}
+    assert drawn(styles, tempo_bpm=190) == {2}
+    assert drawn(styles, length_notes=900) == {3}
+
+
+def test_a_mood_without_styles_is_told_nothing() -> None:
+    assert plan(ComposeRequest(seed=1, mood=Mood.TENSE), {Mood.DARK: [style(1, 0, 1)]}).controls == NOT_TOLD
 
 
 def test_styles_leave_tempo_and_key_as_they_were_and_the_seed_chooses_among_them() -> None:

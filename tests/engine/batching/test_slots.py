@@ -43,7 +43,7 @@ def odd_checkpoint() -> Checkpoint:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.5)
-    styles = {mood.value: [f"1 2 {mood_index(mood)} 3 0 7 2 8 4 1"] for mood in Mood}
+    styles = {mood.value: [f"1 2 20 {mood_index(mood)} 3 0 7 2 8 4 1"] for mood in Mood}
     return Checkpoint("odd-0", model, {"limits": {"longest_pitch_run": 2}, "styles": styles})
 
 
