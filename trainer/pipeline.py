@@ -20,7 +20,7 @@ from data.mood_estimate import estimate_mood
 from data.moods import MOODS
 from data.sources import source as registered
 from data.sources import source_names
-from data.tokens import mode_index, tempo_bin
+from data.tokens import mode_index, remaining_bin, tempo_bin
 from engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import Index
@@ -37,7 +37,7 @@ from trainer.originality import build_index
 log = logging.getLogger(__name__)
 
 _CLEAR_MIN = 10  # fewer would make a mood's pieces much alike
-_STYLES_MAX = 64  # of each mood
+_STYLES_MAX = 128  # of each mood
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,12 @@ def styles(pieces: Sequence[Piece]) -> dict[str, list[str]]:
         lines = []
         for piece in (clear if len(clear) >= _CLEAR_MIN else written)[:_STYLES_MAX]:
             key, _ = estimate_key(piece.score.notes)
-            style = Style(mode_index(key.mode), tempo_bin(piece.score.tempo_bpm), controls(piece.score))
+            style = Style(
+                mode_index(key.mode),
+                tempo_bin(piece.score.tempo_bpm),
+                remaining_bin(len(piece.score.notes)),
+                controls(piece.score),
+            )
             lines.append(str(style))
         if lines:
             result[mood.value] = lines
