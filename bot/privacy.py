@@ -1,8 +1,8 @@
 """What is kept about a person, why, and how they get it or get rid of it.
 
 Kept for each request: who asked, where and when, what for, and what became of it, so that a piece can be found, made
-again and delivered after a restart. No message content is read or kept. Favourites, presets and ratings are kept
-because somebody pressed a button to keep them.
+again and delivered after a restart; of a file that somebody had continued, its notes. No message content is kept.
+Favourites, presets and ratings are kept because somebody pressed a button to keep them.
 """
 
 from __future__ import annotations
