@@ -17,7 +17,7 @@ from data.errors import MusicLSTMError
 from engine.checkpoint import Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
 from trainer.config import PRESETS, TrainConfig
-from trainer.distributed import Group, join, leave
+from trainer.distributed import Group, join, leave, noticing_others
 from trainer.loop import Report, Run, has_fast_bf16
 from trainer.pipeline import Corpora, finish, prepare
 from trainer.progress import BarProgress, EventLog, JsonProgress, Reporter
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace, group: Group, device: torch.device) -> Pa
             "lstm_precision": "bfloat16" if bf16 else "float32",
             "processes": group.size,
         }
-        finish(out, config, corpora, trained, device=device, how=how, start=arguments.start)
+        finish(out, config, corpora, trained, how=how, start=arguments.start)
         unfinished.finish()
     return out
 
@@ -119,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = logging.INFO if group.leads else logging.CRITICAL
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
-        out = run(arguments, group, device)
+        with noticing_others():
+            out = run(arguments, group, device)
     except MusicLSTMError as error:
         logging.getLogger("trainer").error("%s", error)  # noqa: TRY400  # one sentence; the traceback helps nobody here
         return 78 if isinstance(error, SetupProblem) else 1

@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from data.composer.corpus import SOURCE
 from data.composers import persons
 from data.controls import NOT_TOLD, controls
 from data.corpus import Piece, corpus_hash, load_corpus, split_by_composer
 from data.keys import estimate_key
 from data.mood_estimate import estimate_mood
 from data.moods import MOODS
+from data.repetition import REPETITION, excerpts
 from data.sources import source as registered
 from data.sources import source_names
-from data.tokens import mode_index, remaining_bin, tempo_bin
+from data.tokens import ATTRIBUTES, mode_index, remaining_bin, tempo_bin
 from engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import Index
@@ -28,16 +31,18 @@ from engine.plan import Style, plan
 from engine.sampler import Sampler, to_score
 from engine.types import ComposeRequest
 from trainer.baselines import NGram
+from trainer.cache import held_out_nats, tuned
 from trainer.card import write_card
 from trainer.config import TrainConfig
 from trainer.dataset import Example, to_example, usual_pitch_run
-from trainer.loop import Trained, evaluate
+from trainer.loop import Trained
 from trainer.originality import build_index
 
 log = logging.getLogger(__name__)
 
 _CLEAR_MIN = 10  # fewer would make a mood's pieces much alike
 _STYLES_MAX = 128  # of each mood
+_BAND_MIN = 20  # excerpts: of fewer, the outermost would be the band
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,17 @@ def styles(pieces: Sequence[Piece]) -> dict[str, list[str]]:
     return result
 
 
+def human_bands(pieces: Sequence[Piece]) -> dict[str, list[float]]:
+    """What 90 of 100 excerpts of pieces by people lie within, for each measure of repetition; empty for too few."""
+    heard = [excerpt for piece in pieces if piece.source != SOURCE for excerpt in excerpts(piece.score)]
+    if len(heard) < _BAND_MIN:
+        return {}
+    return {
+        name: np.quantile([measure(excerpt) for excerpt in heard], (0.05, 0.95)).round(4).tolist()
+        for name, measure in REPETITION.items()
+    }
+
+
 def _describe(pieces: list[Piece], train: list[Example], valid: list[Example], test: list[Example]) -> dict[str, Any]:
     sources: dict[tuple[str, str], list[Piece]] = {}
     for piece in pieces:
@@ -140,7 +156,6 @@ def finish(
     corpora: Corpora,
     trained: Trained,
     *,
-    device: torch.device,
     how: dict[str, Any],
     start: Path | None = None,
 ) -> None:
@@ -151,13 +166,17 @@ def finish(
         config: of the run.
         corpora: what was learnt and is measured with.
         trained: the outcome of the run.
-        device: where to measure.
         how: what the sidecar says about the run besides its configuration.
         start: the checkpoint that was fine-tuned, whose music may be copied as well.
 
     Raises:
         SetupProblem: the checkpoint cannot be written, or does not compose.
     """
+    model = trained.model.cpu().eval()
+    if config.cache:
+        log.info("Tuning the cache.")
+        model.config = tuned(model, corpora.valid)
+    valid_nats = held_out_nats(model, corpora.valid)
     train, valid, test = ([example.tokens for example in side] for side in (corpora.train, corpora.valid, corpora.test))
     log.info("Scoring the baselines on the same split and tokens.")
     baselines = {name: NGram(order).fit(train) for name, order in (("unigram", 1), ("5-gram", 5))}
@@ -167,18 +186,18 @@ def finish(
         "preset": config.name,
         "corpus": corpora.description | ({"before": _learnt(fine_tuned)} if fine_tuned else {}),
         "metrics": {
-            "valid_nats_per_note": trained.valid_nats,
-            "valid_nats_by_attribute": trained.valid_nats_by_attribute,
+            "valid_nats_per_note": sum(valid_nats),
+            "valid_nats_by_attribute": dict(zip([a.name for a in ATTRIBUTES], valid_nats, strict=True)),
+            **({"valid_nats_per_note_without_cache": trained.valid_nats} if config.cache else {}),
             "train_nats_per_note": trained.train_nats,
-            "test_nats_per_note": sum(evaluate(trained.model, corpora.test, config, device)),
+            "test_nats_per_note": sum(held_out_nats(model, corpora.test)),
             "test_nats_per_note_by_source": {
-                source: sum(evaluate(trained.model, examples, config, device))
-                for source, examples in corpora.test_by_source().items()
+                source: sum(held_out_nats(model, examples)) for source, examples in corpora.test_by_source().items()
             },
             "baselines": {name: model.nats_per_note(valid) for name, model in baselines.items()},
             "baselines_test": {name: model.nats_per_note(test) for name, model in baselines.items()},
         },
-        "limits": {"longest_pitch_run": usual_pitch_run(corpora.train)},
+        "limits": {"longest_pitch_run": usual_pitch_run(corpora.train), "bands": human_bands(corpora.train_pieces)},
         **({"styles": styles(corpora.train_pieces)} if config.model.controlled else {}),
         "training": {
             **config.as_dict(),
@@ -196,7 +215,7 @@ def finish(
     index = build_index(corpora.train_pieces)
     learnt_before = Index.load(start) if start else None
     (learnt_before.joined(index) if learnt_before else index).save(out)
-    save_checkpoint(out, trained.model, sidecar)
+    save_checkpoint(out, model, sidecar)
     write_card(out)
     _smoke_test(out)
 

@@ -24,6 +24,7 @@ import torch
 from data.errors import CorpusProblem
 from data.score import STEPS_PER_BEAT, Part
 from data.tokens import (
+    ATTRIBUTES,
     DELTA,
     DELTA_STEPS,
     DURATION_STEPS,
@@ -38,9 +39,11 @@ from data.tokens import (
     mood_index,
 )
 from engine.model import ModelConfig, NoteLSTM
+from engine.note_cache import cached_nats
+from trainer.cache import tuned
 from trainer.config import TrainConfig
 from trainer.dataset import NO_NOTE, Example
-from trainer.loop import Report, Run
+from trainer.loop import Report, Run, has_fast_bf16
 
 Frames = list[list[int]]  # the sounding MIDI pitches of each frame, ascending
 
@@ -55,15 +58,15 @@ PUBLISHED: dict[str, float] = {
 }
 CONFIG = TrainConfig(
     name="jsb",
-    model=ModelConfig(embedding=128, hidden=256, layers=2, dropout=0.2, variational=True),
-    epochs=14,  # each shows every chorale in all twelve keys
-    batch=16,
-    sequence_notes=48,
+    model=ModelConfig(embedding=128, hidden=320, layers=2, dropout=0.3, variational=True),
+    epochs=24,  # each shows every chorale in all twelve keys
+    batch=32,
+    sequence_notes=64,
     learning_rate=4e-3,
     weight_decay=0.01,
     warm_up=0.02,
     final_rate=0.02,
-    averaging=0.997,
+    averaging=0.998,
     clip_norm=1.0,
 )
 _KEYS = range(-6, 6)
@@ -160,11 +163,13 @@ def frame_nats(model: NoteLSTM, pieces: Sequence[Frames]) -> float:
             previous = torch.from_numpy(np.vstack([NO_NOTE, example.tokens[:-1]]))[None]  # [1, T, 5]
             target = torch.from_numpy(example.tokens)
             hidden, _ = model(previous, torch.from_numpy(example.conditions)[None])
-            nats = model.nats(hidden[0], target).double()  # [T, 5]
+            nats = cached_nats(model, hidden[0], target).double()  # [T, 5]
             # After the last note it is only asked whether anything else begins before the end.
-            log_shares = torch.log_softmax(model.attribute_logits(DELTA, hidden[0, -1], target[-1]).double(), dim=-1)
-            beyond = torch.logsumexp(log_shares[int(target[-1, DELTA]) :], dim=-1)
-            total += float(nats[:-1].sum() + nats[-1, PART] - beyond)
+            shares = []
+            for delta in range(int(target[-1, DELTA]), ATTRIBUTES[DELTA].size):
+                target[-1, DELTA] = delta
+                shares.append(cached_nats(model, hidden[0], target)[-1, DELTA].double().neg())
+            total += float(nats[:-1].sum() + nats[-1, PART] - torch.logsumexp(torch.stack(shares), dim=0))
     return total / sum(map(len, pieces))
 
 
@@ -185,10 +190,13 @@ def run(
     """
     rolls = read_rolls(path)
     started = time.monotonic()
-    unfinished = Run(config, folder, torch.device("cpu"))
+    device = torch.device("cpu")
+    unfinished = Run(config, folder, device, bf16=has_fast_bf16(device))
     if resume and unfinished.resumable:
         unfinished.resume()
-    trained = unfinished.train(transpositions(rolls["train"]), [to_example(p) for p in rolls["valid"]], report)
+    valid = [to_example(frames) for frames in rolls["valid"]]
+    trained = unfinished.train(transpositions(rolls["train"]), valid, report)
+    trained.model.config = tuned(trained.model.eval(), valid)
     result = Result(
         valid=frame_nats(trained.model, rolls["valid"]),
         test=frame_nats(trained.model, rolls["test"]),

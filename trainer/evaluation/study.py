@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from data.composer.corpus import SOURCE
 from data.corpus import Piece, Split, corpus_hash, load_corpus, split_by_composer
@@ -25,13 +24,12 @@ from engine.originality import Index
 from engine.takes import TAKES
 from engine.types import COPIED_RUN_LIMIT_NOTES, Originality
 from trainer.baselines import NGram
-from trainer.config import TrainConfig
+from trainer.cache import held_out_nats
 from trainer.dataset import Example, to_example
 from trainer.evaluation.bleu import bleu, self_bleu
 from trainer.evaluation.measures import MEASURES, lag_curve
 from trainer.evaluation.moods import Listener, affect, features, hear_by_literature, recognition
 from trainer.evaluation.systems import Served, ngram_pieces, requests, serve, shuffled
-from trainer.loop import evaluate
 from trainer.originality import build_index, leave_one_author_out, source_of
 
 Say = Callable[[str, int], Callable[[], None]]  # (what is being done, steps) -> call after each step
@@ -204,7 +202,7 @@ def _nats(
 
 
 def _model_nats(checkpoint: Checkpoint, examples: Sequence[Example]) -> float:
-    return sum(evaluate(checkpoint.model, examples, TrainConfig(batch=16), torch.device("cpu")))
+    return sum(held_out_nats(checkpoint.model, examples))
 
 
 def _shuffled_example(piece: Piece, rng: np.random.Generator) -> Example:
