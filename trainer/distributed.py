@@ -7,6 +7,8 @@ one would, with other dropout. The processes share a folder.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from engine.errors import MusicLSTMError
 from trainer.dataset import Batch
 
 T = TypeVar("T")
@@ -78,6 +81,25 @@ class Group:
 
 
 ALONE = Group()
+
+
+class OtherStopped(MusicLSTMError):
+    """A process of the group is gone, and this one cannot go on without it."""
+
+
+@contextmanager
+def noticing_others() -> Iterator[None]:
+    """Say in one sentence that another process is gone, in place of torch's account of its sockets.
+
+    Raises:
+        OtherStopped: another process is gone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "by peer" not in str(error):  # gloo: connection closed, or reset, by peer
+            raise
+        raise OtherStopped("Another process of this run has stopped: see what it says; go on with --resume.") from None
 
 
 def join(device_type: str) -> tuple[Group, torch.device]:

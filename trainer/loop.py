@@ -267,14 +267,15 @@ class Run:
         _hide(own.previous, self.config.context_dropout)
         losses, state = self._likelihood(own, self._state, self.device, bf16=self.bf16)
         nats = float(self.group.total(losses.detach().sum()))
-        if not math.isfinite(nats):
-            raise TrainingDiverged(
-                f"The loss stopped being a number in epoch {self._at.epoch}: lower the learning rate and resume."
-            )
         self.optimiser.zero_grad(set_to_none=True)
         # The mean over the notes of all lanes, once the gradients are averaged over the processes.
         (losses.sum() * (self.group.size / notes)).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        if not math.isfinite(nats + float(norm)):  # before the step, so that no ruined weights are ever saved
+            raise TrainingDiverged(
+                f"The loss or its gradient stopped being a number in epoch {self._at.epoch}. What was saved before is "
+                "intact: resume with --precision float32, or train with a lower learning rate or another seed."
+            )
         self.optimiser.step()
         self._average()
         self._state = state[0].detach(), state[1].detach()

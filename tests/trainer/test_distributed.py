@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from engine.model import ModelConfig
 from tests.trainer.test_loop import CPU, SMALL, TRAIN, VALID
-from trainer.distributed import Group
+from trainer.distributed import Group, OtherStopped, noticing_others
 from trainer.loop import Run
 from trainer.state import under
 
@@ -70,3 +70,10 @@ def test_the_lanes_of_all_processes_are_the_lanes_of_one() -> None:
     for rank, share in enumerate(shares):
         again[:, rank::3] = share
     assert torch.equal(again, state)
+
+
+def test_the_end_of_another_process_is_told_in_one_sentence() -> None:
+    with pytest.raises(OtherStopped, match="--resume"), noticing_others():
+        raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:21384.")
+    with pytest.raises(RuntimeError, match="shapes"), noticing_others():
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

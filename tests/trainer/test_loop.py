@@ -111,6 +111,15 @@ def test_a_loss_that_is_no_number_stops_with_one_sentence(tmp_path: Path) -> Non
         run.train(TRAIN, VALID, lambda _: None)
 
 
+def test_a_gradient_that_is_no_number_leaves_the_weights_as_they_were(tmp_path: Path) -> None:
+    run = Run(SMALL, tmp_path, CPU)
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    run.model.queries[0].weight.register_hook(lambda gradient: gradient * float("nan"))  # the loss itself is finite
+    with pytest.raises(TrainingDiverged, match="gradient"):
+        run.train(TRAIN, VALID, lambda _: None)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())
+
+
 def test_a_disk_that_cannot_be_written_stops_with_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageProblem):
