@@ -227,7 +227,7 @@ class Chat:
             return f"Everything about you is deleted, {pieces} requests among it; the files in {self.out} are yours."
         if text in {"allow", "forbid"}:
             await privacy.set_training_consent(self.requester, given=text == "allow")
-            return f"Training with your favourites is {'allowed' if text == 'allow' else 'not allowed'}."
+            return wording.CONSENT[text == "allow"]
         raise InvalidRequest(
             "", "Write /privacy show, export, delete, allow or forbid (training with your favourites)."
         )

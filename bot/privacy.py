@@ -17,7 +17,7 @@ from bot.history import History, Record, Requester
 from bot.history.rows import to_text, to_time
 from data.keys import Key
 
-_OWN_TABLES = ("favourites", "presets", "ratings", "blind_votes", "consents", "blocks")
+_OWN_TABLES = ("favourites", "presets", "ratings", "blind_votes", "consents", "blocks", "deleted_requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,10 @@ class Privacy:
         )
 
     async def set_training_consent(self, person: Requester, *, given: bool) -> None:
-        """Allow or forbid that somebody's favourites among their own pieces are used for training. Off until given."""
+        """Allow or forbid that somebody's favourites among their own pieces are used for training. Off until given.
+
+        They are then used under CC0-1.0 and credited to "listeners", without anybody's name.
+        """
         sql = (
             "INSERT OR IGNORE INTO consents (person, given_at) VALUES (:person, :now)"
             if given
@@ -115,7 +118,7 @@ class Privacy:
         values = {"person": person.person}
         ids = [row["id"] for row in await self._history.rows("SELECT id FROM requests WHERE person = :person", values)]
         async with self._history.transaction() as db:
-            for table in ("favourites", "presets", "ratings", "blind_votes", "consents", "requests"):
+            for table in {*_OWN_TABLES, "requests"} - {"blocks"}:
                 await db.execute(f"DELETE FROM {table} WHERE person = :person", values)  # noqa: S608 - names from above
             await db.execute("UPDATE audit SET person = '', person_name = '' WHERE person = :person", values)
             await db.execute("UPDATE audit SET details = '(deleted)' WHERE details = :person", values)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.errors import LimitReached
 from bot.history import History, Requester, State
+from bot.history.rows import to_text
 from bot.servers import Servers
 from bot.turns import Turns
 from data.phrases import Phrase
 from engine.errors import Busy
 
 _HOUR = timedelta(hours=1)
+_FORGOTTEN_MAX = 1000  # requests of one person that are remembered for their hour: as many as a limit can allow
 _YOURS = Phrase("You have asked for {pieces} within an hour, which is the limit; ask again later.")
 _SERVERS = Phrase("This server has asked for {pieces} within an hour, which is the limit; ask again later.")
 _YOURS_HERE = Phrase("In this server you have asked for {pieces} within an hour, which is the limit; ask again later.")
@@ -48,6 +50,7 @@ class Quota:
         self._turns = turns
         self._history = history
         self._servers = servers
+        self._forgotten: list[tuple[str, datetime]] = []  # who was deleted, and when they had asked for a piece
 
     async def check(self, requester: Requester) -> None:
         """Whether one more piece may be asked for.
@@ -69,6 +72,35 @@ class Quota:
         if allowed is not None:
             where = {"person": requester.person, "guild_id": requester.guild_id}
             await self._check_hour(allowed, _YOURS_HERE, **where)
+
+    async def remember_deleted(self, piece_id: str) -> None:
+        """Before a request is deleted: the limits of its hour still count it.
+
+        Only who asked, where and when is kept, and only until that is an hour ago.
+        """
+        await forget_deleted(self._history)
+        await self._history.write(
+            "INSERT INTO deleted_requests (person, guild_id, created_at) SELECT person, guild_id, created_at "
+            "FROM requests WHERE id = :id AND state != 'failed' AND created_at >= :since",
+            {"id": piece_id, "since": to_text(self._history.clock() - _HOUR)},
+        )
+
+    async def remember_forgotten(self, person: str) -> None:
+        """Before everything about somebody is deleted: their hour still counts, in memory alone."""
+        since = self._history.clock() - _HOUR
+        asked = await self._history.newest(person=person, states=_COUNTED, since=since, limit=_FORGOTTEN_MAX)
+        deleted = await self._deleted(person, None, since)
+        self._forgotten = [(who, at) for who, at in self._forgotten if at >= since]
+        self._forgotten += [(person, at) for at in [*(record.created_at for record in asked), *deleted]]
+
+    async def _deleted(self, person: str | None, guild_id: str | None, since: datetime) -> list[datetime]:
+        rows = await self._history.rows(
+            "SELECT created_at FROM deleted_requests WHERE created_at >= :since "
+            "AND (:person IS NULL OR person = :person) AND (:guild IS NULL OR guild_id = :guild)",
+            {"person": person, "guild": guild_id, "since": to_text(since)},
+        )
+        forgotten = [at for who, at in self._forgotten if who == person and at >= since]
+        return [*(datetime.fromisoformat(row["created_at"]) for row in rows), *forgotten]
 
     def check_now(self, requester: Requester) -> None:
         """The part that concerns only what is waiting and being made at this moment. Raises as `check`."""
@@ -94,10 +126,17 @@ class Quota:
         pieces = await self._history.newest(
             person=person, guild_id=guild_id, states=_COUNTED, since=now - _HOUR, limit=allowed
         )
-        if len(pieces) < allowed:
+        asked_at = [piece.created_at for piece in pieces] + await self._deleted(person, guild_id, now - _HOUR)
+        if len(asked_at) < allowed:
             return
-        wait_s = max((pieces[-1].created_at + _HOUR - now).total_seconds(), 1.0)
+        wait_s = max((sorted(asked_at)[-allowed] + _HOUR - now).total_seconds(), 1.0)
         raise LimitReached(Phrase(sentence.text, pieces=_pieces(allowed)), wait_s)
+
+
+async def forget_deleted(history: History) -> None:
+    """Forget the deleted requests whose hour is over."""
+    values = {"since": to_text(history.clock() - _HOUR)}
+    await history.write("DELETE FROM deleted_requests WHERE created_at < :since", values)
 
 
 def _pieces(n: int) -> Phrase:

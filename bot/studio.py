@@ -313,6 +313,7 @@ class Studio:
         record = await self.find(piece_id, None if moderator else by)
         if record.requester.person != by.person and not moderator:
             raise NotAllowed("Only the person who asked for a piece, or a moderator, can delete it.")
+        await surely(self._quota.remember_deleted(record.id))
         await self.discard(record)
         return record
 
@@ -324,6 +325,7 @@ class Studio:
         """
         for update in self._workshop.in_the_making(person.person):
             await self._workshop.stop(update.record.id)
+        await self._quota.remember_forgotten(person.person)
         pieces = await surely(self.privacy.forget(person))
         for piece_id in pieces:
             await asyncio.to_thread(self._folder.remove, piece_id)

@@ -16,6 +16,7 @@ from pathlib import Path
 from bot.history import History
 from bot.history.rows import to_text
 from bot.pieces import PieceFolder
+from bot.quota import forget_deleted
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ async def tidy(history: History, folder: PieceFolder, *, keep_for: timedelta | N
     Raises:
         HistoryProblem: the database cannot be written.
     """
+    await forget_deleted(history)
     forgotten = []
     if keep_for is not None:
         rows = await history.rows(

@@ -15,6 +15,11 @@ from bot.ratings import CheckpointRatings
 from engine.titles import title
 from engine.types import ComposeRequest
 
+CONSENT = {
+    True: "Training with your favourites is allowed: pieces of yours that you starred may be learnt from, under CC0 "
+    'and credited to "listeners" without your name.',
+    False: "Training with your favourites is not allowed.",
+}
 EXAMPLE = "mood:dark length:200 temp:0.9"
 
 

@@ -31,7 +31,15 @@ WHY = (
 )
 
 KEPT = ("requests", "favourites", "presets", "ratings", "since", "training on my favourites")
-SENTENCES = (WHY, *KEPT)
+CONSENT = (
+    "Training is off until you allow it. Pieces of yours that you starred may then be learnt from, under CC0 and "
+    "credited to “listeners” without your name."
+)
+ALLOWED = (
+    "Allowed: pieces of yours that you starred may be used for training, under CC0 and credited to “listeners” without "
+    "your name. Take it back whenever you like; it then holds for every training from now on."
+)
+SENTENCES = (WHY, CONSENT, ALLOWED, *KEPT)
 
 
 @GROUP.command(name="show", description="What I keep about you, and why")
@@ -40,7 +48,11 @@ async def show(interaction: Interaction) -> None:
     async with answering(interaction, "/privacy show"):
         kept = await interaction.client.studio.privacy.kept(requester_of(interaction))
         locale = interaction.locale
-        embed = discord.Embed(title=say(locale, "What I keep about you"), description=say(locale, WHY), colour=0x4B3F72)
+        embed = discord.Embed(
+            title=say(locale, "What I keep about you"),
+            description=f"{say(locale, WHY)}\n\n{say(locale, CONSENT)}",
+            colour=0x4B3F72,
+        )
         since = "`-`" if kept.since is None else discord.utils.format_dt(kept.since, "D")
         consent = say(locale, "allowed" if kept.training_consent else "not allowed")
         counts = (kept.requests, kept.favourites, kept.presets, kept.ratings, since, consent)
@@ -82,7 +94,7 @@ async def training(interaction: Interaction, allowed: bool) -> None:
     """/privacy training."""
     async with answering(interaction, "/privacy training"):
         await interaction.client.studio.privacy.set_training_consent(requester_of(interaction), given=allowed)
-        text = say(interaction.locale, "Allowed; take it back whenever you like." if allowed else "Not allowed.")
+        text = say(interaction.locale, ALLOWED if allowed else "Not allowed.")
         await interaction.response.send_message(text, ephemeral=True)
 
 
@@ -119,6 +131,8 @@ class ForgetButton(ui.DynamicItem[ui.Button[Any]], template=r"forget:(?P<user>\d
             await interaction.response.edit_message(content="⏳", view=None)
             pieces = await interaction.client.studio.forget(requester_of(interaction))
             text = say(
-                interaction.locale, "Deleted: {n} requests and all the rest. I know nothing about you now.", n=pieces
+                interaction.locale,
+                "Deleted: {n} requests and all the rest. Only how many you made this hour counts until it is over.",
+                n=pieces,
             )
             await interaction.edit_original_response(content=text)
