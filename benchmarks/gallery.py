@@ -28,7 +28,7 @@ from engine.types import LENGTH_NOTES_DEFAULT, ComposeRequest
 _COLUMNS = 2
 _TILE_PX = (WIDTH_PX // 2, HEIGHT_PX // 2)  # as small as Discord shows them
 _GAP_PX = 8
-_COLOURS_KEPT = 128
+_COLOURS_KEPT = 256
 _BACKGROUND = (240, 240, 244)
 
 
@@ -60,7 +60,8 @@ def contact_sheet(pieces: Sequence[Pictured], columns: int = _COLUMNS) -> Image.
         tile = Image.open(io.BytesIO(png)).convert("RGB").resize(_TILE_PX, Image.Resampling.LANCZOS)
         row, column = divmod(index, columns)
         sheet.paste(tile, (_GAP_PX + column * width, _GAP_PX + row * height))
-    return sheet.quantize(_COLOURS_KEPT)
+    # The colours of parts are rare, and must not be averaged away.
+    return sheet.quantize(_COLOURS_KEPT, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 async def compose(checkpoint: Path | None, folder: Path, *, length_notes: int, seed: int) -> list[Pictured]:
