@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import app_commands, ui
@@ -21,6 +20,7 @@ from bot.discord.asking import Interaction, is_moderator, requester_of
 from bot.discord.buttons import cancel_view
 from bot.discord.composing import Notice
 from bot.discord.interaction_posts import InteractionPost
+from bot.discord.items import FromCustomId
 from bot.discord.permissions import check_can_attach
 from bot.discord.persist import TooLarge
 from bot.discord.placing import everywhere
@@ -172,7 +172,7 @@ def _view(test: BlindTest, locale: Locale) -> ui.View | None:
 
 
 class BlindButton(
-    ui.DynamicItem[ui.Button[Any]], template=r"blind:(?P<action>left|right|reveal):(?P<id>[a-z0-9]{1,32})"
+    FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"blind:(?P<action>left|right|reveal):(?P<id>[a-z0-9]{1,32})"
 ):
     """A vote for one of two pieces, or the wish to see the result."""
 
@@ -182,17 +182,6 @@ class BlindButton(
         super().__init__(ui.Button(label=label, emoji=emoji, custom_id=f"blind:{action}:{test_id}"))
         self._action = action
         self._test_id = test_id
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Made by discord.py when somebody presses the button."""
-        return cls(match["action"], match["id"], interaction.locale)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> Any:
         """Count the vote or show the result, in the message that everybody sees."""

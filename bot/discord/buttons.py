@@ -7,9 +7,8 @@ presses one, on a message of any age, before and after any restart. What the act
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import ui
@@ -17,6 +16,7 @@ from discord import ui
 from bot.discord import actions
 from bot.discord.asking import Interaction
 from bot.discord.errors import answering
+from bot.discord.items import FromCustomId
 from bot.discord.texts import say
 from bot.history import Record, State
 from data.moods import MOODS
@@ -52,7 +52,7 @@ _ROWS = (("again", "vary", "continue", "longer", "mood"), ("favourite", "rate", 
 _ID = r"(?P<id>[a-z0-9]{1,32})"
 
 
-class PieceButton(ui.DynamicItem[ui.Button[Any]], template=rf"piece:(?P<action>{'|'.join(LOOKS)}):{_ID}"):
+class PieceButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=rf"piece:(?P<action>{'|'.join(LOOKS)}):{_ID}"):
     """One action on one piece."""
 
     def __init__(self, action: str, piece_id: str, locale: Locale = None, *, row: int | None = None) -> None:
@@ -69,17 +69,6 @@ class PieceButton(ui.DynamicItem[ui.Button[Any]], template=rf"piece:(?P<action>{
         self.action = action
         self.piece_id = piece_id
 
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Made by discord.py when somebody presses the button."""
-        return cls(match["action"], match["id"], interaction.locale)
-
     async def callback(self, interaction: discord.Interaction[Any]) -> Any:
         """Do it, or tell the one who pressed why not."""
         async with answering(interaction, f"{self.action} of {self.piece_id}"):
@@ -87,7 +76,7 @@ class PieceButton(ui.DynamicItem[ui.Button[Any]], template=rf"piece:(?P<action>{
                 await _DO[self.action](interaction, self.piece_id)
 
 
-class MoodMenu(ui.DynamicItem[ui.Select[Any]], template=rf"mood-of:{_ID}"):
+class MoodMenu(FromCustomId, ui.DynamicItem[ui.Select[Any]], template=rf"mood-of:{_ID}"):
     """Choose the mood of another version."""
 
     def __init__(self, piece_id: str, locale: Locale = None) -> None:
@@ -97,24 +86,13 @@ class MoodMenu(ui.DynamicItem[ui.Select[Any]], template=rf"mood-of:{_ID}"):
         )
         self.piece_id = piece_id
 
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Made by discord.py when somebody chooses."""
-        return cls(match["id"], interaction.locale)
-
     async def callback(self, interaction: discord.Interaction[Any]) -> Any:
         """Make the other version."""
         async with answering(interaction, f"mood of {self.piece_id}"):
             await actions.in_mood(interaction, self.piece_id, self.item.values[0])
 
 
-class ShareMenu(ui.DynamicItem[ui.ChannelSelect[Any]], template=rf"share:{_ID}"):
+class ShareMenu(FromCustomId, ui.DynamicItem[ui.ChannelSelect[Any]], template=rf"share:{_ID}"):
     """Choose the channel to post a piece to."""
 
     def __init__(self, piece_id: str, locale: Locale = None) -> None:
@@ -126,17 +104,6 @@ class ShareMenu(ui.DynamicItem[ui.ChannelSelect[Any]], template=rf"share:{_ID}")
             )
         )
         self.piece_id = piece_id
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Made by discord.py when somebody chooses."""
-        return cls(match["id"], interaction.locale)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> Any:
         """Post it there."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import app_commands, ui
@@ -17,6 +16,7 @@ from bot.discord.asking import Interaction, requester_of
 from bot.discord.buttons import PieceButton
 from bot.discord.errors import answering
 from bot.discord.interaction_posts import InteractionPost
+from bot.discord.items import FromCustomId
 from bot.discord.permissions import check_can_attach
 from bot.discord.placing import everywhere
 from bot.discord.texts import say
@@ -54,34 +54,21 @@ async def _page(
     heading = say(interaction.locale, "The newest pieces here" if whole_server else "Your newest pieces")
     view = ui.View(timeout=None)
     if len(records) > PAGE:
-        view.add_item(OlderButton(records[PAGE - 1].id, interaction.locale, whole_server=whole_server, mood=mood))
+        whose = "server" if whole_server else "mine"
+        view.add_item(OlderButton(whose, mood or "", records[PAGE - 1].id, interaction.locale))
     return embeds.history_embed(records[:PAGE], heading, interaction.locale, names=whole_server), view
 
 
 class OlderButton(
+    FromCustomId,
     ui.DynamicItem[ui.Button[Any]],
     template=r"older:(?P<whose>mine|server):(?P<mood>[a-z]*):(?P<before>[a-z0-9]{1,32})",
 ):
     """Turns to the next page of history."""
 
-    def __init__(self, before: str, locale: discord.Locale, *, whole_server: bool, mood: str | None) -> None:
-        whose = "server" if whole_server else "mine"
-        super().__init__(
-            ui.Button(label=say(locale, "Older"), emoji="◀️", custom_id=f"older:{whose}:{mood or ''}:{before}")
-        )
-        self._before, self._whole_server, self._mood = before, whole_server, mood
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Made by discord.py when somebody presses the button."""
-        mood = match["mood"] or None
-        return cls(match["before"], interaction.locale, whole_server=match["whose"] == "server", mood=mood)
+    def __init__(self, whose: str, mood: str, before: str, locale: discord.Locale) -> None:
+        super().__init__(ui.Button(label=say(locale, "Older"), emoji="◀️", custom_id=f"older:{whose}:{mood}:{before}"))
+        self._before, self._whole_server, self._mood = before, whose == "server", mood or None
 
     async def callback(self, interaction: discord.Interaction[Any]) -> Any:
         """Show the next page in the place of this one."""

@@ -5,8 +5,7 @@ A retraining is a process of its own; its message is looked at anew with a butto
 
 from __future__ import annotations
 
-import re
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import app_commands, ui
@@ -14,6 +13,7 @@ from discord import app_commands, ui
 from bot.discord import admin, embeds, limits
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
+from bot.discord.items import FromCustomId
 from bot.discord.permissions import owners
 from bot.discord.texts import plain, say
 from bot.errors import NotAllowed, NotFound
@@ -158,24 +158,13 @@ def run_embed(run: TrainingRun, locale: discord.Locale | None) -> discord.Embed:
     return embed
 
 
-class TrainingButton(ui.DynamicItem[ui.Button[Any]], template=r"training:(?P<action>refresh|cancel)"):
+class TrainingButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"training:(?P<action>refresh|cancel)"):
     """Looks at the latest training anew, or stops it."""
 
     def __init__(self, action: str, locale: discord.Locale | None) -> None:
         label, emoji = {"refresh": ("Refresh", "🔄"), "cancel": ("Cancel", "✖️")}[action]
         super().__init__(ui.Button(label=say(locale, label), emoji=emoji, custom_id=f"training:{action}"))
         self._action = action
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Made by discord.py when somebody presses the button."""
-        return cls(match["action"], interaction.locale)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> Any:
         """Do it, and show how the training is doing now."""

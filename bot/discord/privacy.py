@@ -25,9 +25,9 @@ GROUP: app_commands.Group = app_commands.Group(
 
 WHY = (
     "For each request I keep who asked, where and when, what for, and what became of it, so that a piece can be found, "
-    "made again and delivered after a restart; of a MIDI file that you had continued, its notes. I read no messages but "
-    "those that mention me, are written to me or are handed to me in a menu. Favourites, presets and ratings are kept "
-    "because you asked for it."
+    "made again and delivered after a restart; of a MIDI file that you had continued, its notes. I read no messages "
+    "but those that mention me, are written to me or are handed to me in a menu. Favourites, presets and ratings are "
+    "kept because you asked for it."
 )
 
 KEPT = ("requests", "favourites", "presets", "ratings", "since", "training on my favourites")
