@@ -38,8 +38,10 @@ class ModelConfig:
     variational: bool = False  # one dropout mask for all steps of a sequence instead of one a step
     weight_dropout: float = 0.0  # of the recurrent weights (DropConnect, Merity et al. 2018, section 2)
     controlled: bool = False  # told the controls of the piece
-    cache_share: float = 0.0  # how often the next note is one of the piece's own (`engine.note_cache`); 0: no cache
+    cache_share: float = 0.0  # how often a note begins to repeat the piece's own (`engine.note_cache`); 0: no cache
+    cache_stay: float = 0.0  # how often a repetition goes on
     cache_sharpness: float = 1.0  # what the likeness of two states counts, in nats
+    cache_match: float = 0.0  # what each note before that was the same counts, in nats
     tied: bool = False  # a head's last matrix is its attribute's embedding (Press & Wolf 2017)
 
     @property

@@ -92,17 +92,20 @@ class Sampler:
                 conditions = [mood, mode, tempo, *moving, *controls]
                 queries = self._weights.step(previous + conditions, state)
                 cache.look(state[-1][0].cpu())
-                note: list[int] = opening[t] if t < len(opening) else []
-                for attribute in range(len(note), len(ATTRIBUTES)):
+                note: list[int] = []
+                for attribute in range(len(ATTRIBUTES)):
                     alone = self._weights.logits(attribute, queries, note).cpu()
-                    logits = cache.mix(attribute, alone.clone())
-                    if t == 0:
-                        if attribute == DELTA:
-                            logits[1:] = -torch.inf  # a piece begins with its first note
+                    if t < len(opening):
+                        note.append(opening[t][attribute])
                     else:
-                        forbid(logits, attribute, note, previous, run >= self.longest_pitch_run)
-                    number = partial(uniform, (request.seed, attempt), t, attribute)
-                    note.append(draw(logits, request.temperature, request.top_p, number))
+                        logits = cache.mix(attribute, alone.clone())
+                        if t == 0:
+                            if attribute == DELTA:
+                                logits[1:] = -torch.inf  # a piece begins with its first note
+                        else:
+                            forbid(logits, attribute, note, previous, run >= self.longest_pitch_run)
+                        number = partial(uniform, (request.seed, attempt), t, attribute)
+                        note.append(draw(logits, request.temperature, request.top_p, number))
                     cache.choose(attribute, note[-1], alone)
                 cache.keep(note)
                 run = run + 1 if note[PITCH] == previous[PITCH] else 1

@@ -188,7 +188,7 @@ class Composition:
         midi: a Standard MIDI File.
         wav: 44.1 kHz 16-bit stereo, in the folder that the engine was given; the caller owns it.
         roll_png: a piano-roll picture.
-        ogg: the sound as OGG Vorbis, for players that a large WAV is too much for; empty from an engine that makes none.
+        ogg: the sound as OGG Vorbis, for players that a large WAV is too much for; empty if none is made.
         duration_s: length of the sound in seconds, its tail included.
         sampling_s: seconds spent writing notes.
         rendering_s: seconds spent making MIDI, sound and picture.

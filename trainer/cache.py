@@ -1,6 +1,6 @@
 """The continuous cache (`engine.note_cache`) from the trainer's side: how held-out music fares with it, and its tuning.
 
-The cache has nothing to train. Its two numbers are chosen on the validation side once the weights are done, as Grave,
+The cache has nothing to train. Its four numbers are chosen on the validation side once the weights are done, as Grave,
 Joulin & Usunier 2017 (section 4) do.
 """
 
@@ -17,8 +17,13 @@ from engine.model import ModelConfig, NoteLSTM
 from engine.note_cache import cached_nats, note_nats
 from trainer.dataset import NO_NOTE, Example
 
-SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-SHARPNESSES = (0.5, 0.7, 1.0, 1.4, 2.0)
+# What is tried of each number, one number after the other, twice; the first of each is what the tuning starts from.
+GRID: dict[str, tuple[float, ...]] = {
+    "cache_match": (1.0, 0.0, 0.5, 1.5, 2.0, 3.0),
+    "cache_sharpness": (1.0, 0.3, 0.5, 0.7, 1.4, 2.0),
+    "cache_stay": (0.6, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9),
+    "cache_share": (0.2, 0.01, 0.02, 0.05, 0.1, 0.15, 0.3),
+}
 _PIECES = 48  # enough to tell these values apart
 
 
@@ -60,10 +65,16 @@ def tuned(model: NoteLSTM, valid: Sequence[Example]) -> ModelConfig:
             model.config = config
             return sum(float(cached_nats(model, hidden, target).sum()) for hidden, target in heard)
 
+        def changed(config: ModelConfig, name: str, value: float) -> ModelConfig:
+            return ModelConfig(**config.as_dict() | {name: value})
+
         try:
-            candidates = [dataclasses.replace(plain, cache_share=0.3, cache_sharpness=each) for each in SHARPNESSES]
-            sharp = min(candidates, key=nats)
-            return min((dataclasses.replace(sharp, cache_share=share) for share in SHARES), key=nats)
+            best = plain
+            for name, values in GRID.items():
+                best = changed(best, name, values[0])
+            for name, values in (*GRID.items(), *GRID.items()):
+                best = min((changed(best, name, value) for value in values), key=nats)
+            return best
         finally:
             model.config = plain
 

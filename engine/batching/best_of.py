@@ -84,7 +84,10 @@ class BestOf:
                 left -= 1
                 last = left == 0
             if last:
-                self._judging.submit(self._end, wish, takes, before)
+                try:
+                    self._judging.submit(self._end, wish, takes, before)
+                except RuntimeError:  # closed in this very moment: nobody may be left without an answer
+                    self._end(wish, takes, before)
 
         def all_is_written(_: int) -> None:
             if wish.on_written is not None:

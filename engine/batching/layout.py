@@ -41,7 +41,7 @@ PIECE = np.dtype(
         ("inverse_temperature", np.float32),
         ("top_p", np.float32),
         ("previous", np.int32, (len(ATTRIBUTES),)),
-        ("unused", np.int32),
+        ("heard", np.float32),
     ]
 )
 
@@ -71,7 +71,9 @@ class Model(Structure):
         ("logits", c_int32),
         ("row_unit", c_float),
         ("cache_share", c_float),
+        ("cache_stay", c_float),
         ("cache_sharpness", c_float),
+        ("cache_match", c_float),
         ("first_row", c_int32 * len(_MOVING)),
         ("sizes", c_int32 * len(ATTRIBUTES)),
         ("first_logit", c_int32 * len(ATTRIBUTES)),
@@ -180,8 +182,10 @@ def lay_out(compiled: ctypes.CDLL, weights: StepWeights, *, int8: bool) -> Laid:
         sizes=(c_int32 * len(ATTRIBUTES))(*(attribute.size for attribute in ATTRIBUTES)),
         first_logit=(c_int32 * len(ATTRIBUTES))(*(sum(widths[:i]) for i in range(len(widths)))),
         row_unit=unit,
-        cache_share=weights.cache_share,
-        cache_sharpness=weights.cache_sharpness,
+        cache_share=weights.model.cache_share,
+        cache_stay=weights.model.cache_stay,
+        cache_sharpness=weights.model.cache_sharpness,
+        cache_match=weights.model.cache_match,
         rows=address(rows, np.int16 if int8 else np.float32),
         chosen=(c_void_p * _CHOSEN)(*(address(table, np.float32) for table in weights.chosen)),
         delta_steps=address(np.array(DELTA_STEPS), np.int32),

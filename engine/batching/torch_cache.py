@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data.tokens import ATTRIBUTES
 from engine.batching.weights import StepWeights
-from engine.note_cache import CACHE_NOTES, CACHED, SHARE_MAX, weights
+from engine.note_cache import CACHE_MATCH_NOTES, CACHE_NOTES, CACHED, SHARE_MAX, weights
 
 
 class TorchCache:
@@ -27,18 +27,28 @@ class TorchCache:
     """
 
     def __init__(self, model: StepWeights, count: int, device: torch.device, dtype: torch.dtype) -> None:
-        self._usual_share, self._sharpness = model.cache_share, model.cache_sharpness
+        self._config = model.model
         self._keys = torch.zeros(count, CACHE_NOTES, model.hidden, dtype=dtype, device=device)
         self._notes = torch.zeros(count, CACHE_NOTES, len(ATTRIBUTES), dtype=torch.int64, device=device)
+        self._heads = torch.zeros(count, CACHE_NOTES, dtype=torch.int64, device=device)  # all but the velocity, as one
         self._places = torch.arange(CACHE_NOTES, device=device)
         self._weight = torch.zeros(count, CACHE_NOTES, device=device)
         self._share = torch.zeros(count, 1, device=device)
+        self._heard = torch.zeros(count, 1, device=device)  # as the share was after the last note
 
     def look(self, hidden: Tensor, written: Tensor) -> None:
         """Compare the states that are to predict the next notes, [S, H], with those kept of `written` [S] notes."""
-        likeness = torch.bmm(self._keys, hidden[:, :, None])[:, :, 0].float() * self._sharpness
-        self._weight = weights(likeness, self._places < written[:, None])  # [S, K]
-        self._share = self._usual_share * (written > 0).float()[:, None]
+        likeness = torch.bmm(self._keys, hidden[:, :, None])[:, :, 0].float() * self._config.cache_sharpness
+        written = written[:, None]
+        age = (written - 1 - self._places) % CACHE_NOTES + 1  # [S, K]
+        kept = same = age <= written
+        for back in range(1, CACHE_MATCH_NOTES + 1):
+            last = self._heads.gather(1, (written - back) % CACHE_NOTES)  # [S, 1]
+            same = same & (self._heads.roll(back, 1) == last) & (age + back <= written.clamp(max=CACHE_NOTES))
+            likeness = likeness + self._config.cache_match * same
+        self._weight = weights(likeness, kept)  # [S, K]
+        share, stay = self._config.cache_share, self._config.cache_stay
+        self._share = torch.where(written > 0, share + (stay - share) * self._heard, 0.0)
 
     def mix(self, attribute: int, logits: Tensor) -> Tensor:
         """[S, V] float32 logits of the mixture out of those of the LSTM."""
@@ -61,8 +71,12 @@ class TorchCache:
 
     def keep(self, active: Tensor, written: Tensor, hidden: Tensor, note: Tensor) -> None:
         """Keep the notes [S, 5] that active slots ([S] bool) wrote, and the states that predicted them."""
+        self._heard.copy_(torch.where(active[:, None], self._share, self._heard))
         place = (written % CACHE_NOTES)[:, None, None]
-        for kept, new in ((self._keys, hidden), (self._notes, note)):
+        head = torch.zeros_like(written)
+        for attribute in CACHED:
+            head = head * ATTRIBUTES[attribute].size + note[:, attribute]
+        for kept, new in ((self._keys, hidden), (self._notes, note), (self._heads[:, :, None], head[:, None])):
             here = place.expand(-1, 1, kept.shape[2])
             old = kept.gather(1, here)
             kept.scatter_(1, here, torch.where(active[:, None, None], new[:, None].to(kept.dtype), old))

@@ -119,7 +119,7 @@ class TorchSlots:
         self._uniforms = zeros(count, LENGTH_NOTES_MAX, len(ATTRIBUTES), dtype=torch.float32)
         self._tokens = zeros(count, LENGTH_NOTES_MAX, len(ATTRIBUTES))
         self._cache: TorchCache | None = None
-        if self._weights.cache_share:
+        if self._weights.model.cache_share:
             self._cache = TorchCache(self._weights, count, self.device, self._dtype)
         pinned = self.device.type == "cuda"
         self._host_tokens = torch.zeros(self._tokens.shape, dtype=torch.int64, pin_memory=pinned)

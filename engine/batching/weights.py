@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from data.controls import CONTROLS
 from data.tokens import ATTRIBUTES, CONDITIONS, MODE, MOOD, TEMPO
-from engine.model import NoteLSTM
+from engine.model import ModelConfig, NoteLSTM
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -50,8 +50,7 @@ class StepWeights:
         query: [5E, H].
         heads: [V_i, E] of each attribute.
         chosen: [V_j, E]: what attribute j of the same note tells attribute i; (i, j) row by row.
-        cache_share: see `engine.note_cache`; 0 without a cache.
-        cache_sharpness: likewise.
+        model: its configuration.
     """
 
     hidden: int
@@ -62,8 +61,7 @@ class StepWeights:
     query: Affine
     heads: list[Affine]
     chosen: list[FloatArray]
-    cache_share: float
-    cache_sharpness: float
+    model: ModelConfig
 
     def steady(self, told: Sequence[int]) -> FloatArray:
         """[4H] float32: what stays the same over a piece gives to the first layer, its bias included.
@@ -136,8 +134,7 @@ def step_weights(model: NoteLSTM) -> StepWeights:
             for i in attributes
         ],
         chosen=[_pad_columns(state[f"chosen.{k}.weight"], embedding) for k in range(len(model.chosen))],
-        cache_share=config.cache_share,
-        cache_sharpness=config.cache_sharpness,
+        model=config,
     )
 
 

@@ -212,6 +212,7 @@ enum { PART, DELTA, PITCH, DURATION, VELOCITY };
 #define VALUES_MAX 256 /* of one attribute, padded */
 #define HIDDEN_MAX 4096
 #define CACHE_NOTES 1024 /* K: the last notes of a piece that are kept (engine/note_cache.py) */
+#define CACHE_MATCH_NOTES 4
 #define CACHE_NATS 10.0f /* a kept note so far below the best one has no weight */
 #define RING 512 /* steps of the ring of note ends; more than the longest duration and the longest delta */
 
@@ -226,7 +227,7 @@ struct matrix {
 struct model {
     int32_t layers, hidden, embedding, bar_steps, polyphony_max, logits;
     float row_unit;                 /* what 1 is worth in `rows`; not read for float32 */
-    float cache_share, cache_sharpness; /* engine/note_cache.py; a share of 0: no cache */
+    float cache_share, cache_stay, cache_sharpness, cache_match; /* engine/note_cache.py; a share of 0: no cache */
     int32_t first_row[MOVING];      /* where each table begins in `rows` */
     int32_t sizes[ATTRIBUTES];      /* values of each attribute */
     int32_t first_logit[ATTRIBUTES];
@@ -248,7 +249,7 @@ struct piece {
     uint32_t seed, stream;
     float inverse_temperature, top_p;
     int32_t previous[ATTRIBUTES];
-    int32_t unused;
+    float heard; /* the probability that the last note came out of the cache */
 };
 
 struct cached {
@@ -525,17 +526,29 @@ static int draw(const vf *mass, int vectors, const struct piece *piece, int attr
 
 /* ---- the cache ----------------------------------------------------------------------------------------------- */
 
+/* How many notes before the one that was written `age` notes ago equal the last notes, the velocity aside. */
+static int matches(const uint8_t *tokens, int note, int age) {
+    int count = 0;
+    while (count < CACHE_MATCH_NOTES && note - age - count >= 1 && age + count < CACHE_NOTES &&
+           !memcmp(tokens + (int64_t)(note - age - count - 1) * ATTRIBUTES,
+                   tokens + (int64_t)(note - count - 1) * ATTRIBUTES, VELOCITY))
+        count++;
+    return count;
+}
+
 /* Compare the state of a piece with those kept, weigh their notes, and keep it. */
 static struct speaking look(const struct model *m, const struct memory *at, const struct piece *piece, int64_t s) {
     const int H = m->hidden, kept = piece->note < CACHE_NOTES ? piece->note : CACHE_NOTES;
     const input *x = at->inputs + (s + 1) * at->inputs_stride - H;
+    const uint8_t *tokens = at->tokens + s * at->tokens_stride * ATTRIBUTES;
     struct cached *cached = at->cached + s * CACHE_NOTES;
     struct speaking speaking = {0, 0.0f, 0.0f};
     key *keys = at->keys + s * CACHE_NOTES * H, now[HIDDEN_MAX];
     float likeness[CACHE_NOTES + LANES], highest = -INFINITY;
     for (int i = 0; i < H; i++) now[i] = (key)(x[i] - OFFSET);
     for (int k = 0; k < kept; k++) { /* k notes ago, and one */
-        likeness[k] = m->cache_sharpness * alike(now, keys + (int64_t)((piece->note - 1 - k) % CACHE_NOTES) * H, H);
+        likeness[k] = m->cache_sharpness * alike(now, keys + (int64_t)((piece->note - 1 - k) % CACHE_NOTES) * H, H) +
+                      m->cache_match * (float)matches(tokens, piece->note, k + 1);
         highest = likeness[k] > highest ? likeness[k] : highest;
     }
     for (int k = 0; k < kept; k += LANES) {
@@ -548,7 +561,7 @@ static struct speaking look(const struct model *m, const struct memory *at, cons
                 speaking.weight += weight[i];
             }
     }
-    speaking.share = speaking.count ? m->cache_share : 0.0f;
+    if (speaking.count) speaking.share = m->cache_share + (m->cache_stay - m->cache_share) * piece->heard;
     memcpy(keys + (int64_t)(piece->note % CACHE_NOTES) * H, now, H * sizeof(key));
     return speaking;
 }
@@ -680,8 +693,10 @@ int64_t step(const struct model *m, const struct memory *at, struct piece *piece
         for (int a = 0; at->keys && a < count; a++) speaking[a] = look(m, at, &pieces[active[a]], active[a]);
         for (int attribute = 0; attribute < ATTRIBUTES; attribute++)
             attribute_of_all(m, at, pieces, active, count, attribute, note, speaking);
-        for (int a = 0; a < count; a++)
+        for (int a = 0; a < count; a++) {
+            pieces[active[a]].heard = speaking[a].share;
             advance(m, &pieces[active[a]], at->ends + (int64_t)active[a] * RING, note[a]);
+        }
         written += count;
     }
 #if defined(__x86_64__)

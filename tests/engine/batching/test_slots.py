@@ -37,7 +37,15 @@ def odd_checkpoint() -> Checkpoint:
     """Odd sizes, three layers, controls, a cache, tied weights, sharp distributions: untrained but deterministic."""
     torch.manual_seed(5)
     shape = ModelConfig(
-        embedding=21, hidden=37, layers=3, controlled=True, tied=True, cache_share=0.4, cache_sharpness=0.5
+        embedding=21,
+        hidden=37,
+        layers=3,
+        controlled=True,
+        tied=True,
+        cache_share=0.3,
+        cache_stay=0.6,
+        cache_sharpness=0.5,
+        cache_match=0.5,
     )
     model = NoteLSTM(shape).eval()
     with torch.no_grad():
