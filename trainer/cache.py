@@ -6,7 +6,6 @@ Joulin & Usunier 2017 (section 4) do.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
