@@ -112,6 +112,12 @@ def test_closing_tells_everybody_and_takes_nothing_more(best_of: BestOf) -> None
         best_of.submit(request, plan(request))
 
 
+def test_a_piece_that_ends_while_the_judge_leaves_is_answered(best_of: BestOf) -> None:
+    best_of._judging.shutdown()  # what `close` does, at the one moment at which a piece could be forgotten
+    request = ComposeRequest(length_notes=16, seed=3)
+    assert len(best_of.submit(request, plan(request)).future.result(60).score.notes) == 16
+
+
 def test_what_cannot_be_judged_is_told_and_the_next_piece_is_made(best_of: BestOf) -> None:
     request = ComposeRequest(length_notes=16, seed=3)
     impossible = dataclasses.replace(plan(request), tempo_bpm=10_000)
