@@ -16,25 +16,64 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from bot.errors import NotFound
-from bot.history import History, Requester
+from bot.history import History, MessageRef, Requester
 from bot.options import either
 from bot.pieces import PieceFolder
 from bot.privacy import Privacy
 from bot.servers import Servers
 from bot.settings import ROOT
 from bot.training_run import TrainingRun, is_locked, read_run
+from data.errors import CorpusProblem
+from data.licensing import parse_licence
+from data.midi import read_midi
 from engine.errors import Busy, InvalidRequest, SetupProblem, StorageProblem
 
-__all__ = ["EPOCHS_MAX", "PRESETS", "Training", "TrainingRun"]
+__all__ = ["EPOCHS_MAX", "PRESETS", "Training", "TrainingRun", "Upload"]
 
 PRESETS = ("v1", "v2")  # of the trainer
 EPOCHS_MAX = 200
 _EVALUATED_PIECES = 64  # enough to see a candidate that is worse; the full study is `./run evaluate`
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """MIDI files of an administrator, to learn from.
+
+    Attributes:
+        files: what is in each.
+        licence: SPDX identifier or an everyday name.
+        credit: whom to thank.
+
+    Raises:
+        InvalidMidi: one of them is no MIDI file that can be read.
+        InvalidRequest: without a licence that allows it, or without a credit, nothing is imported.
+    """
+
+    files: tuple[bytes, ...]
+    licence: str
+    credit: str
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "licence", parse_licence(self.licence))
+        except CorpusProblem:
+            raise InvalidRequest("licence", "No licence, no import: choose the one that the music is under.") from None
+        if not self.credit.strip():
+            raise InvalidRequest("credit", "No credit, no import: say whom to thank for the music.")
+        for content in self.files:
+            read_midi(content)
+
+    def write(self, folder: Path) -> None:
+        """Put the files into a folder, under names of our own."""
+        folder.mkdir()
+        for number, content in enumerate(self.files, 1):
+            (folder / f"upload-{number}.mid").write_bytes(content)
 
 
 class Training:
@@ -69,7 +108,14 @@ class Training:
         self._starting = asyncio.Lock()
 
     async def start(
-        self, by: Requester, *, preset: str = "v1", epochs: int | None = None, current: Path, favourites: bool = False
+        self,
+        by: Requester,
+        *,
+        preset: str = "v1",
+        epochs: int | None = None,
+        current: Path,
+        favourites: bool = False,
+        upload: Upload | None = None,
     ) -> TrainingRun:
         """Begin a retraining.
 
@@ -79,6 +125,7 @@ class Training:
             epochs: instead of the preset's number, 1 to 200.
             current: the checkpoint in use, which the candidate is compared with.
             favourites: learn also from favourites of people who consented (`bot.privacy`).
+            upload: learn also from these files.
 
         Raises:
             InvalidRequest: there is no such preset, or too many epochs.
@@ -102,9 +149,14 @@ class Training:
             corpus, steps = self._corpus, []
             try:
                 await asyncio.to_thread(run.mkdir, parents=True)
-                if favourites:
+                if favourites or upload is not None:
                     corpus = run / "corpus"
-                    steps = await self._import_favourites(run, corpus)
+                    await asyncio.to_thread(shutil.copytree, self._corpus, corpus)
+                if favourites:
+                    steps.append(await self._import_favourites(run, corpus))
+                if upload is not None:
+                    await asyncio.to_thread(upload.write, run / "uploads")
+                    steps.append(self._import(run / "uploads", corpus, upload.licence, upload.credit, needed=True))
             except OSError as error:
                 raise StorageProblem(f"{run} cannot be written: {error.strerror}.") from error
             steps += self._steps(preset, epochs, corpus, out, run, current)
@@ -117,6 +169,8 @@ class Training:
             }
             await asyncio.to_thread(_spawn, run, job)
             details = f"{preset}, {epochs or 'all'} epochs{', favourites' if favourites else ''}"
+            if upload is not None:
+                details += f", {len(upload.files)} files under {upload.licence} by {upload.credit}"
             await self._servers.note(None, by, "retrain", details)
             return await asyncio.to_thread(read_run, run)
 
@@ -130,6 +184,26 @@ class Training:
         return await asyncio.to_thread(
             lambda: [read_run(job.parent) for job in sorted(self._folder.glob("*/job.json"), reverse=True)[:limit]]
         )
+
+    async def get(self, run_id: str) -> TrainingRun:
+        """The run of that id, as it is now."""
+        return await asyncio.to_thread(read_run, self._folder / run_id)
+
+    async def set_message(self, run_id: str, message: MessageRef | None) -> None:
+        """Remember the message that shows how a run goes, or (None) that it shows all there is."""
+        path = self._folder / run_id / "message.json"
+        if message is None:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        else:
+            await asyncio.to_thread(path.write_text, json.dumps(asdict(message)), encoding="utf-8")
+
+    async def message(self, run_id: str) -> MessageRef | None:
+        """The message that shows how a run goes and does not show its end yet, or None."""
+        try:
+            text = await asyncio.to_thread((self._folder / run_id / "message.json").read_text, "utf-8")
+            return MessageRef(**json.loads(text))
+        except (OSError, ValueError, TypeError):
+            return None
 
     async def cancel(self, by: Requester) -> TrainingRun:
         """Stop the run that is running; what it has learnt until now is left in its folder.
@@ -179,14 +253,18 @@ class Training:
             {"name": "evaluate", "argv": evaluate, "needed": False},
         ]
 
-    async def _import_favourites(self, run: Path, corpus: Path) -> list[dict[str, Any]]:
+    async def _import_favourites(self, run: Path, corpus: Path) -> dict[str, Any]:
         records = await Privacy(self._history).training_pieces()
         sources = [self._pieces.files(record.id).midi for record in records]
         await asyncio.to_thread(_copy, [path for path in sources if path.exists()], run / "favourites")
-        await asyncio.to_thread(shutil.copytree, self._corpus, corpus)
-        argv = [*self._python, "-m", "data", "add", str(run / "favourites"), "--licence", "CC0-1.0"]
-        argv += ["--credit", "Favourites of listeners who consented", "--composer", "listeners"]
-        return [{"name": "import", "argv": [*argv, "--corpus", str(corpus)], "needed": False}]
+        credit = "Favourites of listeners who consented"
+        return self._import(run / "favourites", corpus, "CC0-1.0", credit, "--composer=listeners", needed=False)
+
+    def _import(
+        self, folder: Path, corpus: Path, licence: str, credit: str, *more: str, needed: bool
+    ) -> dict[str, Any]:
+        argv = [*self._python, "-m", "data", "add", str(folder), "--licence", licence, f"--credit={credit}", *more]
+        return {"name": "import", "argv": [*argv, "--json", "--corpus", str(corpus)], "needed": needed}
 
 
 def _copy(paths: Sequence[Path], folder: Path) -> None:

@@ -30,6 +30,8 @@ class TrainingRun:
         sentence: why it failed, else "".
         started_by: the administrator's name.
         started_at: UTC.
+        imported: how many files of the uploaded music and of favourites were taken.
+        refused: which were not, with the reasons.
     """
 
     id: str
@@ -46,6 +48,8 @@ class TrainingRun:
     sentence: str
     started_by: str
     started_at: datetime
+    imported: int = 0
+    refused: tuple[str, ...] = ()
 
 
 def is_locked(run: Path) -> bool:
@@ -72,6 +76,7 @@ def read_run(run: Path) -> TrainingRun:
     ended: dict[str, Any] | None = None
     report: dict[str, Any] = {}  # the latest
     measured: dict[str, Any] = {}  # the latest with a held-out loss
+    imported, refused = 0, []
     for event in _events(run / "progress.jsonl"):
         if event.get("event") == "step":
             step, ended = str(event["step"]), None
@@ -80,6 +85,9 @@ def read_run(run: Path) -> TrainingRun:
             measured = event if event.get("valid_nats") is not None else measured
         elif event.get("event") == "ended":
             ended = event
+        elif "quarantined" in event:  # what `./run data add --json` says
+            imported += event["accepted"] + event["known"]
+            refused += [f"{each['file']}: {each['reason']}" for each in event["quarantined"]]
     state: RunState = "running" if locked else "cancelled" if (run / "cancel").exists() else "interrupted"
     if ended is not None:
         state = ended["status"]
@@ -101,6 +109,8 @@ def read_run(run: Path) -> TrainingRun:
         sentence=ended["sentence"] if ended is not None else "",
         started_by=job["by"],
         started_at=datetime.fromisoformat(job["started_at"]),
+        imported=imported,
+        refused=tuple(refused),
     )
 
 

@@ -30,8 +30,9 @@ from bot.discord.buttons import DYNAMIC_ITEMS, cancel_view, piece_view
 from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
 from bot.discord.errors import ALREADY_ACKNOWLEDGED, TRANSIENT, UNKNOWN_INTERACTION, sentence_for, tell
+from bot.discord.live_training import follow
 from bot.discord.lookback import OlderButton
-from bot.discord.models import TrainingButton
+from bot.discord.models import TrainingButton, look
 from bot.discord.permissions import invite_url
 from bot.discord.posts import ChannelPost
 from bot.discord.privacy import ForgetButton
@@ -158,6 +159,9 @@ class MusicLSTMClient(discord.AutoShardedClient):
                 tests[test.id] = test
         for test in tests.values():
             self.spawn(blind.resume(self, test))
+        run = None if self.studio.training is None else await self.studio.training.latest()
+        if run is not None:
+            self.spawn(follow(self, run.id, lambda run: look(run, None)))
 
     async def _resume(self, record: Record) -> None:
         await self.wait_until_ready()  # the channels, and with them what a server lets us post, are known from now on

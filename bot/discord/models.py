@@ -1,10 +1,11 @@
 """/admin model and /admin retrain: for the owner of the bot alone, since the model is everybody's.
 
-A retraining is a process of its own; its message is looked at anew with a button, before and after any restart.
+A retraining is a process of its own; its message follows it before and after any restart (`bot.discord.live_training`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import discord
@@ -12,13 +13,18 @@ from discord import app_commands, ui
 
 from bot.discord import admin, embeds, limits
 from bot.discord.asking import Interaction, requester_of
-from bot.discord.errors import answering
+from bot.discord.attachments import read_midi_file
+from bot.discord.errors import answering, sentence_for
+from bot.discord.interaction_posts import InteractionPost
 from bot.discord.items import FromCustomId
+from bot.discord.live_training import follow
 from bot.discord.permissions import owners
 from bot.discord.texts import plain, say
 from bot.errors import NotAllowed, NotFound
+from bot.history import MessageRef
 from bot.models import Model, Models
-from bot.training import EPOCHS_MAX, PRESETS, Training, TrainingRun
+from bot.training import EPOCHS_MAX, PRESETS, Training, TrainingRun, Upload
+from data.licensing import ACCEPTED
 
 GROUP = admin.GROUP  # with the commands of this module in it
 MODEL: app_commands.Group = app_commands.Group(
@@ -98,26 +104,62 @@ async def rollback(interaction: Interaction) -> None:
 
 @GROUP.command(name="retrain", description="Train a new model while people keep composing")
 @app_commands.describe(
-    preset="Size and schedule", epochs="Instead of the preset's own number", favourites="Also on consented favourites"
+    preset="Size and schedule",
+    epochs="Instead of the preset's own number",
+    favourites="Also on consented favourites",
+    midi="A MIDI file to learn from too",
+    midi2="One more",
+    midi3="One more",
+    licence="The licence of these files: without one, nothing is imported",
+    credit="Whom to thank for these files",
 )
-@app_commands.choices(preset=[app_commands.Choice(name=preset, value=preset) for preset in PRESETS])
+@app_commands.choices(
+    preset=[app_commands.Choice(name=preset, value=preset) for preset in PRESETS],
+    licence=[app_commands.Choice(name=licence, value=licence) for licence in ACCEPTED],
+)
 async def retrain(
     interaction: Interaction,
     preset: str = PRESETS[0],
     epochs: app_commands.Range[int, 1, EPOCHS_MAX] | None = None,
     favourites: bool = False,
+    midi: discord.Attachment | None = None,
+    midi2: discord.Attachment | None = None,
+    midi3: discord.Attachment | None = None,
+    licence: str = "",
+    credit: app_commands.Range[str, 1, 200] = "",
 ) -> None:
-    """/admin retrain: starts one, and shows it."""
+    """/admin retrain: starts one, and shows in its reply how it goes until it has ended."""
     async with answering(interaction, "/admin retrain"):
-        training = _training(interaction)
-        await interaction.response.defer(thinking=True, ephemeral=True)
-        current = next(model.folder for model in await _models(interaction).all() if model.current)
-        run = await training.start(
-            requester_of(interaction), preset=preset, epochs=epochs, current=current, favourites=favourites
-        )
-        await interaction.followup.send(
-            embed=run_embed(run, interaction.locale), view=_run_view(run, interaction.locale)
-        )
+        training, client = _training(interaction), interaction.client
+        files = [file for file in (midi, midi2, midi3) if file is not None]
+        locale, post = interaction.locale, InteractionPost(interaction)
+        await post.acknowledge()
+        try:
+            current = next(model.folder for model in await _models(interaction).all() if model.current)
+            upload = None
+            if files:
+                contents = [await read_midi_file(file, locale) for file in files]
+                upload = await asyncio.to_thread(Upload, tuple(contents), licence, credit)
+            run = await training.start(
+                requester_of(interaction),
+                preset=preset,
+                epochs=epochs,
+                current=current,
+                favourites=favourites,
+                upload=upload,
+            )
+        except Exception as error:  # told to the one who asked alone; the log has the rest
+            await post.refuse(sentence_for(error, locale, doing="/admin retrain", owner=True))
+            return
+        embed, view = look(run, locale)
+        message = await interaction.edit_original_response(embed=embed, view=view)
+        await training.set_message(run.id, MessageRef(str(message.channel.id), str(message.id)))
+        client.spawn(follow(client, run.id, lambda run: look(run, locale), interaction))
+
+
+def look(run: TrainingRun, locale: discord.Locale | None) -> tuple[discord.Embed, ui.View]:
+    """What the message of a run shows."""
+    return run_embed(run, locale), _run_view(run, locale)
 
 
 @GROUP.command(name="training", description="How the latest training is doing")
@@ -149,6 +191,10 @@ def run_embed(run: TrainingRun, locale: discord.Locale | None) -> discord.Embed:
         facts.append((say(locale, "loss on unseen music"), f"{run.valid_nats:.3f}"))
     for name, value in facts:
         embed.add_field(name=name, value=value)
+    if run.imported or run.refused:
+        lines = [say(locale, "{n} taken", n=run.imported), *(f"❌ {plain(each)}" for each in run.refused)]
+        value = "\n".join(lines)[: limits.EMBED_FIELD_VALUE_CHARACTERS_MAX]
+        embed.add_field(name=say(locale, "Imported files"), value=value, inline=False)
     if run.verdicts:
         lines = [f"{'✅' if holds else '❌'} {plain(question)}" for question, holds in run.verdicts.items()]
         value = "\n".join(lines)[: limits.EMBED_FIELD_VALUE_CHARACTERS_MAX]

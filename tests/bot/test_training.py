@@ -210,3 +210,14 @@ async def test_half_a_line_of_progress_is_passed_over(bench: Bench) -> None:
     with (bench.folder / "training" / run.id / "progress.jsonl").open("a") as progress:
         progress.write(json.dumps({"event": "progress"})[:-4])
     assert (await bench.training.latest() or run).share == 1.0
+
+
+async def test_what_the_import_took_and_refused_is_told(bench: Bench) -> None:
+    run = await bench.start()
+    bench.go_on()
+    await bench.until(lambda run: run.state == "finished")
+    said = {"accepted": 2, "known": 1, "quarantined": [{"file": "upload-3.mid", "reason": "too few notes"}]}
+    with (bench.folder / "training" / run.id / "progress.jsonl").open("a") as progress:
+        progress.write(json.dumps(said) + "\n")
+    run = await bench.training.get(run.id)
+    assert (run.imported, run.refused) == (3, ("upload-3.mid: too few notes",))

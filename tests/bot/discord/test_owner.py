@@ -17,6 +17,8 @@ from bot.models import Models
 from bot.studio import Studio
 from bot.swap import SwappableEngine
 from bot.training import Training
+from data.midi import write_midi
+from data.score import Note, Part, Score
 from engine.types import Engine
 from tests.bot.discord.conftest import House, SmallEngine
 from tests.bot.test_training import TRAINER
@@ -122,6 +124,94 @@ async def test_the_owner_trains_and_sees_how_it_goes(simcord_env, house, channel
     assert "finished" in embed.title
     assert "✅ held out" in str(embed.to_dict())
     assert embed.footer.text.startswith("/admin model promote")
+
+
+async def finished(simcord_env) -> None:
+    training = simcord_env.bot.studio.training
+    async with asyncio.timeout(20):
+        while (await training.latest()).state == "running":  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.05)
+
+
+async def test_the_message_of_a_training_follows_it_by_itself(simcord_env, house, channel, grace) -> None:
+    (house.folder / "wait").touch()
+    await grace.slash(channel, "admin retrain", preset="v1", epochs=2)
+    (message,) = channel.history()
+    assert "running" in message.embeds[0].title
+    before = len(simcord_env.http_requests)
+    for _ in range(10):
+        await asyncio.sleep(0.05)
+        await simcord_env.advance_time(3)
+    assert len(simcord_env.http_requests) - before <= 2  # only what has changed is shown
+
+    (house.folder / "wait").unlink()
+    await finished(simcord_env)
+    await simcord_env.advance_time(3)
+
+    (message,) = channel.history()
+    assert "finished" in message.embeds[0].title
+    assert not message.components
+    before = len(simcord_env.http_requests)
+    await simcord_env.advance_time(60)
+    assert len(simcord_env.http_requests) == before
+
+
+async def test_it_follows_on_through_the_channel_after_a_restart_and_after_15_minutes(
+    simcord_env, house, closing, channel, grace
+) -> None:
+    (house.folder / "wait").touch()
+    await grace.slash(channel, "admin retrain", preset="v1", epochs=2)
+    await simcord_env.advance_time(16 * 60)
+    (house.folder / "wait").unlink()
+    await finished(simcord_env)
+    await simcord_env.bot.close()
+    await simcord_env.restart_bot(new := house.client())
+    closing(new)
+    await simcord_env.advance_time(3)
+
+    (message,) = channel.history()
+    assert "finished" in message.embeds[0].title
+    assert simcord_env.http_requests[-1].path == f"/channels/{channel.id}/messages/{message.id}"
+
+
+async def test_uploaded_music_is_learnt_from_under_its_licence(simcord_env, house, channel, grace) -> None:
+    content = write_midi(Score(tuple(Note(6 * i, Part.PAD, 60, 6, 80) for i in range(40)), 60.0), title="Mine")
+
+    await grace.slash(
+        channel,
+        "admin retrain",
+        epochs=2,
+        midi=("mine.mid", content),
+        licence="CC0-1.0",
+        credit="--Grace",
+    )
+    await finished(simcord_env)
+
+    add, train, _ = (house.folder / "calls").read_text().splitlines()
+    (run,) = (house.folder / "training").iterdir()
+    assert f"data add {run / 'uploads'} --licence CC0-1.0 --credit=--Grace" in add
+    assert f"--corpus {run / 'corpus'}" in train
+    assert (run / "uploads" / "upload-1.mid").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "told"),
+    [
+        (b"MThd", {"licence": "CC0-1.0", "credit": "Grace"}, "truncated"),
+        (b"no music", {"licence": "CC0-1.0", "credit": "Grace"}, "not a MIDI file"),
+        (b"MThd", {"credit": "Grace"}, "No licence, no import"),
+        (b"MThd", {"licence": "CC0-1.0"}, "No credit, no import"),
+    ],
+)
+async def test_music_that_cannot_be_learnt_from_is_refused_before_anything_is_started(
+    house, channel, grace, content: bytes, options: dict[str, str], told: str
+) -> None:
+    result = await grace.slash(channel, "admin retrain", midi=("x.mid", content), **options)
+
+    assert result.followups[-1].ephemeral
+    assert told in result.followups[-1].content
+    assert not channel.history()
+    assert not (house.folder / "training").exists()
 
 
 async def test_a_training_can_be_stopped_with_its_button(house, channel, grace) -> None:

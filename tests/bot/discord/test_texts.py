@@ -16,6 +16,7 @@ from bot.grammar import OPTIONS
 from bot.history import State
 from bot.ratings import SCALES
 from bot.training import PRESETS
+from data.licensing import ACCEPTED
 from data.moods import MOODS, PROFILES
 from engine.errors import RenderFailed
 
@@ -119,7 +120,7 @@ async def every_text(simcord_env) -> set[str]:
     commands = set().union(*(described(command) for command in payload))
     commands |= {command["name"] for command in payload if command["type"] == MENU}
     every = said_in_code() | said_through_variables() | commands | raised()
-    return {text for text in every if re.search(r"[^\W\d]", text)} - {*PRESETS}  # names need no translation
+    return {text for text in every if re.search(r"[^\W\d]", text)} - {*PRESETS, *ACCEPTED}  # names need no translation
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
