@@ -25,6 +25,7 @@ import torch
 from data.composer.corpus import SOURCE
 from data.corpus import Split, load_corpus, split_by_composer
 from data.endings import ending
+from data.listener import Listener, features
 from data.moods import Mood
 from data.repetition import REPETITION, excerpts
 from data.tokens import IntArray
@@ -35,7 +36,7 @@ from engine.originality import Index
 from engine.plan import Plan, plan
 from engine.takes import Bands, Chosen, Judge
 from engine.types import ComposeRequest
-from trainer.evaluation.moods import Listener, features, hear_by_literature
+from trainer.evaluation.moods import hear_by_literature
 from trainer.evaluation.study import BAND, labelled
 from trainer.evaluation.systems import requests
 

@@ -8,7 +8,8 @@ et al. 2020, "Learning to summarize with human feedback"). In this order the bes
    best downwards until one passes),
 2. ends, rather than stops (`data.endings`),
 3. has the mood that was asked for: the log-probability that `data.mood_estimate` gives it, whose cues come from the
-   literature and know nothing of the model; less one nat for each measure of repetition outside the human band.
+   literature, and that of the checkpoint's own listener (`data.listener`), fitted to its training music; less one nat
+   for each measure of repetition outside the human band.
 
 Which take is served depends on the request and the checkpoint alone, so the same request still gives the same piece.
 Whether moods are recognised has to be asked of another listener than the one that chose: `trainer.evaluation.moods`
@@ -24,7 +25,9 @@ import numpy as np
 
 from data.attributes import attributes
 from data.endings import ending
+from data.listener import Listener, features_of
 from data.mood_estimate import mood_log_shares
+from data.moods import MOODS
 from data.repetition import REPETITION, excerpts
 from data.score import Score
 from data.tokens import IntArray
@@ -35,11 +38,18 @@ from engine.plan import Plan
 from engine.sampler import to_score
 from engine.types import ComposeRequest, Originality
 
-TAKES = 8  # of every request
-ROUNDS_MAX = 3  # so many times TAKES are drawn while every one copies too much
+TAKES = 16  # of a request
+TAKES_MIN = 4  # of a long one
+TAKES_NOTES = 6400  # beyond so many notes a request has fewer takes: a tenth of a second of a core, choosing included
+ROUNDS_MAX = 3  # so many times takes are drawn while every one copies too much
 _BAND_NATS = 1.0  # a measure outside its band weighs like a mood that is less likely by a factor e
 
 Bands = Mapping[str, tuple[float, float]]
+
+
+def takes_of(length_notes: int) -> int:
+    """How many takes of a piece of that length are written at once."""
+    return min(TAKES, max(TAKES_MIN, TAKES_NOTES // length_notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +83,21 @@ class Judge:
     Attributes:
         bands: of measures in `data.repetition.REPETITION`, what 90 of 100 human excerpts lie within: (low, high).
         originality: index of the training music, or None to choose without looking for copies.
+        listener: fitted to moods in the training music, or None to go by the literature alone.
     """
 
     bands: Bands
     originality: Index | None
+    listener: Listener | None = None
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, originality: Index | None) -> Judge:
         """The judge of a checkpoint's takes: its sidecar may have bands, `limits.bands`, as {measure: [low, high]}.
 
+        It may have a `listener` as well (`Listener.as_dict`).
+
         Raises:
-            CheckpointProblem: a band has no numbers or belongs to no measure that is known here.
+            CheckpointProblem: a band has no numbers or belongs to no measure that is known here; no such listener.
         """
         found = checkpoint.sidecar["limits"].get("bands", {})
         try:
@@ -95,7 +109,12 @@ class Judge:
                 f"{SIDECAR} of {checkpoint.id} has a band for {min(unknown)!r}, which is not measured here: "
                 f"known are {', '.join(REPETITION)}."
             )
-        return cls(bands, originality)
+        told = checkpoint.sidecar.get("listener")
+        try:
+            listener = None if told is None else Listener.from_dict(told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointProblem(f"The listener in {SIDECAR} of {checkpoint.id} is damaged ({error}).") from error
+        return cls(bands, originality, listener)
 
     def choose(self, takes: Sequence[IntArray], request: ComposeRequest, plan: Plan, first: int = 0) -> Chosen:
         """The best of some takes; where all copy too much, the most original.
@@ -124,7 +143,10 @@ class Judge:
         for name, (low, high) in self.bands.items():
             if excerpted:  # a shorter piece has too little room to repeat itself in
                 outside += not low <= np.mean([REPETITION[name](excerpt) for excerpt in excerpted]) <= high
-        nats = -mood_log_shares(attributes(score))[request.mood] + _BAND_NATS * outside
+        found = attributes(score)
+        nats = -mood_log_shares(found)[request.mood] + _BAND_NATS * outside
+        if self.listener is not None:
+            nats -= float(self.listener.log_shares(features_of(found)[None])[0, MOODS.index(request.mood)])
         return not ending(score, plan.key.tonic).ends, nats
 
     def _check(self, score: Score, request: ComposeRequest) -> Originality | None:

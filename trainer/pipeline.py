@@ -18,9 +18,10 @@ from data.composers import persons
 from data.controls import NOT_TOLD, controls
 from data.corpus import Piece, corpus_hash, load_corpus, split_by_composer
 from data.keys import estimate_key
+from data.listener import Listener, features
 from data.mood_estimate import estimate_mood
 from data.moods import MOODS
-from data.repetition import REPETITION, excerpts
+from data.repetition import EXCERPT_NOTES, REPETITION, excerpts
 from data.sources import source as registered
 from data.sources import source_names
 from data.tokens import ATTRIBUTES, mode_index, remaining_bin, tempo_bin
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _CLEAR_MIN = 10  # fewer would make a mood's pieces much alike
 _STYLES_MAX = 128  # of each mood
+_MOOD_CONFIDENCE, _MOOD_EXCERPTS = 0.4, 2
 _BAND_MIN = 20  # excerpts: of fewer, the outermost would be the band
 
 
@@ -115,6 +117,22 @@ def styles(pieces: Sequence[Piece]) -> dict[str, list[str]]:
         if lines:
             result[mood.value] = lines
     return result
+
+
+def mood_listener(pieces: Sequence[Piece]) -> Listener | None:
+    """A listener fitted to excerpts as long as what people ask for; None unless each mood has pieces.
+
+    The project's own pieces say what they were written as, others what is fairly sure of them.
+    """
+    heard = [
+        (features(excerpt), piece.mood)
+        for piece in pieces
+        if piece.mood_confidence >= _MOOD_CONFIDENCE
+        for excerpt in excerpts(piece.score, min(EXCERPT_NOTES, len(piece.score.notes)), _MOOD_EXCERPTS)
+    ]
+    if {mood for _, mood in heard} != set(MOODS):
+        return None
+    return Listener.fit(np.array([row for row, _ in heard]), [mood for _, mood in heard])
 
 
 def human_bands(pieces: Sequence[Piece]) -> dict[str, list[float]]:
@@ -199,6 +217,7 @@ def finish(
         },
         "limits": {"longest_pitch_run": usual_pitch_run(corpora.train), "bands": human_bands(corpora.train_pieces)},
         **({"styles": styles(corpora.train_pieces)} if config.model.controlled else {}),
+        **({"listener": listener.as_dict()} if (listener := mood_listener(corpora.train_pieces)) else {}),
         "training": {
             **config.as_dict(),
             "best_epoch": trained.best_epoch,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from data.tokens import IntArray
 from engine.batching.batcher import Batcher, SlotsFactory, Ticket
 from engine.plan import Plan
-from engine.takes import ROUNDS_MAX, TAKES, Chosen, Judge, most_original
+from engine.takes import ROUNDS_MAX, Chosen, Judge, most_original, takes_of
 from engine.types import ComposeRequest
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,9 @@ class BestOf:
         self._judging.shutdown()
 
     def _begin(self, wish: Wish, before: list[Chosen]) -> None:
-        """Have TAKES more written, and judged when all are."""
-        left, lock = TAKES, threading.Lock()
+        """Have some more takes written, and judged when all are."""
+        count = takes_of(wish.request.length_notes)
+        left, lock = count, threading.Lock()
 
         def one_is_done(_: Future[IntArray]) -> None:
             nonlocal left
@@ -96,8 +97,8 @@ class BestOf:
         # Progress never goes back: during further rounds, which are rare, it stays where it was.
         on_written = all_is_written if before else wish.on_written
         takes = []
-        for take in range(TAKES):
-            heard = on_written if take == TAKES - 1 else None  # it began last, so no other is less far
+        for take in range(count):
+            heard = on_written if take == count - 1 else None  # it began last, so no other is less far
             ticket = self._batcher.submit(wish.request, wish.plan, attempt=len(wish.takes), on_written=heard)
             takes.append(ticket)
             wish.takes.append(ticket)

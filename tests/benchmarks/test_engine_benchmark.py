@@ -13,13 +13,13 @@ from benchmarks import __main__ as dispatcher
 from benchmarks import engine, plot, precision, takes, usual
 from data.composer import compose_piece
 from data.keys import Key
+from data.listener import Listener, features
 from data.moods import MOODS
 from engine.checkpoint import DEFAULT, load_checkpoint
 from engine.plan import Plan, plan
 from engine.sampler import Sampler
 from engine.takes import Judge
 from engine.types import ComposeRequest
-from trainer.evaluation.moods import Listener, features
 
 
 def test_every_variant_writes_notes() -> None:

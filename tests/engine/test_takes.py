@@ -18,7 +18,7 @@ from engine.errors import CheckpointProblem
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index, Source, all_runs
 from engine.plan import Plan
-from engine.takes import Judge
+from engine.takes import Judge, takes_of
 from engine.types import ComposeRequest
 from tests.strategies import grid_scores
 
@@ -121,3 +121,7 @@ def test_whatever_is_drawn_can_be_judged(piece: Score) -> None:
     chosen = judge.choose([encode(piece)], request(), PLAN)
     assert chosen.take == 0
     assert judge.rank(chosen.score, request(), PLAN)[1] >= 0
+
+
+def test_a_long_piece_has_fewer_takes() -> None:
+    assert [takes_of(length) for length in (16, 200, 400, 800, 1600, 2000)] == [16, 16, 16, 8, 4, 4]

@@ -149,7 +149,7 @@ def write(done: Study, out: Path, sounds: int, say: study.Say) -> None:
     curves = next(row["curves"] for row in facts["measures"] if "curves" in row)
     plots.draw_measures(banded, out / "measures.png")
     plots.draw_lines(curves, "How alike bars are that stand so far apart", "bars apart", out / "lags.png")
-    for listener in ("fitted", "literature"):
+    for listener in ("fitted", "literature", "histograms"):
         title = f"Moods asked and heard ({listener}), {facts['moods'][listener]['accuracy']:.0%} right"
         plots.draw_confusion(facts["moods"][listener]["confusion"], title, out / f"confusion-{listener}.png")
     plots.draw_affect(facts["moods"]["valence"]["means"], facts["moods"]["arousal"]["means"], out / "affect.png")

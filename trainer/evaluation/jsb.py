@@ -59,7 +59,7 @@ PUBLISHED: dict[str, float] = {
 CONFIG = TrainConfig(
     name="jsb",
     model=ModelConfig(embedding=128, hidden=320, layers=2, dropout=0.3, variational=True),
-    epochs=24,  # each shows every chorale in all twelve keys
+    epochs=40,  # each shows every chorale in all twelve keys
     batch=32,
     sequence_notes=64,
     learning_rate=4e-3,

@@ -12,23 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from data.composer.corpus import SOURCE
+from data.controls import NOT_TOLD
 from data.corpus import Piece, Split, corpus_hash, load_corpus, split_by_composer
 from data.endings import ending
 from data.keys import estimate_key
+from data.listener import Floats, Listener, features
 from data.moods import MOODS, Mood
 from data.repetition import excerpts
 from data.score import Score
 from engine.checkpoint import BUILT_IN, Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import Index
-from engine.takes import TAKES
+from engine.takes import takes_of
 from engine.types import COPIED_RUN_LIMIT_NOTES, Originality
 from trainer.baselines import NGram
 from trainer.cache import held_out_nats
 from trainer.dataset import Example, to_example
 from trainer.evaluation.bleu import bleu, self_bleu
 from trainer.evaluation.measures import MEASURES, lag_curve
-from trainer.evaluation.moods import Listener, affect, features, hear_by_literature, recognition
+from trainer.evaluation.moods import affect, hear_by_literature, histograms, recognition
 from trainer.evaluation.systems import Served, ngram_pieces, requests, serve, shuffled
 from trainer.originality import build_index, leave_one_author_out, source_of
 
@@ -145,6 +147,9 @@ def examine(
         systems[name] = ngram_pieces(model, fewer, say(f"Composing with the {name}", len(fewer)))
     systems["shuffle"] = [shuffled(score, rng) for score in excerpted]
     held_out = {"valid": split.valid, "test": split.test}
+    if any(piece.source == SOURCE for piece in pieces):
+        of_people = {side: [piece for piece in members if piece.source != SOURCE] for side, members in held_out.items()}
+        held_out |= {f"{side}, by people": members for side, members in of_people.items() if members}
     facts: Json = {
         "checkpoint": checkpoint.id,
         "preset": checkpoint.sidecar.get("preset"),
@@ -189,7 +194,8 @@ def _nats(
     result: Json = {}
     for name, checkpoint in checkpoints.items():
         confidence = checkpoint.sidecar.get("training", {}).get("mood_confidence", 0.0)
-        result[name] = _model_nats(checkpoint, [to_example(piece, confidence) for piece in pieces])
+        # Controls look at the whole piece, so nobody is told them.
+        result[name] = _model_nats(checkpoint, [to_example(piece, confidence).told(NOT_TOLD) for piece in pieces])
         tick()
     for name, model in ngrams.items():
         result[name] = model.nats_per_note([example.tokens for example in examples])
@@ -207,7 +213,7 @@ def _model_nats(checkpoint: Checkpoint, examples: Sequence[Example]) -> float:
 
 def _shuffled_example(piece: Piece, rng: np.random.Generator) -> Example:
     values = {name: getattr(piece, name) for name in piece.__slots__}
-    return to_example(Piece(**(values | {"score": shuffled(piece.score, rng)})))
+    return to_example(Piece(**(values | {"score": shuffled(piece.score, rng)}))).told(NOT_TOLD)
 
 
 def _measures(human: Sequence[Score], systems: dict[str, list[Score]], say: Say) -> list[Json]:
@@ -272,33 +278,30 @@ def _moods(
     train = [piece for split in splits for piece in split.train]
     held_out = [piece for split in splits for piece in (*split.valid, *split.test)]
     sure = [p for p in train if p.source == SOURCE or p.mood_confidence >= options.confidence]
-    rows, labels = labelled(sure, options.length_notes)
-    listener = Listener.fit(rows, labels)
-    tick()
-    test_rows, test_labels = labelled(held_out, options.length_notes)
     scores, asked = [piece.score for piece in served], [piece.request.mood for piece in served]
-    heard = listener.hear(np.array([features(score) for score in scores]))
+    result = {"literature": recognition(asked, hear_by_literature(scores), rng), **affect(asked, scores)}
     tick()
-    result = {
-        "literature": recognition(asked, hear_by_literature(scores), rng),
-        "fitted": {
-            **recognition(asked, heard, rng),
+    for name, hears in (("fitted", features), ("histograms", histograms)):
+        listener = Listener.fit(*labelled(sure, options.length_notes, hears))
+        test_rows, test_labels = labelled(held_out, options.length_notes, hears)
+        result[name] = {
+            **recognition(asked, listener.hear(np.array([hears(score) for score in scores])), rng),
             "trained_on": {
                 "human_excerpts": sum(2 for p in sure if p.source != SOURCE),
                 "own_excerpts": sum(2 for p in sure if p.source == SOURCE),
             },
             "held_out_accuracy": recognition(test_labels, listener.hear(test_rows), rng)["accuracy"],
-        },
-        **affect(asked, scores),
-    }
-    tick()
+        }
+        tick()
     return result
 
 
-def labelled(pieces: Sequence[Piece], length_notes: int) -> tuple[npt.NDArray[np.float64], list[Mood]]:
-    """What a listener learns from: features of excerpts, [N, 13], and their moods."""
+def labelled(
+    pieces: Sequence[Piece], length_notes: int, hears: Callable[[Score], Floats] = features
+) -> tuple[Floats, list[Mood]]:
+    """What a listener learns from: features of excerpts, [N, F], and their moods."""
     pairs = [
-        (features(score), piece.mood)
+        (hears(score), piece.mood)
         for piece in pieces
         for score in excerpts(piece.score, min(length_notes, len(piece.score.notes)), _MOOD_EXCERPTS)
     ]
@@ -311,14 +314,15 @@ def _originality(index: Index, human: Sequence[Piece], served: Sequence[Served],
     tick()
     final = [index.check(piece.score) for piece in served]
     closest = sorted(range(len(final)), key=lambda n: final[n].copied_share, reverse=True)[:5]
+    takes = takes_of(served[0].request.length_notes)
     return {
         "human_p95_of_training_pieces": index.human_p95,
         "run_limit_notes": COPIED_RUN_LIMIT_NOTES,
         "held_out_human": _shares(of_human),
         "served": _shares(final),
-        "takes": TAKES,
+        "takes": takes,
         "copies_passed_over": float(np.mean([piece.chosen.copies > 0 for piece in served])),
-        "more_takes_drawn": float(np.mean([piece.chosen.drawn > TAKES for piece in served])),
+        "more_takes_drawn": float(np.mean([piece.chosen.drawn > takes for piece in served])),
         "not_acceptable_after_all": float(np.mean([not found.acceptable for found in final])),
         "closest": [
             {

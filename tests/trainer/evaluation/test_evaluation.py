@@ -13,6 +13,7 @@ from data.composer import compose_piece
 from data.composer.corpus import SOURCE
 from data.controls import CONTROLS
 from data.corpus import Piece
+from data.listener import Listener, features
 from data.moods import MOODS, Mood
 from data.score import Note, Part, Score
 from data.tokens import DELTA, DURATION
@@ -27,7 +28,7 @@ from trainer.baselines import NGram
 from trainer.evaluation import plots, study
 from trainer.evaluation.__main__ import main, write
 from trainer.evaluation.bleu import bleu, self_bleu, words
-from trainer.evaluation.moods import Listener, affect, features, recognition
+from trainer.evaluation.moods import affect, recognition
 from trainer.evaluation.spectrum import MEL_BANDS, distance_db, log_mel, mel_filters
 from trainer.evaluation.study import Options
 from trainer.evaluation.systems import ngram_pieces, requests, serve
@@ -115,7 +116,7 @@ async def test_what_is_evaluated_is_what_the_engine_makes_in_a_style_of_the_chec
     for attribute in (DELTA, DURATION):
         model.outputs[attribute].bias[:8] += 4.0  # short notes, so that the sound is made quickly
     sidecar = {"limits": {"longest_pitch_run": 8}}
-    styles = {"styles": {mood: [str(Style(1, 3, (2,) * len(CONTROLS)))] for mood in MOODS}}
+    styles = {"styles": {mood: [str(Style(1, 3, 20, (2,) * len(CONTROLS)))] for mood in MOODS}}
     wanted = requests(8, 40, 0.9, 5)
     free, bound = (
         serve(Checkpoint("tiny-0", model, which), None, wanted, lambda: None) for which in (sidecar, sidecar | styles)
