@@ -12,6 +12,7 @@ from bot.discord import limits
 from bot.discord.texts import say
 from bot.models import Model
 from data.sources import source, source_names
+from engine.card import count_parameters
 
 
 def about_embed(model: Model | None, invite: str, locale: discord.Locale | None) -> discord.Embed:
@@ -47,7 +48,11 @@ def about_embed(model: Model | None, invite: str, locale: discord.Locale | None)
 
 def _card(model: Model, locale: discord.Locale | None) -> list[tuple[str, str]]:
     card = [(say(locale, "checkpoint"), f"`{model.id}`")]
-    config = _sidecar(model.folder).get("config", {})
+    parameters = count_parameters(model.folder)
+    if parameters is not None:
+        card.append((say(locale, "parameters"), f"{parameters:,}"))
+    sidecar = _sidecar(model.folder)
+    config = sidecar.get("config", {})
     if config:
         size = f"{config.get('layers')} x {config.get('hidden')}"
         card.append((say(locale, "layers and cells"), size))
@@ -56,6 +61,11 @@ def _card(model: Model, locale: discord.Locale | None) -> list[tuple[str, str]]:
         if model.baseline_nats_per_note is not None:
             loss += f" (5-gram: {model.baseline_nats_per_note:.2f})"
         card.append((say(locale, "loss on unseen music"), loss))
+    corpus = sidecar.get("corpus", {})
+    sources = corpus.get("sources", []) if isinstance(corpus, dict) else []
+    if sources:
+        lines = [f"{each['pieces']:,} · {each['source']} ({each['licence']})" for each in sources]
+        card.append((say(locale, "training pieces"), "\n".join(lines)[: limits.EMBED_FIELD_VALUE_CHARACTERS_MAX]))
     return card
 
 
