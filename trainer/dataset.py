@@ -18,6 +18,7 @@ from torch import Tensor
 from data.controls import CONTROLS, NOT_TOLD, controls
 from data.corpus import Piece
 from data.keys import estimate_key, transpose
+from data.repetition import EXCERPT_NOTES
 from data.score import Score
 from data.tokens import ATTRIBUTES, CONDITIONS, MOOD, PITCH, IntArray, conditions, encode, mood_index
 
@@ -100,8 +101,16 @@ def longest_pitch_run(tokens: IntArray) -> int:
 
 
 def usual_pitch_run(examples: Sequence[Example]) -> int:
-    """The longest run that 95 of 100 pieces stay within: the bound on what the sampler may repeat."""
-    return int(np.percentile([longest_pitch_run(example.tokens) for example in examples], 95))
+    """The longest run that 95 of 100 stretches stay within: the bound on what the sampler may repeat.
+
+    A stretch has `EXCERPT_NOTES` notes, as long as what people ask for: in a longer one a run is more likely.
+    """
+    stretches = [
+        example.tokens[start : start + EXCERPT_NOTES]
+        for example in examples
+        for start in range(0, len(example.tokens), EXCERPT_NOTES)
+    ]
+    return int(np.percentile([longest_pitch_run(tokens) for tokens in stretches], 95))
 
 
 @dataclass(frozen=True, slots=True)
