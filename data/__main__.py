@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -24,8 +26,10 @@ from rich.progress import (
 from rich.table import Table
 
 from data.catalogue import parse_mood
+from data.composer.corpus import LICENCE, write_corpus
+from data.composer.piece import SCALE_MAX, SCALE_MIN
 from data.corpus import DEFAULT_FOLDER
-from data.errors import MusicLSTMError
+from data.errors import CorpusProblem, MusicLSTMError
 from data.importer import Added, Offer, add, offers_from_catalogue, offers_from_folder
 from data.report import CorpusReport, report, set_mood, write_plots
 from data.sources import source, source_names
@@ -36,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0, or 1 after one sentence on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        command = {"add": _add, "report": _report, "mood": _mood, "fetch": _fetch, "sources": _sources}[options.command]
-        command(options)
+        commands = {
+            "add": _add, "fetch": _fetch, "own": _own, "sources": _sources, "report": _report, "mood": _mood,
+        }  # fmt: skip
+        commands[options.command](options)
     except MusicLSTMError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- a command line speaks
         return 1
@@ -61,15 +67,19 @@ def _parser() -> argparse.ArgumentParser:
     fetching.add_argument("--from", dest="local", type=Path, help="an archive or a folder that is here already")
     fetching.add_argument("--url", default="", help="a mirror of the archive; every file is verified all the same")
     fetching.add_argument("--half-time", action="store_true", help="bring dense pieces into the ambient range")
+    own = commands.add_parser("own", help="have the project's own composer write pieces (CC0-1.0) and add them")
+    own.add_argument("--count", type=int, default=2000, help="pieces, the moods taking turns (default: 2000)")
+    own.add_argument("--seed", type=int, default=1, help="0 or more; the same seed gives the same pieces (default: 1)")
+    own.add_argument("--scale", type=float, default=1.0, help="of the usual duration, 0.2 to 2 (default: 1)")
     commands.add_parser("sources", help="list the open music that can be fetched")
     reporting = commands.add_parser("report", help="show pieces, notes, hours, moods, licences and composers")
     reporting.add_argument("--plots", type=Path, metavar="FOLDER", help="also write pictures")
     moods = commands.add_parser("mood", help="say what a piece's mood is")
     moods.add_argument("piece", help="the first digits of its sha256, its title or its file name")
     moods.add_argument("mood", help="one of the eight moods, or auto for the estimate")
-    for command in (adding, fetching, reporting, moods):
+    for command in (adding, fetching, own, reporting, moods):
         command.add_argument("--corpus", type=Path, default=DEFAULT_FOLDER, help=f"default: {DEFAULT_FOLDER}")
-    for command in (adding, fetching, reporting):
+    for command in (adding, fetching, own, reporting):
         command.add_argument("--json", action="store_true", help="print one JSON object instead")
     return parser
 
@@ -118,6 +128,27 @@ def _fetch(options: argparse.Namespace) -> None:
         )
         bar.update(task, total=1, completed=1)
     _import(options, [replace(offer, half_time=options.half_time) for offer in offers])
+
+
+def _own(options: argparse.Namespace) -> None:
+    if options.count < 1 or options.seed < 0 or not SCALE_MIN <= options.scale <= SCALE_MAX:
+        raise CorpusProblem(f"--count is 1 or more, --seed 0 or more, and --scale from {SCALE_MIN} to {SCALE_MAX}.")
+    scale = "" if options.scale == 1 else f", scale {options.scale:g}"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with _progress(TextColumn("Composing"), BarColumn(), MofNCompleteColumn(), options=options) as bar:
+            task = bar.add_task("", total=options.count)
+            write_corpus(
+                folder,
+                options.count,
+                options.seed,
+                os.cpu_count() or 1,
+                lambda done: bar.update(task, completed=done),
+                scale=options.scale,
+            )
+        credit = f"Composed by MusicLSTM's own composer (data/composer), seed {options.seed}{scale}"
+        offers = offers_from_catalogue(folder, folder / "catalogue.tsv", licence=LICENCE, credit=credit)
+        _import(options, list(offers))
 
 
 def _sources(_: argparse.Namespace) -> None:

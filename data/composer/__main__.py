@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data.composer.corpus import write_corpus
+from data.composer.piece import SCALE_MAX, SCALE_MIN
 from data.composer.report import measure, show
 from data.errors import MusicLSTMError
 
@@ -33,12 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fewest = 2 if options.command == "report" else 1
     if options.count < fewest or options.seed < 0 or options.workers < 1:
         parser.error(f"--count is {fewest} or more, --seed 0 or more, --workers 1 or more")
-    if not 0.2 <= options.scale <= 2:
-        parser.error("--scale is 0.2 to 2")
+    if not SCALE_MIN <= options.scale <= SCALE_MAX:
+        parser.error(f"--scale is {SCALE_MIN} to {SCALE_MAX}")
     console = Console(stderr=True) if options.command == "write" else Console(width=160)  # wide tables, also in a pipe
     try:
         if options.command == "report":
-            show(measure(options.count, options.seed, options.workers), console)
+            show(measure(options.count, options.seed, options.workers, options.scale), console)
         else:
             _write(options, console)
     except MusicLSTMError as error:

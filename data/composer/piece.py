@@ -34,6 +34,7 @@ STYLES: dict[Mood, MoodStyle] = {
     Mood.EPIC: EPIC,
 }
 NOTES_MIN, NOTES_MAX = 60, 1200  # a piece shorter or longer than this is planned again with other proportions
+SCALE_MIN, SCALE_MAX = 0.2, 2.0  # of the usual duration
 _ATTEMPTS = 6
 _CHORD_S_MIN = 1.9  # the harmony of this music is slow: no chord is shorter than about two seconds
 
@@ -60,7 +61,7 @@ def compose_piece(seed: int, mood: Mood | None = None, scale: float = 1.0) -> Ow
         scale: of the usual duration; a form is told in as much time as there is.
 
     Returns:
-        a piece of 60 to 1,200 notes that lasts about one to six minutes, times `scale`.
+        a piece of 60 to 1,200 notes that lasts about one to six minutes, times `scale` as far as the notes allow.
     """
     scaling = scale
     if mood is None:

@@ -48,10 +48,10 @@ class Report:
         return sum(len(piece.score.notes) for piece in self.pieces)
 
 
-def measure(count: int, seed: int, workers: int) -> Report:
+def measure(count: int, seed: int, workers: int, scale: float = 1.0) -> Report:
     """Compose a corpus and measure it; arguments as for `compose_corpus`."""
     started = time.perf_counter()
-    pieces = tuple(compose_corpus(count, seed, workers))
+    pieces = tuple(compose_corpus(count, seed, workers, scale))
     elapsed_s = time.perf_counter() - started
     return Report(
         pieces,

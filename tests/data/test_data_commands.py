@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from data.__main__ import main
+from data.corpus import load_corpus
 from data.midi import write_midi
+from data.moods import MOODS
 from data.score import Note, Part, Score
 
 
@@ -82,3 +84,17 @@ def test_the_package_imports_neither_torch_nor_discord() -> None:
         f"import sys, {modules}; sys.exit(bool({{'torch', 'discord', 'engine', 'bot', 'trainer'}} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+
+
+def test_the_projects_own_composer_fills_a_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = tmp_path / "corpus"
+    arguments = ["own", "--count", "8", "--seed", "3", "--scale", "0.3", "--corpus", str(corpus), "--json"]
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 8
+    pieces = load_corpus(corpus)
+    assert {piece.mood for piece in pieces} == set(MOODS)
+    assert {(piece.licence, piece.mood_confidence) for piece in pieces} == {("CC0-1.0", 1.0)}
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 0  # they are known
+    assert main(["own", "--scale", "9", "--corpus", str(corpus)]) == 1
+    assert "--scale from 0.2 to 2" in capsys.readouterr().err
