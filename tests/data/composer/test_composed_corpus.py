@@ -56,6 +56,21 @@ def test_writing_again_leaves_no_stale_pieces_and_nobody_elses_files_harmed(tmp_
     assert left == {*listed, "mine.mid"}
 
 
+def test_the_command_writes_and_measures_pieces_of_another_length(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--count", "8", "--seed", "2", "--workers", "1", "--scale", "0.5"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    shorter = list(compose_corpus(8, 2, 1, scale=0.5))
+    written = [read_midi(path.read_bytes()).score for path in sorted(tmp_path.glob("*.mid"))]
+    assert written == [piece.score for piece in shorter]
+    assert sum(score.duration_s for score in written) < 0.7 * sum(
+        piece.score.duration_s for piece in compose_corpus(8, 2, 1)
+    )
+    assert main(["report", *arguments]) == 0
+    assert f"8 pieces, {sum(len(score.notes) for score in written):,} notes" in capsys.readouterr().out
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -63,7 +78,10 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys:
     assert "could not be written" in capsys.readouterr().err.replace("\n", " ")
 
 
-@pytest.mark.parametrize("arguments", [["--count", "0"], ["--seed", "-1"], ["report", "--count", "1"]])
+IMPOSSIBLE = [["--count", "0"], ["--seed", "-1"], ["report", "--count", "1"], ["--scale", "0.1"], ["--scale", "nan"]]
+
+
+@pytest.mark.parametrize("arguments", IMPOSSIBLE)
 def test_impossible_numbers_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(arguments)

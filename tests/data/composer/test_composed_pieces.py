@@ -48,6 +48,21 @@ def test_a_seed_alone_chooses_the_mood() -> None:
     assert len({compose_piece(seed).mood for seed in range(40)}) == len(MOODS)
 
 
+@pytest.mark.parametrize("scale", [0.2, 0.5, 2.0])
+def test_a_piece_of_another_length_is_still_a_whole_piece(scale: float, pieces: dict[Mood, list[OwnPiece]]) -> None:
+    scaled = [compose_piece(seed, mood, scale) for mood in MOODS for seed in range(3)]
+    usual = [pieces[mood][seed] for mood in MOODS for seed in range(3)]
+    assert compose_piece(2, MOODS[-1], scale) == scaled[-1]
+    ratio = median(p.score.duration_s for p in scaled) / median(p.score.duration_s for p in usual)
+    assert abs(ratio - 1) > 0.3
+    assert (ratio < 1) == (scale < 1)
+    for piece in scaled:
+        assert NOTES_MIN <= len(piece.score.notes) <= NOTES_MAX
+        assert ends_well(piece.score), piece.title
+        assert longest_silence_s(piece.score) < 2.0, piece.title
+        assert piece.score.notes == trim_overlaps(piece.score.notes)
+
+
 def test_sizes_tempi_and_grid(all_pieces: list[OwnPiece]) -> None:
     for piece in all_pieces:
         score = piece.score
