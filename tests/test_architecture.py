@@ -46,7 +46,7 @@ def test_dependencies_point_down(package: str) -> None:
 
 
 def test_the_trainer_reaches_into_the_engine_only_for_the_model_and_what_makes_music_from_it() -> None:
-    allowed = {"checkpoint", "errors", "model", "originality", "plan", "render", "sampler", "types"}
+    allowed = {"checkpoint", "errors", "model", "note_cache", "originality", "plan", "render", "sampler", "types"}
     for path in modules("trainer"):
         # What is evaluated is what is served, by whatever serves it.
         serving = {"batching", "takes"} if "evaluation" in path.parts else set()
