@@ -6,6 +6,7 @@ becomes a request only through the constructor that judges every request.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from data.spaces import Space
 from engine.errors import InvalidMidi, InvalidRequest
 from engine.types import ComposeRequest
 
+RECIPE_BYTES_MAX = 1 << 18  # as much as a header of a sound file may have; the longest opening takes a sixth of it
+
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
@@ -30,11 +33,13 @@ class Recognised:
         record: the piece itself, where this bot made it and remembers it; else None.
         request: makes it again.
         checkpoint_id: the model that wrote it, as the file says.
+        recipe: what the file says, one line of JSON that `read` takes; "" where there is a record.
     """
 
     record: Record | None
     request: ComposeRequest
     checkpoint_id: str
+    recipe: str = ""
 
 
 async def recognise(history: History, content: bytes, viewer: Requester) -> Recognised:
@@ -53,16 +58,17 @@ async def recognise(history: History, content: bytes, viewer: Requester) -> Reco
         return Recognised(record, record.request, record.result.checkpoint_id)
     from engine.render.tags import read_recipe  # noqa: PLC0415 - sound libraries, which only this needs
 
-    request, checkpoint_id = read(read_recipe(content) or ())
-    return Recognised(None, request, checkpoint_id)
+    recipe = await asyncio.to_thread(read_recipe, content) or ()
+    return Recognised(None, *read(recipe), recipe="".join(recipe))
 
 
 async def find_file(history: History, content: bytes, viewer: Requester) -> Record | None:
     """The piece whose MIDI or WAV file this is, bit for bit; other people's private pieces are not found."""
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
     found = await history.records(
         "WHERE (midi_sha256 = :digest OR wav_sha256 = :digest) AND (private = 0 OR person = :person) "
         "ORDER BY number DESC LIMIT 1",
-        {"digest": hashlib.sha256(content).hexdigest(), "person": viewer.person},
+        {"digest": digest, "person": viewer.person},
     )
     return found[0] if found else None
 

@@ -16,7 +16,7 @@ from bot.discord import attachments, embeds
 from bot.discord.asking import Interaction, compose_request, compose_wish, is_moderator, requester_of
 from bot.discord.errors import TRANSIENT
 from bot.discord.interaction_posts import DirectPost, InteractionPost
-from bot.discord.permissions import check_can_post
+from bot.discord.permissions import check_can_attach, check_can_post
 from bot.discord.persist import persist
 from bot.discord.posts import ChannelPost
 from bot.discord.rating import RatingModal
@@ -119,6 +119,19 @@ async def ask_rating(interaction: Interaction, piece_id: str) -> None:
     """Open the form with the four questions of the listening test."""
     record = await known(interaction, piece_id)
     await interaction.response.send_modal(RatingModal(record.id, interaction.locale))
+
+
+async def remake(interaction: Interaction, piece_id: str) -> None:
+    """The piece again, with the proof; a request without a piece says what became of it."""
+    record = await known(interaction, piece_id)
+    if record.result is None:
+        embed = embeds.request_embed(record, interaction.locale)
+        await interaction.response.send_message(embed=embed, ephemeral=True)
+        return
+    check_can_attach(interaction)
+    post = InteractionPost(interaction, private=record.private)
+    await post.acknowledge()
+    await interaction.client.composer.show(post, record.id, requester_of(interaction))
 
 
 async def show_recipe(interaction: Interaction, piece_id: str) -> None:

@@ -20,6 +20,7 @@ from engine.titles import title
 log = logging.getLogger(__name__)
 
 _MIDI_ENDINGS = (".mid", ".midi")
+_SOUND_ENDINGS = (".wav", ".flac", ".ogg")
 _LARGE_BYTES = 4 * 1024 * 1024  # of a WAV, 24 s: more than a telephone likes to fetch
 _FORM_BYTES = 64 * 1024  # of a multipart request beside its files: the message itself and the part headers
 
@@ -39,6 +40,19 @@ async def read_midi_file(attachment: discord.Attachment, locale: discord.Locale 
     if attachment.size > MAX_BYTES:
         mib = MAX_BYTES // 2**20
         raise InvalidMidi(say(locale, "This MIDI file is larger than {n} MiB: send a shorter piece.", n=mib))
+    return await persist(attachment.read)
+
+
+async def read_own_file(attachment: discord.Attachment, locale: discord.Locale | None) -> bytes:
+    """Fetch a file that may be one of ours, if its name and size say that it can be. Raises as `read_midi_file`."""
+    name = attachment.filename.casefold()
+    if name.endswith(_MIDI_ENDINGS):
+        return await read_midi_file(attachment, locale)
+    if not name.endswith(_SOUND_ENDINGS):
+        raise InvalidMidi(say(locale, "I know my own files by their recipe: send a MIDI, WAV, FLAC or OGG file."))
+    if attachment.size > limits.REQUEST_BYTES_MAX:
+        mib = limits.REQUEST_BYTES_MAX // 2**20
+        raise InvalidMidi(say(locale, "This file is larger than {n} MiB: send the MIDI file of the piece.", n=mib))
     return await persist(attachment.read)
 
 

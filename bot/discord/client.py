@@ -37,6 +37,7 @@ from bot.discord.permissions import invite_url
 from bot.discord.posts import ChannelPost
 from bot.discord.privacy import ForgetButton
 from bot.discord.rating import is_rating, take_rating
+from bot.discord.recognising import RecipeButton
 from bot.discord.sync import sync_when_changed
 from bot.discord.texts import Translator
 from bot.history import Record
@@ -107,7 +108,9 @@ class MusicLSTMClient(discord.AutoShardedClient):
             file_bytes_max=self._file_bytes_max,
         )
         await self.tree.set_translator(Translator())
-        self.add_dynamic_items(*DYNAMIC_ITEMS, blind.BlindButton, OlderButton, ForgetButton, TrainingButton)
+        self.add_dynamic_items(
+            *DYNAMIC_ITEMS, blind.BlindButton, OlderButton, ForgetButton, RecipeButton, TrainingButton
+        )
         if self._api_base is not None or not Route.BASE.startswith("https://discord.com/"):
             # What discord.py connects to when it cannot resume, instead of Discord's own address.
             _, gateway, _ = await self.http.get_bot_gateway()

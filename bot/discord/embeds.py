@@ -15,6 +15,7 @@ from bot.grammar import OPTIONS, format_request
 from bot.history import Record, Relation, Result, State
 from bot.pieces import Remade
 from bot.ratings import CheckpointRatings, Mean
+from bot.recipes import Recognised
 from bot.workshop import Update
 from data.moods import PROFILES
 from engine.titles import title
@@ -212,6 +213,25 @@ def recipe_embed(record: Record, lineage: Sequence[Record], locale: Locale) -> d
     for name, digest in digests.items():
         embed.add_field(name=f"{name} SHA-256", value=f"`{digest}`", inline=False)
     embed.set_footer(text=record.id)
+    return embed
+
+
+def recognised_embed(recognised: Recognised, locale: Locale) -> discord.Embed:
+    """What a file says about a piece that is in no history of ours."""
+    request = recognised.request
+    embed = discord.Embed(
+        title=title(request),
+        description=say(locale, "This file carries the recipe of a piece that I do not have."),
+        colour=PROFILES[request.mood].colour,
+    )
+    if request.opening is None:
+        again = f"```\n/compose {format_request(request)}\n```"
+    else:
+        again = say(locale, "Its first {n} notes were given.", n=len(request.opening))
+    embed.add_field(name=say(locale, "The same again"), value=again, inline=False)
+    embed.add_field(name=say(locale, "checkpoint"), value=f"`{plain(recognised.checkpoint_id)}`")
+    embed.add_field(name=say(locale, "top-p"), value=f"`{request.top_p:g}`")
+    embed.set_footer(text=say(locale, "Another model than this one writes other notes."))
     return embed
 
 

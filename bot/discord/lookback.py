@@ -9,20 +9,17 @@ from typing import Any
 import discord
 from discord import app_commands, ui
 
-from bot.discord import embeds, limits
-from bot.discord.actions import send_to_asker
-from bot.discord.actions import share as share_piece
+from bot.discord import actions, embeds, limits, recognising
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.buttons import PieceButton
 from bot.discord.errors import answering
-from bot.discord.interaction_posts import InteractionPost
 from bot.discord.items import FromCustomId
-from bot.discord.permissions import check_can_attach
 from bot.discord.placing import everywhere
 from bot.discord.texts import say
 from bot.errors import NotAllowed
 from bot.history import Record
 from data.moods import MOODS, Mood
+from engine.errors import InvalidRequest
 from engine.titles import title
 
 PAGE = 10  # requests: a page fits a phone's screen without scrolling far
@@ -80,25 +77,24 @@ class OlderButton(
 
 
 @everywhere
-@app_commands.command(name="show", description="Make a piece again from its id, and prove that it is the same")
+@app_commands.command(
+    name="show", description="Make a piece again from its id or from a file of it, and prove that it is the same"
+)
 @app_commands.rename(piece_id="id")
-@app_commands.describe(piece_id="The eight letters below a piece")
-async def show(interaction: Interaction, piece_id: str) -> None:
-    """/show: the piece again, with the proof; a request without a piece says what became of it."""
+@app_commands.describe(piece_id="The eight letters below a piece", file="A MIDI, WAV, FLAC or OGG file of a piece")
+async def show(interaction: Interaction, piece_id: str | None = None, file: discord.Attachment | None = None) -> None:
+    """/show: the piece again, with the proof; of a file, which piece it is, with a button that makes it again."""
     async with answering(interaction, "/show"):
-        viewer = requester_of(interaction)
-        record = await interaction.client.studio.find(piece_id, viewer)
-        if record.result is None:
-            embed = embeds.request_embed(record, interaction.locale)
-            await interaction.response.send_message(embed=embed, ephemeral=True)
-            return
-        check_can_attach(interaction)
-        post = InteractionPost(interaction, private=record.private)
-        await post.acknowledge()
-        await interaction.client.composer.show(post, record.id, viewer)
+        if piece_id is not None and file is None:
+            await actions.remake(interaction, piece_id)
+        elif file is not None and piece_id is None:
+            await recognising.show_file(interaction, file)
+        else:
+            raise InvalidRequest(
+                "id", say(interaction.locale, "Give the id of a piece or a file of it, one of the two.")
+            )
 
 
-@everywhere
 @everywhere
 @app_commands.command(name="share", description="Post a piece in another channel, or send it to yourself")
 @app_commands.rename(piece_id="id")
@@ -109,7 +105,7 @@ async def share(
     """/share: as the button."""
     async with answering(interaction, "/share"):
         if channel is None:
-            await send_to_asker(interaction, piece_id)
+            await actions.send_to_asker(interaction, piece_id)
             return
         # What discord.py made of the option knows the channel, but not what the one who asks may do in it.
         data: Any = interaction.data
@@ -117,7 +113,7 @@ async def share(
         chosen = app_commands.AppCommandChannel(
             state=interaction._state, data=payload, guild_id=interaction.guild_id or 0
         )
-        await share_piece(interaction, piece_id, chosen)
+        await actions.share(interaction, piece_id, chosen)
 
 
 @show.autocomplete("piece_id")
