@@ -135,9 +135,20 @@ INLINE vi dot(vi acc, vi x, vi w) {
 #endif
 typedef int8_t raw; /* a weight as Python gives it */
 typedef int8_t key; /* a hidden state in the cache */
-INLINE float alike(const key *a, const key *b, int size) { /* exact, whatever the compiler makes of it */
+INLINE float alike(const key *a, const key *b, int size) { /* exact, however it is added up */
     int32_t total = 0;
-    for (int i = 0; i < size; i++) total += a[i] * b[i];
+    int i = 0;
+#if LANES == 16 && defined(__AVX512VNNI__)
+    const __m512i sign = _mm512_set1_epi8((char)128); /* makes a + 128 of a, which the instruction takes unsigned */
+    __m512i sums = _mm512_setzero_si512(), taken = _mm512_setzero_si512();
+    for (; i + 64 <= size; i += 64) {
+        const __m512i y = _mm512_loadu_si512(b + i);
+        sums = _mm512_dpbusd_epi32(sums, _mm512_xor_si512(_mm512_loadu_si512(a + i), sign), y);
+        taken = _mm512_dpbusd_epi32(taken, sign, y); /* 128 b: what was added too much */
+    }
+    total = _mm512_reduce_add_epi32(_mm512_sub_epi32(sums, taken));
+#endif
+    for (; i < size; i++) total += a[i] * b[i];
     return (float)total / (127.0f * 127.0f);
 }
 INLINE sums load_weights(const weight *w) { return *(const vi_anywhere *)w; }
@@ -547,7 +558,7 @@ static struct speaking look(const struct model *m, const struct memory *at, cons
     float likeness[CACHE_NOTES + LANES], highest = -INFINITY;
     for (int i = 0; i < H; i++) now[i] = (key)(x[i] - OFFSET);
     for (int k = 0; k < kept; k++) { /* k notes ago, and one */
-        likeness[k] = m->cache_sharpness * alike(now, keys + (int64_t)((piece->note - 1 - k) % CACHE_NOTES) * H, H) +
+        likeness[k] = m->cache_sharpness * alike(now, keys + (int64_t)((uint32_t)(piece->note - 1 - k) % CACHE_NOTES) * H, H) +
                       m->cache_match * (float)matches(tokens, piece->note, k + 1);
         highest = likeness[k] > highest ? likeness[k] : highest;
     }
