@@ -60,8 +60,13 @@ def configuration(arguments: argparse.Namespace, start: Checkpoint | None) -> Tr
     if start is not None:
         ours, theirs = preset.model, start.model.config
         changes["model"] = dataclasses.replace(
-            theirs, dropout=ours.dropout, variational=ours.variational, weight_dropout=ours.weight_dropout
+            theirs,
+            dropout=ours.dropout,
+            variational=ours.variational,
+            weight_dropout=ours.weight_dropout,
+            cache_share=0.0,  # other music, another cache
         )
+        changes["cache"] = preset.cache or theirs.cache_share > 0
     return dataclasses.replace(preset, **changes)
 
 

@@ -38,7 +38,7 @@ def measure(folder: Path, corpus: Path, start: Path | None = None) -> None:
     config = TrainConfig(
         **{name: value for name, value in told.items() if name in fields and name not in {"model", "cache"}},
         model=ModelConfig(**told["model"]),
-        cache=PRESETS[checkpoint.sidecar["preset"]].cache,
+        cache=told.get("cache") or PRESETS[checkpoint.sidecar["preset"]].cache,
     )
     model = checkpoint.model
     model.config = config.model  # as it was trained

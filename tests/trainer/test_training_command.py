@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from data.__main__ import main as data_command
-from data.composer.corpus import write_corpus
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index
@@ -21,15 +19,6 @@ from trainer.config import PRESETS
 from trainer.loop import Run
 
 LEARNT = [{"source": "elsewhere", "licence": "CC-BY-4.0", "pieces": 7, "credits": ["Somebody"]}]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("music")
-    write_corpus(folder / "midi", 8, 5, 1)
-    add = ["add", str(folder / "midi"), "--licence", "CC0-1.0", "--credit", "The program"]
-    assert data_command([*add, "--corpus", str(folder / "corpus")]) == 0
-    return folder / "corpus"
 
 
 @pytest.fixture(scope="module")

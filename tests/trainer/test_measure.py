@@ -1,0 +1,90 @@
+"""`python -m trainer.measure`: an older checkpoint is measured and described as a new one would be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.checkpoint import SIDECAR, load_checkpoint, save_checkpoint
+from engine.model import ModelConfig, NoteLSTM
+from trainer.__main__ import main as train
+from trainer.cache import held_out_nats
+from trainer.card import CARD
+from trainer.config import PRESETS
+from trainer.measure import main
+from trainer.pipeline import prepare
+
+ABOUT = {"name": "small", "limits": {"longest_pitch_run": 5}, "corpus": {"sources": []}}
+
+
+@pytest.fixture(autouse=True)
+def _denormals_as_before() -> Iterator[None]:
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with a cache, to be fine-tuned by a preset that has none."""
+    folder = tmp_path_factory.mktemp("start")
+    torch.manual_seed(1)
+    model = NoteLSTM(ModelConfig(embedding=12, hidden=16, layers=1, cache_share=0.3, cache_stay=0.9))
+    save_checkpoint(folder, model, ABOUT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    words: list[Any] = ["--preset", "v1", "--corpus", corpus, "--from", start, "--out", folder, "--epochs", 1]
+    assert train([str(word) for word in [*words, "--device", "cpu", "--progress", "jsonl"]]) == 0
+    return folder
+
+
+def about(folder: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
+    return told
+
+
+def test_a_fine_tuned_checkpoint_with_a_cache_has_it_tuned_anew(corpus: Path, finished: Path) -> None:
+    checkpoint = load_checkpoint(finished)
+    metrics = checkpoint.sidecar["metrics"]
+    valid = prepare(corpus, PRESETS["v1"]).valid
+    assert sum(held_out_nats(checkpoint.model, valid)) == pytest.approx(metrics["valid_nats_per_note"], abs=1e-4)
+    checkpoint.model.config = dataclasses.replace(checkpoint.model.config, cache_share=0.0)
+    without = sum(held_out_nats(checkpoint.model, valid))
+    assert without == pytest.approx(metrics["valid_nats_per_note_without_cache"], abs=1e-4)
+    assert metrics["valid_nats_per_note"] < without - 0.1
+
+
+def test_what_an_older_trainer_did_not_say_is_written_and_the_rest_stays(
+    corpus: Path, start: Path, finished: Path
+) -> None:
+    before = about(finished)
+    weights = load_checkpoint(finished).model.state_dict()
+    old = json.loads(json.dumps(before))
+    for name in ("test_nats_per_note", "test_nats_per_note_by_source", "baselines_test"):
+        del old["metrics"][name]
+    del old["limits"]["bands"]
+    old["config"]["cache_share"] = 0.0
+    (finished / SIDECAR).write_text(json.dumps(old), encoding="utf-8")
+    (finished / CARD).unlink()
+    assert main([str(finished), "--corpus", str(corpus), "--from", str(start)]) == 0
+    after = about(finished)
+    plain = "valid_nats_per_note_without_cache"  # training adds up in another order
+    assert after["metrics"].pop(plain) == pytest.approx(before["metrics"].pop(plain), abs=1e-4)
+    assert after == before
+    assert (finished / CARD).is_file()
+
+
+def test_a_missing_corpus_is_one_sentence(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = (finished / SIDECAR).read_bytes()
+    assert main([str(finished), "--corpus", str(tmp_path / "none")]) == 1
+    assert "none" in caplog.messages[-1]
+    assert (finished / SIDECAR).read_bytes() == before
