@@ -67,7 +67,6 @@ def test_what_an_older_trainer_did_not_say_is_written_and_the_rest_stays(
     corpus: Path, start: Path, finished: Path
 ) -> None:
     before = about(finished)
-    weights = load_checkpoint(finished).model.state_dict()
     old = json.loads(json.dumps(before))
     for name in ("test_nats_per_note", "test_nats_per_note_by_source", "baselines_test"):
         del old["metrics"][name]
