@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from data.controls import CONTROLLED_FINGERPRINT
 from data.moods import Mood
@@ -61,14 +63,14 @@ def save_checkpoint(folder: Path, model: NoteLSTM, sidecar: dict[str, Any]) -> N
 
     Args:
         folder: made when missing.
-        model: its parameters are written as float32.
+        model: its parameters are written as float16 where that changes none of them, else as float32.
         sidecar: JSON values; `config`, `vocabulary_fingerprint` and `weights_sha256` are filled in here.
 
     Raises:
         StorageProblem: the disk is full or read-only; an older checkpoint in `folder` is intact.
     """
     # Cloned, because tied weights are one tensor under two names.
-    weights = save({name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()})
+    weights = save({name: _smallest(tensor.detach().cpu().clone()) for name, tensor in model.state_dict().items()})
     sidecar = sidecar | {
         "config": model.config.as_dict(),
         "vocabulary_fingerprint": _fingerprint(model.config),
@@ -80,6 +82,11 @@ def save_checkpoint(folder: Path, model: NoteLSTM, sidecar: dict[str, Any]) -> N
         write_atomically({folder / WEIGHTS: weights, folder / SIDECAR: text})
     except OSError as error:
         raise StorageProblem(f"The checkpoint could not be written to {folder}: {error.strerror}.") from error
+
+
+def _smallest(tensor: Tensor) -> Tensor:
+    half = tensor.half()
+    return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
 
 
 def _fingerprint(config: ModelConfig) -> str:
@@ -141,7 +148,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         )
     model = NoteLSTM(config)
     try:
-        model.load_state_dict(load(weights))
+        model.load_state_dict({name: tensor.float() for name, tensor in load(weights).items()})
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointProblem(f"{folder / WEIGHTS} does not hold the model that {SIDECAR} describes.") from error
     model.eval()

@@ -38,9 +38,9 @@ from engine.plan import Plan
 from engine.sampler import to_score
 from engine.types import ComposeRequest, Originality
 
-TAKES = 16  # of a request
+TAKES = 32  # of a request
 TAKES_MIN = 4  # of a long one
-TAKES_NOTES = 6400  # beyond so many notes a request has fewer takes: a tenth of a second of a core, choosing included
+TAKES_NOTES = 6400  # beyond so many notes a request has fewer takes: a fifth of a second of a core, choosing included
 ROUNDS_MAX = 3  # so many times takes are drawn while every one copies too much
 _BAND_NATS = 1.0  # a measure outside its band weighs like a mood that is less likely by a factor e
 

@@ -101,7 +101,7 @@ def longest_pitch_run(tokens: IntArray) -> int:
 
 
 def usual_pitch_run(examples: Sequence[Example]) -> int:
-    """The longest run that 95 of 100 stretches stay within: the bound on what the sampler may repeat.
+    """The longest run that 90 of 100 stretches stay within: the bound on what the sampler may repeat.
 
     A stretch has `EXCERPT_NOTES` notes, as long as what people ask for: in a longer one a run is more likely.
     """
@@ -110,7 +110,7 @@ def usual_pitch_run(examples: Sequence[Example]) -> int:
         for example in examples
         for start in range(0, len(example.tokens), EXCERPT_NOTES)
     ]
-    return int(np.percentile([longest_pitch_run(tokens) for tokens in stretches], 95))
+    return int(np.percentile([longest_pitch_run(tokens) for tokens in stretches], 90))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data.controls import CONTROLLED_FINGERPRINT
 from data.tokens import FINGERPRINT
 from engine.checkpoint import BUILT_IN, SIDECAR, WEIGHTS, load_checkpoint, save_checkpoint
 from engine.errors import CheckpointProblem, StorageProblem
@@ -31,6 +32,19 @@ def test_a_checkpoint_comes_back_as_it_was_saved(folder: Path) -> None:
     assert loaded.id.startswith("tiny-")
     assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.model.state_dict().items())
     assert sorted(path.name for path in folder.iterdir()) == [SIDECAR, WEIGHTS]
+
+
+def test_weights_that_half_precision_holds_take_half_the_room_and_come_back_as_they_were(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = NoteLSTM(TINY)
+    save_checkpoint(tmp_path / "whole", model, dict(ABOUT))
+    model.load_state_dict({name: tensor.half().float() for name, tensor in model.state_dict().items()})
+    save_checkpoint(tmp_path / "half", model, dict(ABOUT))
+    loaded = load_checkpoint(tmp_path / "half").model.state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in model.state_dict().items())
+    assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
+    sizes = [(tmp_path / name / WEIGHTS).stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.7 * sizes[1]
 
 
 def test_a_damaged_checkpoint_is_refused_in_one_sentence(folder: Path) -> None:
@@ -92,10 +106,13 @@ def test_v1_is_the_model_of_the_card() -> None:
 
 @pytest.mark.parametrize("folder", sorted(BUILT_IN.iterdir()), ids=lambda folder: folder.name)
 def test_a_shipped_checkpoint_says_what_it_is_and_beats_its_baselines(folder: Path) -> None:
-    sidecar = load_checkpoint(folder).sidecar
+    checkpoint = load_checkpoint(folder)
+    sidecar = checkpoint.sidecar
     assert sidecar["name"] == sidecar["preset"] == folder.name
-    assert sidecar["vocabulary_fingerprint"] == FINGERPRINT
-    assert sidecar["corpus"]["split_by"] == "composer"
+    controlled = checkpoint.model.config.controlled
+    assert sidecar["vocabulary_fingerprint"] == (CONTROLLED_FINGERPRINT if controlled else FINGERPRINT)
+    assert bool(checkpoint.styles) == controlled
+    assert sidecar["corpus"]["split_by"] in {"composer", "composer or title"}
     metrics = sidecar["metrics"]
     assert metrics["valid_nats_per_note"] < min(metrics["baselines"].values())
     assert set(metrics["baselines"]) == {"unigram", "5-gram"}

@@ -124,4 +124,4 @@ def test_whatever_is_drawn_can_be_judged(piece: Score) -> None:
 
 
 def test_a_long_piece_has_fewer_takes() -> None:
-    assert [takes_of(length) for length in (16, 200, 400, 800, 1600, 2000)] == [16, 16, 16, 8, 4, 4]
+    assert [takes_of(length) for length in (16, 200, 400, 800, 1600, 2000)] == [32, 32, 16, 8, 4, 4]
