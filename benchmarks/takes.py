@@ -1,11 +1,11 @@
-"""How many takes of a request are worth writing: how good the best of 1, 4, 8 and 16 is, and what it costs.
+"""How many takes of a request are worth writing: how good the best of 1 to 32 is, and what it costs.
 
     python -m benchmarks takes [--pieces N] [--corpus FOLDER …] [--checkpoint FOLDER] [--json]
 
 The best of so many takes is chosen as the engine chooses (`engine.takes`), with the checkpoint's bands or, where it has
-none, those of the held-out human excerpts here. Of two listeners, `literature` is the one that chooses; `fitted`, a
-regression on training pieces (`trainer.evaluation.moods`), had no say. Milliseconds are processor time of one thread
-for one request alone: notes and choice.
+none, those of the held-out human excerpts here. Of two listeners, `literature` has a say in the choice; `fitted`, a
+regression on histograms of training pieces (`trainer.evaluation.moods`), has none. Milliseconds are processor time of
+one thread for one request alone: notes and choice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from data.composer.corpus import SOURCE
 from data.corpus import Split, load_corpus, split_by_composer
 from data.endings import ending
-from data.listener import Listener, features
+from data.listener import Listener
 from data.moods import Mood
 from data.repetition import REPETITION, excerpts
 from data.tokens import IntArray
@@ -36,11 +36,11 @@ from engine.originality import Index
 from engine.plan import Plan, plan
 from engine.takes import Bands, Chosen, Judge
 from engine.types import ComposeRequest
-from trainer.evaluation.moods import hear_by_literature
+from trainer.evaluation.moods import hear_by_literature, histograms
 from trainer.evaluation.study import BAND, labelled
 from trainer.evaluation.systems import requests
 
-COUNTS = (1, 4, 8, 16)
+COUNTS = (1, 4, 8, 16, 32)
 LENGTH_NOTES = 200
 _SLOTS = 64
 _CONFIDENCE = 0.4  # of the mood of a human piece that the listener learns from, as in the evaluation
@@ -65,8 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench takes", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT, help="a checkpoint folder")
-    corpora = [Path("var/corpus"), Path("var/corpus-own")]
-    parser.add_argument("--corpus", type=Path, nargs="+", default=corpora, help="human music and what the model learnt")
+    corpora = [Path("var/corpus")]
+    parser.add_argument(
+        "--corpus", type=Path, nargs="+", default=corpora, help="what the model learnt (default: var/corpus)"
+    )
     parser.add_argument("--pieces", type=int, default=400, help="requests, the moods taking turns (default 400)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -100,7 +102,7 @@ def fit_listener(splits: Sequence[Split]) -> Listener:
     """The listener of the evaluation."""
     train = [piece for split in splits for piece in split.train]
     sure = [piece for piece in train if piece.source == SOURCE or piece.mood_confidence >= _CONFIDENCE]
-    return Listener.fit(*labelled(sure, LENGTH_NOTES))
+    return Listener.fit(*labelled(sure, LENGTH_NOTES, histograms))
 
 
 def measure(checkpoint: Checkpoint, judge: Judge, listener: Listener, pieces: int) -> list[Row]:
@@ -129,7 +131,7 @@ def measure(checkpoint: Checkpoint, judge: Judge, listener: Listener, pieces: in
             Row(
                 count,
                 _right(wanted, hear_by_literature([one.score for one in chosen])),
-                _right(wanted, listener.hear(np.array([features(one.score) for one in chosen]))),
+                _right(wanted, listener.hear(np.array([histograms(one.score) for one in chosen]))),
                 float(np.mean(ends)),
                 inside,
                 _copied(chosen),

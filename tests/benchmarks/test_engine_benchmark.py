@@ -13,13 +13,14 @@ from benchmarks import __main__ as dispatcher
 from benchmarks import engine, plot, precision, takes, usual
 from data.composer import compose_piece
 from data.keys import Key
-from data.listener import Listener, features
+from data.listener import Listener
 from data.moods import MOODS
 from engine.checkpoint import DEFAULT, load_checkpoint
 from engine.plan import Plan, plan
 from engine.sampler import Sampler
 from engine.takes import Judge
 from engine.types import ComposeRequest
+from trainer.evaluation.moods import histograms
 
 
 def test_every_variant_writes_notes() -> None:
@@ -56,7 +57,7 @@ def test_eight_bits_are_compared_with_the_model_over_the_same_notes() -> None:
 def test_the_best_of_more_takes_ends_at_least_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(takes, "COUNTS", (1, 3))
     own = [compose_piece(1, mood) for mood in MOODS]
-    listener = Listener.fit(np.array([features(piece.score) for piece in own]), list(MOODS))
+    listener = Listener.fit(np.array([histograms(piece.score) for piece in own]), list(MOODS))
     one, three = takes.measure(load_checkpoint(DEFAULT), Judge({"distinct-4": (0.0, 1.0)}, None), listener, 16)
     assert (one.takes, three.takes) == (1, 3)
     assert three.ends >= one.ends
