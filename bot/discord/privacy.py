@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import re
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import app_commands, ui
 
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
+from bot.discord.items import FromCustomId
 from bot.discord.placing import EVERYWHERE_CONTEXTS, EVERYWHERE_INSTALLS
 from bot.discord.texts import say
 from bot.errors import NotAllowed
@@ -81,7 +81,7 @@ async def delete(interaction: Interaction) -> None:
     async with answering(interaction, "/privacy delete"):
         kept = await interaction.client.studio.privacy.kept(requester_of(interaction))
         view = ui.View(timeout=None)
-        view.add_item(ForgetButton(interaction.user.id, interaction.locale))
+        view.add_item(ForgetButton(str(interaction.user.id), interaction.locale))
         text = say(
             interaction.locale, "Delete your {n} requests, their files, and all the rest for good?", n=kept.requests
         )
@@ -98,10 +98,10 @@ async def training(interaction: Interaction, allowed: bool) -> None:
         await interaction.response.send_message(text, ephemeral=True)
 
 
-class ForgetButton(ui.DynamicItem[ui.Button[Any]], template=r"forget:(?P<user>\d{1,20})"):
+class ForgetButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"forget:(?P<user>\d{1,20})"):
     """Deletes everything about the one who presses it, if it was made for them."""
 
-    def __init__(self, user_id: int, locale: discord.Locale) -> None:
+    def __init__(self, user_id: str, locale: discord.Locale) -> None:
         super().__init__(
             ui.Button(
                 label=say(locale, "Delete everything"),
@@ -112,21 +112,10 @@ class ForgetButton(ui.DynamicItem[ui.Button[Any]], template=r"forget:(?P<user>\d
         )
         self._user_id = user_id
 
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: ui.Item[Any],  # noqa: ARG003 - discord.py gives it; everything is in the custom id
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Made by discord.py when somebody presses the button."""
-        return cls(int(match["user"]), interaction.locale)
-
     async def callback(self, interaction: discord.Interaction[Any]) -> Any:
         """Delete it all."""
         async with answering(interaction, "forgetting"):
-            if interaction.user.id != self._user_id:
+            if str(interaction.user.id) != self._user_id:
                 raise NotAllowed(say(interaction.locale, "That is for somebody else to decide."))
             await interaction.response.edit_message(content="⏳", view=None)
             pieces = await interaction.client.studio.forget(requester_of(interaction))
