@@ -45,23 +45,25 @@ async def test_pieces_made_side_by_side_are_what_they_are_alone(engine: LocalEng
 
 
 async def test_the_event_loop_is_never_held_while_a_piece_is_made(engine: LocalEngine) -> None:
-    longest_s, running = 0.0, True
+    longest_s, busiest_s, running = 0.0, 0.0, True
 
     async def heartbeat() -> None:
-        nonlocal longest_s
+        nonlocal longest_s, busiest_s
         while running:
-            before = time.perf_counter()
+            before, busy = time.perf_counter(), time.thread_time()
             await asyncio.sleep(0.005)
             longest_s = max(longest_s, time.perf_counter() - before - 0.005)
+            busiest_s = max(busiest_s, time.thread_time() - busy)
 
     beat = asyncio.create_task(heartbeat())
     await engine.compose(quick(1, length_notes=300))
     running = False
     await beat
-    # Work on the loop itself would hold it for all of sampling (over 100 ms) or rendering (seconds); the bound leaves
-    # room for a machine that is busy with other things.
-    print(f"longest stall of the event loop: {1000 * longest_s:.1f} ms")  # noqa: T201  # the measurement itself
-    assert longest_s < 0.25
+    print(f"event loop: stalled {1000 * longest_s:.1f} ms, busy {1000 * busiest_s:.1f} ms")  # noqa: T201  # measured
+    # Sampling on the loop itself would keep its thread busy, whatever else the machine does; waiting for the rendering
+    # would hold it for seconds.
+    assert busiest_s < 0.02
+    assert longest_s < 1.0
 
 
 async def test_one_piece_too_many_is_told_when_to_come_back(tmp_path: Path) -> None:
