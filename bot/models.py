@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from bot.history import History, Requester
 from bot.options import did_you_mean
 from bot.servers import Servers
 from bot.swap import SwappableEngine
-from engine.errors import InvalidRequest
+from engine.card import Card, read_card
+from engine.errors import CheckpointProblem, InvalidRequest
 from engine.types import Engine
 
 _log = logging.getLogger(__name__)
@@ -30,25 +30,27 @@ OpenEngine = Callable[[Path], Awaitable[Engine]]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checkpoint as its sidecar describes it.
+    """A checkpoint.
 
     Attributes:
-        id: `NAME-XXXXXXXX`, as pieces carry it.
+        card: what its sidecar says.
         folder: where it is.
         current: whether the bot composes with it now.
-        valid_nats_per_note: held-out loss on the validation part of its corpus; lower is better; None if not said.
-        baseline_nats_per_note: that of a 5-gram on the same notes; None if not said.
-        corpus_hash: losses can be compared only between checkpoints with the same one.
-        date: when it was made, ISO; "" if not said.
     """
 
-    id: str
+    card: Card
     folder: Path
     current: bool
-    valid_nats_per_note: float | None
-    baseline_nats_per_note: float | None
-    corpus_hash: str
-    date: str
+
+    @property
+    def id(self) -> str:
+        """`NAME-XXXXXXXX`, as pieces carry it."""
+        return self.card.id
+
+    @property
+    def valid_nats_per_note(self) -> float | None:
+        """Loss on the validation part of its corpus; None if not said."""
+        return next((each.nats_per_note for each in self.card.measures if each.part == "validation"), None)
 
 
 class Models:
@@ -190,30 +192,8 @@ def _list(folders: Sequence[Path], current: Path) -> list[Model]:
     for parent in folders:
         for sidecar in sorted(parent.glob("*/model.json")):
             folder = sidecar.parent.resolve()
-            model = _read(folder, current=folder == current.resolve())
-            if model is not None:
-                models[folder] = model
-    return sorted(models.values(), key=lambda model: (model.date, model.id), reverse=True)
-
-
-def _read(folder: Path, *, current: bool) -> Model | None:
-    try:
-        says = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        metrics = says.get("metrics", {})
-        corpus = says.get("corpus", {})
-        return Model(
-            id=f"{says['name']}-{says['weights_sha256'][:8]}",
-            folder=folder,
-            current=current,
-            valid_nats_per_note=_number(metrics.get("valid_nats_per_note")),
-            baseline_nats_per_note=_number(metrics.get("baselines", {}).get("5-gram")),
-            corpus_hash=str(corpus.get("hash", "")) if isinstance(corpus, dict) else "",
-            date=str(says.get("date", "")),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _log.warning("%s is no checkpoint: %r", folder, error)
-        return None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            try:
+                models[folder] = Model(read_card(folder), folder, folder == current.resolve())
+            except CheckpointProblem as error:
+                _log.warning("%s", error)
+    return sorted(models.values(), key=lambda model: (model.card.date, model.id), reverse=True)

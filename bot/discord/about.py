@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import discord
 
 from bot.discord import limits
-from bot.discord.texts import say
+from bot.discord.texts import say, whole_lines
 from bot.models import Model
 from data.sources import source, source_names
-from engine.card import count_parameters
+from engine.card import Measure, count_parameters
 
 
 def about_embed(model: Model | None, invite: str, locale: discord.Locale | None) -> discord.Embed:
@@ -34,7 +30,7 @@ def about_embed(model: Model | None, invite: str, locale: discord.Locale | None)
     credits_ = [f"{each.credit} ({each.licence})" for each in map(source, source_names())]
     embed.add_field(
         name=say(locale, "It learnt from"),
-        value="\n".join(credits_)[: limits.EMBED_FIELD_VALUE_CHARACTERS_MAX],
+        value=whole_lines(credits_, limits.EMBED_FIELD_VALUE_CHARACTERS_MAX),
         inline=False,
     )
     embed.add_field(
@@ -47,31 +43,23 @@ def about_embed(model: Model | None, invite: str, locale: discord.Locale | None)
 
 
 def _card(model: Model, locale: discord.Locale | None) -> list[tuple[str, str]]:
-    card = [(say(locale, "checkpoint"), f"`{model.id}`")]
+    about = [(say(locale, "checkpoint"), f"`{model.id}`")]
     parameters = count_parameters(model.folder)
     if parameters is not None:
-        card.append((say(locale, "parameters"), f"{parameters:,}"))
-    sidecar = _sidecar(model.folder)
-    config = sidecar.get("config", {})
-    if config:
-        size = f"{config.get('layers')} x {config.get('hidden')}"
-        card.append((say(locale, "layers and cells"), size))
-    if model.valid_nats_per_note is not None:
-        loss = say(locale, "{n} nats a note", n=f"{model.valid_nats_per_note:.2f}")
-        if model.baseline_nats_per_note is not None:
-            loss += f" (5-gram: {model.baseline_nats_per_note:.2f})"
-        card.append((say(locale, "loss on unseen music"), loss))
-    corpus = sidecar.get("corpus", {})
-    sources = corpus.get("sources", []) if isinstance(corpus, dict) else []
-    if sources:
-        lines = [f"{each['pieces']:,} · {each['source']} ({each['licence']})" for each in sources]
-        card.append((say(locale, "training pieces"), "\n".join(lines)[: limits.EMBED_FIELD_VALUE_CHARACTERS_MAX]))
-    return card
+        about.append((say(locale, "parameters"), f"{parameters:,}"))
+    card = model.card
+    if card.layers is not None and card.hidden is not None:
+        about.append((say(locale, "layers and cells"), f"{card.layers} x {card.hidden}"))
+    if card.measures:
+        about.append((say(locale, "loss on unseen music"), "\n".join(_loss(each, locale) for each in card.measures)))
+    if card.sources:
+        lines = [f"{each.pieces:,} · {each.name} ({each.licence})" for each in card.sources]
+        about.append((say(locale, "training pieces"), whole_lines(lines, limits.EMBED_FIELD_VALUE_CHARACTERS_MAX)))
+    return about
 
 
-def _sidecar(folder: Path) -> dict[str, Any]:
-    try:
-        sidecar = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return sidecar if isinstance(sidecar, dict) else {}
+def _loss(measure: Measure, locale: discord.Locale | None) -> str:
+    part = say(locale, "validation" if measure.part == "validation" else "test")
+    line = f"{part}: {say(locale, '{n} nats a note', n=f'{measure.nats_per_note:.2f}')}"
+    beside = ", ".join(f"{name} {nats:.2f}" for name, nats in measure.baselines.items())
+    return f"{line} ({beside})" if beside else line

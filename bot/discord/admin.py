@@ -9,11 +9,12 @@ from __future__ import annotations
 import discord
 from discord import app_commands
 
+from bot.discord import limits
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
 from bot.discord.permissions import check_can_send
 from bot.discord.placing import SERVER_CONTEXTS, SERVER_INSTALLS
-from bot.discord.texts import plain, say
+from bot.discord.texts import plain, say, whole_lines
 from bot.errors import NotAllowed
 
 NOTHING = "`-`"  # a bare dash would be read as the start of a list
@@ -130,7 +131,8 @@ async def audit(interaction: Interaction) -> None:
         ]
         embed = discord.Embed(
             title=say(interaction.locale, "Audit"),
-            description="\n".join(lines)[:4096] or say(interaction.locale, "Nothing yet."),
+            description=whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX)
+            or say(interaction.locale, "Nothing yet."),
             colour=0x4B3F72,
         )
         await interaction.response.send_message(embed=embed, ephemeral=True)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import discord
+from discord import app_commands
 
 from bot.continuing import Wish
+from bot.discord import limits
 from bot.discord.errors import sentence_for
 from bot.discord.interaction_posts import DirectPost, FollowUpPost, InteractionPost
 from bot.discord.permissions import check_can_attach
 from bot.discord.texts import say
 from bot.grammar import build_request
 from bot.history import Origin, Requester
+from bot.models import Model
 from engine.errors import InvalidRequest
 from engine.types import SEED_MAX, ComposeRequest, new_id, new_seed
 
@@ -44,6 +47,13 @@ def requester_of(interaction: Interaction) -> Requester:
 def is_moderator(interaction: Interaction) -> bool:
     """Whether the one who asks may act for others here: whoever may delete other people's messages."""
     return interaction.guild_id is not None and interaction.permissions.manage_messages
+
+
+def model_choices(models: Sequence[Model], typed: str) -> list[app_commands.Choice[str]]:
+    """The ids that contain what is typed; one that is too long to be a choice has to be typed whole."""
+    ids = [each.id for each in models if len(each.id) <= limits.CHOICE_NAME_CHARACTERS_MAX]
+    found = [each for each in ids if typed.strip().casefold() in each.casefold()]
+    return [app_commands.Choice(name=each, value=each) for each in found[: limits.OPTION_CHOICES_MAX]]
 
 
 async def compose_request(

@@ -16,7 +16,7 @@ from discord import app_commands, ui
 
 from bot.blind import BlindTest, Choice
 from bot.discord import errors, limits
-from bot.discord.asking import Interaction, is_moderator, requester_of
+from bot.discord.asking import Interaction, is_moderator, model_choices, requester_of
 from bot.discord.buttons import cancel_view
 from bot.discord.composing import Notice
 from bot.discord.interaction_posts import InteractionPost
@@ -72,8 +72,7 @@ async def blind(
 async def _other_models(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
     models = interaction.client.studio.models
     listed = [] if models is None else await models.all()
-    ids = [each.id for each in listed if not each.current and typed.strip().casefold() in each.id.casefold()]
-    return [app_commands.Choice(name=each, value=each) for each in ids[: limits.OPTION_CHOICES_MAX]]
+    return model_choices([each for each in listed if not each.current], typed)
 
 
 async def resume(client: MusicLSTMClient, test: BlindTest) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import discord
 
 from bot.discord import limits
-from bot.discord.texts import plain, say
+from bot.discord.texts import plain, say, whole_lines
 from bot.grammar import OPTIONS, format_request
 from bot.history import Record, Relation, Result, State
 from bot.pieces import Remade
@@ -24,6 +24,7 @@ from engine.types import Stage
 Locale = discord.Locale | None
 
 LINEAGE_SHOWN = 8  # the nearest ancestors: one field of an embed has room for about so many
+CHECKPOINTS_SHOWN = 12  # of /stats, the most rated: their fields and the blind tests' fit into one message
 BAR_CELLS = 16  # of a progress bar: fits a phone in one line beside its numbers
 _STATE_SIGNS = {
     State.QUEUED: "⏳",
@@ -168,7 +169,9 @@ def history_embed(
     lines = [_history_line(record, locale, names=names) for record in records]
     if likes:
         lines = [f"⭐ {count} {line}" for count, line in zip(likes, lines, strict=True)]
-    embed.description = "\n".join(lines) or say(locale, "Nothing here yet: try /compose.")
+    embed.description = whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX) or say(
+        locale, "Nothing here yet: try /compose."
+    )
     embed.set_footer(text=say(locale, "/show and an id makes a piece again and proves it"))
     return embed
 
@@ -240,7 +243,8 @@ def stats_embed(stats: Sequence[CheckpointRatings], locale: Locale) -> discord.E
     embed = discord.Embed(title=say(locale, "How people rate the pieces"), colour=0x4B3F72)
     if not stats:
         embed.description = say(locale, "Nobody has rated a piece yet: press Rate under one.")
-    for each in stats[: limits.EMBED_FIELDS_MAX]:
+    embed.set_footer(text=say(locale, "1 to 5, with 95 % confidence intervals of the raters' means"))
+    for each in stats[:CHECKPOINTS_SHOWN]:
         lines = [f"{say(locale, scale)}: {_mean(mean)}" for scale, mean in each.means.items()]
         lines.append(
             say(
@@ -251,8 +255,7 @@ def stats_embed(stats: Sequence[CheckpointRatings], locale: Locale) -> discord.E
                 pieces=each.pieces,
             )
         )
-        embed.add_field(name=each.checkpoint_id, value="\n".join(lines))
-    embed.set_footer(text=say(locale, "1 to 5, with 95 % confidence intervals of the raters' means"))
+        embed.add_field(name=each.checkpoint_id[: limits.EMBED_FIELD_NAME_CHARACTERS_MAX], value="\n".join(lines))
     return embed
 
 

@@ -15,7 +15,7 @@ from bot.discord.buttons import PieceButton
 from bot.discord.errors import answering
 from bot.discord.items import FromCustomId
 from bot.discord.placing import everywhere
-from bot.discord.texts import say
+from bot.discord.texts import say, whole_lines
 from bot.errors import NotAllowed
 from bot.history import Record
 from data.moods import MOODS, Mood
@@ -131,7 +131,8 @@ async def known_pieces(interaction: Interaction, typed: str) -> list[app_command
 
 def _choice_name(record: Record, interaction: Interaction) -> str:
     duration = "" if record.result is None else f", {embeds.clock(record.result.duration_s)}"
-    return f"{record.id} · {title(record.request)} · {say(interaction.locale, record.request.mood)}{duration}"
+    name = f"{record.id} · {title(record.request)} · {say(interaction.locale, record.request.mood)}{duration}"
+    return name[: limits.CHOICE_NAME_CHARACTERS_MAX]
 
 
 @everywhere
@@ -174,12 +175,13 @@ async def queue(interaction: Interaction) -> None:
             return
         lines = [f"`{each.record.id}` {embeds.progress_text(each, interaction.locale)}" for each in updates]
         view = _cancel_buttons([each.record for each in updates], interaction.locale)
-        await interaction.response.send_message("\n".join(lines), view=view, ephemeral=True)
+        text = whole_lines(lines, limits.CONTENT_CHARACTERS_MAX)
+        await interaction.response.send_message(text, view=view, ephemeral=True)
 
 
 def _cancel_buttons(records: Sequence[Record], locale: discord.Locale) -> ui.View:
     view = ui.View(timeout=None)
-    for record in records[: limits.BUTTONS_PER_ROW_MAX]:
+    for record in records[: limits.ROWS_MAX * limits.BUTTONS_PER_ROW_MAX]:
         button = PieceButton("cancel", record.id, locale)
         button.item.label = f"{button.item.label} {record.id}"
         view.add_item(button)

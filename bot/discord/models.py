@@ -12,14 +12,14 @@ import discord
 from discord import app_commands, ui
 
 from bot.discord import admin, embeds, limits
-from bot.discord.asking import Interaction, requester_of
+from bot.discord.asking import Interaction, model_choices, requester_of
 from bot.discord.attachments import read_midi_file
 from bot.discord.errors import answering, sentence_for
 from bot.discord.interaction_posts import InteractionPost
 from bot.discord.items import FromCustomId
 from bot.discord.live_training import follow
 from bot.discord.permissions import owners
-from bot.discord.texts import plain, say
+from bot.discord.texts import plain, say, whole_lines
 from bot.errors import NotAllowed, NotFound
 from bot.history import MessageRef
 from bot.models import Model, Models
@@ -57,7 +57,8 @@ async def show_models(interaction: Interaction) -> None:
     async with answering(interaction, "/admin model list"):
         models = await _models(interaction).all()
         embed = discord.Embed(title=say(interaction.locale, "Checkpoints"), colour=0x4B3F72)
-        embed.description = "\n".join(_model_line(model, interaction.locale) for model in models[:PAGE])
+        lines = [_model_line(model, interaction.locale) for model in models[:PAGE]]
+        embed.description = whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX)
         await interaction.response.send_message(embed=embed, ephemeral=True)
 
 
@@ -65,7 +66,7 @@ PAGE = 20  # checkpoints: as many lines as an embed shows without scrolling far
 
 
 def _model_line(model: Model, locale: discord.Locale) -> str:
-    facts = [model.date[:10]] if model.date else []
+    facts = [model.card.date[:10]] if model.card.date else []
     if model.valid_nats_per_note is not None:
         facts.append(say(locale, "{n} nats a note", n=f"{model.valid_nats_per_note:.3f}"))
     return f"{'▶️' if model.current else '▫️'} `{model.id}` {' · '.join(facts)}"
@@ -88,8 +89,7 @@ async def _known_models(interaction: Interaction, typed: str) -> list[app_comman
     models = interaction.client.studio.models
     if models is None or interaction.user.id not in owners(interaction.client):
         return []
-    ids = [model.id for model in await models.all() if typed.strip().casefold() in model.id.casefold()]
-    return [app_commands.Choice(name=each, value=each) for each in ids[: limits.OPTION_CHOICES_MAX]]
+    return model_choices(await models.all(), typed)
 
 
 @MODEL.command(name="rollback", description="Go back to the checkpoint before this one")
@@ -181,7 +181,7 @@ def run_embed(run: TrainingRun, locale: discord.Locale | None) -> discord.Embed:
     embed = discord.Embed(title=f"{say(locale, 'Training')} {run.id}: {say(locale, run.state)}", colour=0x4B3F72)
     embed.description = f"`{embeds.bar(run.share)}` {run.share:.0%}"
     if run.sentence:
-        embed.description += f"\n{plain(run.sentence)}"
+        embed.description += f"\n{plain(run.sentence)[: limits.CONTENT_CHARACTERS_MAX]}"
     facts: list[tuple[str, str]] = [(say(locale, "epoch"), f"{run.epoch} / {run.epochs}")]
     if run.remaining_s is not None and run.state == "running":
         facts.append((say(locale, "left"), embeds.clock(run.remaining_s)))
@@ -193,11 +193,11 @@ def run_embed(run: TrainingRun, locale: discord.Locale | None) -> discord.Embed:
         embed.add_field(name=name, value=value)
     if run.imported or run.refused:
         lines = [say(locale, "{n} taken", n=run.imported), *(f"❌ {plain(each)}" for each in run.refused)]
-        value = "\n".join(lines)[: limits.EMBED_FIELD_VALUE_CHARACTERS_MAX]
+        value = whole_lines(lines, limits.EMBED_FIELD_VALUE_CHARACTERS_MAX)
         embed.add_field(name=say(locale, "Imported files"), value=value, inline=False)
     if run.verdicts:
         lines = [f"{'✅' if holds else '❌'} {plain(question)}" for question, holds in run.verdicts.items()]
-        value = "\n".join(lines)[: limits.EMBED_FIELD_VALUE_CHARACTERS_MAX]
+        value = whole_lines(lines, limits.EMBED_FIELD_VALUE_CHARACTERS_MAX)
         embed.add_field(name=say(locale, "Beside the current model"), value=value, inline=False)
     if run.state == "finished":
         embed.set_footer(text=f"/admin model promote {run.checkpoint.name}")

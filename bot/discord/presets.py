@@ -9,7 +9,7 @@ from bot.discord import limits
 from bot.discord.asking import Interaction, compose_values, requester_of
 from bot.discord.errors import answering
 from bot.discord.placing import EVERYWHERE_CONTEXTS, EVERYWHERE_INSTALLS
-from bot.discord.texts import plain, say
+from bot.discord.texts import plain, say, whole_lines
 
 GROUP: app_commands.Group = app_commands.Group(
     name="preset",
@@ -32,11 +32,11 @@ async def save(
 
 
 @GROUP.command(name="use", description="Compose what a preset says")
-@app_commands.describe(name="Which", private="Only you see the piece")
-async def use(interaction: Interaction, name: str, private: bool = False) -> None:
+@app_commands.describe(name="Which", private="Only you see the piece", dm="Sent to your direct messages")
+async def use(interaction: Interaction, name: str, private: bool = False, dm: bool = False) -> None:
     """/preset use."""
     async with answering(interaction, "/preset use"):
-        await compose_values(interaction, {}, preset=name, private=private)
+        await compose_values(interaction, {}, preset=name, private=private, dm=dm)
 
 
 @GROUP.command(name="list", description="Your presets")
@@ -47,7 +47,8 @@ async def show_all(interaction: Interaction) -> None:
         lines = [f"**{plain(preset.name)}** `{preset.text}`" for preset in presets]
         embed = discord.Embed(
             title=say(interaction.locale, "Your presets"),
-            description="\n".join(lines) or say(interaction.locale, "None yet: try /preset save."),
+            description=whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX)
+            or say(interaction.locale, "None yet: try /preset save."),
             colour=0x4B3F72,
         )
         await interaction.response.send_message(embed=embed, ephemeral=True)

@@ -26,8 +26,10 @@ import discord
 from bot.discord import limits
 from bot.discord.client import MusicLSTMClient, say_nothing_about_voice
 from bot.history import History
+from bot.models import Models
 from bot.settings import Settings
 from bot.studio import Limits, Studio
+from bot.swap import SwappableEngine
 from engine.errors import SetupProblem
 from engine.types import ComposeRequest, Composition, Engine, Progress, ProgressCallback
 
@@ -44,7 +46,7 @@ def preview(settings: Settings, *, port: int = 0) -> int:
     """Serve the preview until Ctrl-C.
 
     Args:
-        settings: the checkpoint and the soundfont; the preview's history is its own and ends with it.
+        settings: the checkpoints and the soundfont; the preview's history is its own and ends with it.
         port: of the page; 0 takes a free one.
 
     Returns:
@@ -98,14 +100,24 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
 
         @asynccontextmanager
         async def open_studio() -> AsyncIterator[Studio]:
-            from engine.local import open_engine  # noqa: PLC0415  # PyTorch takes seconds to load
+            from engine.checkpoint import BUILT_IN, DEFAULT  # noqa: PLC0415  # PyTorch takes seconds to load
+            from engine.local import open_engine  # noqa: PLC0415
 
             (making := folder / "making").mkdir()
-            engine = await asyncio.to_thread(
-                open_engine, checkpoint=settings.checkpoint, folder=making, soundfont=settings.soundfont
-            )
+
+            async def load(checkpoint: Path) -> Engine:
+                engine = await asyncio.to_thread(
+                    open_engine, checkpoint=checkpoint, folder=making, soundfont=settings.soundfont
+                )
+                return _Outside(engine, env)
+
+            current = settings.checkpoint or DEFAULT
             async with History(folder / "history.db") as history:
-                studio = Studio(_Outside(engine, env), history, pieces_dir=folder / "pieces", limits=Limits())
+                engine = SwappableEngine(await load(current))
+                folders = [BUILT_IN, settings.checkpoints_dir]
+                models = Models(history, engine, load, folders=folders, default=current, current=current)
+                pieces_dir = folder / "pieces"
+                studio = Studio(engine, history, pieces_dir=pieces_dir, limits=Limits(), models=models)
                 try:
                     yield studio
                 finally:

@@ -11,9 +11,7 @@ from bot.discord import embeds, limits
 from bot.discord.asking import Interaction
 from bot.discord.errors import answering
 from bot.discord.placing import everywhere
-from bot.discord.texts import say
-
-DUELS_SHOWN = 8  # as many as fit into a field
+from bot.discord.texts import say, whole_lines
 
 
 @everywhere
@@ -25,9 +23,8 @@ async def stats(interaction: Interaction) -> None:
         embed = embeds.stats_embed(await studio.ratings.stats(), locale)
         lines = _duel_lines(await studio.blind_tests.duels())
         if lines:
-            if len(embed.fields) == limits.EMBED_FIELDS_MAX:
-                embed.remove_field(-1)
-            embed.add_field(name=say(locale, "Blind tests"), value="\n".join(lines), inline=False)
+            value = whole_lines(lines, limits.EMBED_FIELD_VALUE_CHARACTERS_MAX)
+            embed.add_field(name=say(locale, "Blind tests"), value=value, inline=False)
         await interaction.response.send_message(embed=embed)
 
 
@@ -35,5 +32,5 @@ def _duel_lines(duels: Sequence[Duel]) -> list[str]:
     return [
         f"`{duel.first}` **{duel.first_votes}** : **{duel.second_votes}** `{duel.second}` · "
         f"{duel.share:.0%} ({duel.low:.0%} - {duel.high:.0%})"
-        for duel in duels[:DUELS_SHOWN]
+        for duel in duels
     ]

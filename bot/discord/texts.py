@@ -8,6 +8,7 @@ a test fails for it.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -77,6 +78,20 @@ class Translator(app_commands.Translator):
         if language == "en" or named:
             return None
         return catalogue(language).get(string.message)
+
+
+def whole_lines(lines: Iterable[str], characters_max: int) -> str:
+    """As many whole lines as fit, and a last "…" for those that do not.
+
+    A line that is cut in the middle could show half of its markup.
+    """
+    text = ""
+    for line in lines:
+        longer = f"{text}\n{line}" if text else line
+        if len(longer) > characters_max - len("\n…"):
+            return f"{text}\n…" if text else "…"
+        text = longer
+    return text
 
 
 def plain(text: str) -> str:

@@ -5,8 +5,10 @@ import json
 import discord
 import pytest
 
+from bot.discord import limits
 from bot.history import History
 from bot.studio import Limits
+from tests.bot.discord.test_limits import overflows
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
 
@@ -179,6 +181,15 @@ async def test_health_is_shown_to_administrators(channel, admin) -> None:
     assert "pieces waiting" in {field.name for field in result.response.embeds[0].fields}
 
 
+async def test_a_preset_may_come_as_a_direct_message(channel, ada) -> None:
+    await ada.slash(channel, "preset save", name="night", request="mood:ambient length:20")
+
+    await ada.slash(channel, "preset use", name="night", dm=True)
+
+    assert channel.last_message is None
+    assert len(ada.user.dm_channel.history()[-1].attachments) == 3
+
+
 async def test_a_limit_says_when_to_come_back(simcord_env, house, closing, channel, ada) -> None:
     await simcord_env.bot.close()
     house.limits = Limits(user_per_hour=1)
@@ -192,3 +203,20 @@ async def test_a_limit_says_when_to_come_back(simcord_env, house, closing, chann
     assert refused.followups[0].ephemeral
     assert "<t:" in refused.followups[0].content
     assert house.engine.made == 1
+
+
+async def test_a_long_queue_is_shown_as_far_as_it_fits(simcord_env, house, closing, channel, ada) -> None:
+    await simcord_env.bot.close()
+    house.limits = Limits(slots=40, user_waiting=40)
+    house.new_engine()
+    await simcord_env.restart_bot(new := house.client())
+    closing(new)
+    house.engine.gate.clear()
+    for _ in range(10):
+        await ada.slash(channel, "compose", length=16, variations=4)
+
+    shown = await ada.slash(channel, "queue")
+
+    assert shown.response.content.endswith("…")
+    assert len(shown.response.components) == limits.ROWS_MAX
+    assert overflows(simcord_env.http_requests[-1].json["data"]) == []
