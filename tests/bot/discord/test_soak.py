@@ -1,4 +1,7 @@
-"""Faults at random, for seconds or for MUSICLSTM_SOAK_S: each request is delivered once, or its asker is told why."""
+"""Faults at random and a restart, for seconds or for MUSICLSTM_SOAK_S.
+
+Each request is delivered once, or its asker is told why.
+"""
 
 import asyncio
 import os
@@ -30,21 +33,33 @@ FAULTS = (
 )
 
 
-async def test_every_request_ends_delivered_or_told(simcord_env, house, closing, guild, channel, monkeypatch) -> None:
-    monkeypatch.setattr(persist, "_pause_s", lambda error, _: 0.001 if error.status in {429, 500, 503} else None)
+async def restarted(simcord_env, house, closing):
+    """The next client, which goes on with what the one before it had in the making."""
     await simcord_env.bot.close()
-    house.limits = Limits(user_per_hour=10_000, guild_per_hour=100_000)
     house.new_engine()
     house.engine.seconds = 0.05
     await simcord_env.restart_bot(new := house.client())
     closing(new)
+    return new
+
+
+async def test_every_request_ends_delivered_or_told(simcord_env, house, closing, guild, channel, monkeypatch) -> None:
+    monkeypatch.setattr(persist, "_pause_s", lambda error, _: 0.001 if error.status in {429, 500, 503} else None)
+    house.limits = Limits(user_per_hour=10_000, guild_per_hour=100_000)
+    new = await restarted(simcord_env, house, closing)
     rng = random.Random(7)
     people = [guild.add_member(simcord_env.create_user(f"user{n}")) for n in range(5)]
     loop = asyncio.get_running_loop()
-    until = loop.time() + SECONDS
-    asked = 0
-    while loop.time() < until:
+    middle, until = loop.time() + SECONDS / 2, loop.time() + SECONDS
+    asked = restarts = 0
+    while loop.time() < until or not restarts:
         simcord_env.backend.faults.clear()
+        if loop.time() > middle and not restarts:
+            house.engine.gate.clear()
+            for person in people[:3]:
+                await person.slash(channel, "compose", length=16)
+            new = await restarted(simcord_env, house, closing)
+            restarts, asked = 1, asked + 3
         for method, path, status, code in rng.sample(FAULTS, rng.randrange(3)):
             simcord_env.inject_error(method, path, status=status, code=code, times=rng.choice((1, 2, persist.ATTEMPTS)))
         if rng.random() < 0.1:
