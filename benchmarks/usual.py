@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.tokens import ATTRIBUTES, CONDITIONS
+from data.tokens import ATTRIBUTES
 from engine.model import NoteLSTM
 
 Stepper = Callable[[int], None]
@@ -43,7 +43,7 @@ def _note(model: NoteLSTM, hidden: Tensor) -> Tensor:
 def usual(model: NoteLSTM, batch: int) -> Stepper:
     """The usual way: the whole window through nn.LSTM for each note, a sort and `multinomial` for each attribute."""
     window = _random_rows([attribute.size for attribute in ATTRIBUTES], batch, WINDOW_NOTES)
-    told = _random_rows([condition.size for condition in CONDITIONS], batch, WINDOW_NOTES)
+    told = _random_rows(list(model.config.tables), batch, WINDOW_NOTES)
 
     def step(steps: int) -> None:
         nonlocal window
@@ -57,7 +57,7 @@ def usual(model: NoteLSTM, batch: int) -> Stepper:
 def one_step(model: NoteLSTM, batch: int) -> Stepper:
     """nn.LSTM with its state kept: one step a note, the same sampling."""
     previous = _random_rows([attribute.size for attribute in ATTRIBUTES], batch, 1)
-    told = _random_rows([condition.size for condition in CONDITIONS], batch, 1)
+    told = _random_rows(list(model.config.tables), batch, 1)
     state = model.initial_state(batch)
 
     def step(steps: int) -> None:
