@@ -31,7 +31,7 @@ from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.native.build import NoCompiler
 from engine.plan import plan
-from engine.types import LENGTH_NOTES_MAX, ComposeRequest
+from engine.types import LENGTH_NOTES_DEFAULT, ComposeRequest
 
 BATCHES = (1, 8, 64)
 _AT_LEAST_S = 0.12  # of one measurement
@@ -48,7 +48,10 @@ class Row:
 
 
 class _Ours:
-    """A stepper whose slots are always full: a piece that ends is begun again."""
+    """A stepper whose slots are always full: a piece as long as people ask for ends, and is begun again.
+
+    What a note costs grows with the notes that its piece's cache has kept.
+    """
 
     def __init__(self, slots: Slots, batch: int) -> None:
         self._slots, self._batch = slots, batch
@@ -58,9 +61,9 @@ class _Ours:
         while steps > 0:
             if self._left == 0:
                 for slot in range(self._batch):
-                    request = ComposeRequest(length_notes=LENGTH_NOTES_MAX, seed=slot)
+                    request = ComposeRequest(length_notes=LENGTH_NOTES_DEFAULT, seed=slot)
                     self._slots.begin(slot, request, plan(request))
-                self._left = LENGTH_NOTES_MAX
+                self._left = LENGTH_NOTES_DEFAULT
             now = min(steps, self._left, 16)
             self._slots.run(now)
             self._left -= now
