@@ -4,6 +4,7 @@ It is started by `bot.training`, outlives the bot, and shares nothing with it bu
 
     job.json        what to do, as written by the bot
     lock            locked for as long as the job lives
+    cancel          there once somebody has cancelled the job
     progress.jsonl  one JSON object a line: {"event": "step" | "progress" | "finished" | "ended", …}
     log.txt         what the steps wrote on standard error
 """
@@ -46,6 +47,8 @@ def main(folder: Path, lock: int) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    if (folder / "cancel").exists():  # before anybody listened
+        stop(signal.SIGINT, None)
     os.nice(_NICENESS)
     steps: list[dict[str, Any]] = json.loads((folder / "job.json").read_text(encoding="utf-8"))["steps"]
     with (
