@@ -243,7 +243,8 @@ class LoopbackDiscord:
         if path.endswith("/commands"):
             if method == "PUT":
                 given = {"application_id": APPLICATION, "version": "1"}
-                self.commands = [{**each, **given, "id": self.new_id()} for each in got.body]
+                # Discord gives menu commands an empty description.
+                self.commands = [{"description": "", **each, **given, "id": self.new_id()} for each in got.body]
             return self.commands
         if path.endswith("/callback"):
             message_id = self.new_id()
