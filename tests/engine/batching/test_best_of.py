@@ -17,7 +17,7 @@ from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index, Source, all_runs
 from engine.plan import plan
 from engine.sampler import to_score
-from engine.takes import ROUNDS_MAX, TAKES, Judge
+from engine.takes import ROUNDS_MAX, TAKES, Judge, takes_of
 from engine.types import ComposeRequest
 
 
@@ -57,7 +57,9 @@ def test_the_best_take_is_served_whatever_else_is_being_made(checkpoint: Checkpo
     wishes = [best_of.submit(request, plan(request)) for request in wanted]
     served = [wish.future.result(60) for wish in wishes]
     for request, chosen in zip(wanted, served, strict=True):
-        assert chosen == judge.choose(takes(checkpoint, request, TAKES), request, plan(request))
+        assert chosen == judge.choose(
+            takes(checkpoint, request, takes_of(request.length_notes)), request, plan(request)
+        )
         assert len(chosen.score.notes) == request.length_notes
     assert len({chosen.take for chosen in served}) > 1
 
