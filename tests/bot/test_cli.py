@@ -116,11 +116,15 @@ def test_help_and_typing_errors_load_neither_torch_nor_discord() -> None:
 
 
 @pytest.fixture
-def composing(var: Path, tmp_path: Path, checkpoint: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that is writing the notes of a long piece."""
-    command = [sys.executable, "-m", "bot", "compose", "length:2000", "--out", str(tmp_path / "out")]
+def composing(var: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is making a piece of some minutes, which takes seconds."""
+    command = [sys.executable, "-m", "bot", "compose", "mood:epic", "length:600", "tempo:160"]
     process = subprocess.Popen(
-        [*command, "--checkpoint", str(checkpoint)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 60
     while not ((var / "history.db").exists() and ("running",) in _try_states(var)):

@@ -58,7 +58,7 @@ async def bot_process(
 
 async def test_a_process_answers_compose_over_http_and_gateway(tmp_path: Path, checkpoint: Path) -> None:
     async with LoopbackDiscord() as discord, bot_process(discord, tmp_path, checkpoint) as process:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             await discord.identified.wait()
         # The first upload is refused twice: by a rate limit that discord.py itself gives up on, and by a failure.
         discord.failures.append(("PATCH", "/messages/@original", 429))
@@ -95,7 +95,7 @@ async def test_a_refused_token_is_one_sentence(tmp_path: Path, checkpoint: Path)
     async with (
         LoopbackDiscord() as discord,
         bot_process(discord, tmp_path, checkpoint, token="wrong") as process,  # noqa: S106 - of nobody
-        asyncio.timeout(60),
+        asyncio.timeout(150),
     ):
         _, said = await process.communicate()
 
@@ -107,7 +107,7 @@ async def test_a_refused_token_is_one_sentence(tmp_path: Path, checkpoint: Path)
 async def test_a_discord_that_is_not_there_is_one_sentence(tmp_path: Path, checkpoint: Path) -> None:
     async with LoopbackDiscord() as discord:
         pass
-    async with bot_process(discord, tmp_path, checkpoint) as process, asyncio.timeout(60):
+    async with bot_process(discord, tmp_path, checkpoint) as process, asyncio.timeout(150):
         _, said = await process.communicate()
 
     assert process.returncode != 0
