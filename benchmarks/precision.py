@@ -80,8 +80,9 @@ def held_out(corpus: Path) -> list[HeldOut]:
     Raises:
         SetupProblem: the folder holds no corpus.
     """
-    from trainer.config import PRESETS  # noqa: PLC0415 - as is this
-    from trainer.pipeline import prepare  # noqa: PLC0415 - the one measurement that needs the trainer
+    # The one measurement that needs the trainer.
+    from trainer.config import PRESETS  # noqa: PLC0415
+    from trainer.pipeline import prepare  # noqa: PLC0415
 
     pieces = []
     for example in prepare(corpus, PRESETS["v1"]).valid:

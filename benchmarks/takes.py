@@ -25,9 +25,9 @@ import torch
 from data.composer.corpus import SOURCE
 from data.corpus import Split, load_corpus, split_by_composer
 from data.endings import ending
-from data.listener import Listener
+from data.listener import Listener, labelled
 from data.moods import Mood
-from data.repetition import REPETITION, excerpts
+from data.repetition import REPETITION, bands, excerpts
 from data.tokens import IntArray
 from engine.batching.batcher import Batcher
 from engine.batching.slots import Slots, open_slots, ways
@@ -37,7 +37,6 @@ from engine.plan import Plan, plan
 from engine.takes import Bands, Chosen, Judge
 from engine.types import ComposeRequest
 from trainer.evaluation.moods import hear_by_literature, histograms
-from trainer.evaluation.study import BAND, labelled
 from trainer.evaluation.systems import requests
 
 COUNTS = (1, 4, 8, 16, 32)
@@ -93,9 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 def human_bands(splits: Sequence[Split]) -> Bands:
     """5th to 95th percentile of each measure in excerpts of held-out human pieces."""
     human = [piece for split in splits for piece in (*split.valid, *split.test) if piece.source != SOURCE]
-    found = [excerpt for piece in human for excerpt in excerpts(piece.score)]
-    percentiles = {name: np.percentile([of(score) for score in found], BAND) for name, of in REPETITION.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in percentiles.items()}
+    return bands([excerpt for piece in human for excerpt in excerpts(piece.score)])
 
 
 def fit_listener(splits: Sequence[Split]) -> Listener:

@@ -7,7 +7,7 @@ that were written for a mood have in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,14 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from data.attributes import Attributes, attributes
+from data.corpus import Piece
 from data.moods import MOODS, Mood
+from data.repetition import EXCERPT_NOTES, excerpts
 from data.score import Score
 
 Floats = npt.NDArray[np.float64]
 _RIDGE = 1.0
+_EXCERPTS = 2  # of each piece
 
 
 def features(score: Score) -> Floats:
@@ -48,6 +51,27 @@ def features_of(found: Attributes) -> Floats:
             found.key_fit * 10,
         ]
     )
+
+
+def labelled(
+    pieces: Iterable[Piece], length_notes: int = EXCERPT_NOTES, hears: Callable[[Score], Floats] = features
+) -> tuple[Floats, list[Mood]]:
+    """What a listener learns from, or is tried on.
+
+    Args:
+        pieces: with their moods.
+        length_notes: of the excerpts; a shorter piece is taken whole.
+        hears: what of an excerpt it hears, [F] float64.
+
+    Returns:
+        features of up to two excerpts of each piece, [N, F] float64, and their moods.
+    """
+    pairs = [
+        (hears(excerpt), piece.mood)
+        for piece in pieces
+        for excerpt in excerpts(piece.score, min(length_notes, len(piece.score.notes)), _EXCERPTS)
+    ]
+    return np.array([row for row, _ in pairs]), [mood for _, mood in pairs]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ What is human depends on the length (a longer piece repeats more), so human band
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -78,3 +78,12 @@ REPETITION: dict[str, Callable[[Score], float]] = {
     "longest pitch run": longest_pitch_run,
     "compressibility": compressibility,
 }
+
+
+def bands(scores: Sequence[Score]) -> dict[str, tuple[float, float]]:
+    """What 90 of 100 of some excerpts, at least one, lie within for each measure: (5th, 95th percentile)."""
+    found: dict[str, tuple[float, float]] = {}
+    for name, measure in REPETITION.items():
+        low, high = np.percentile([measure(score) for score in scores], (5, 95))
+        found[name] = float(low), float(high)
+    return found

@@ -1,8 +1,8 @@
 """Several takes of one request, and which of them is served.
 
-Writing notes costs a hundredth of what rendering them does, so every request is drawn several times side by side, each
-take with randomness of its own, and the best is served: best-of-n sampling, with a reward that nothing learnt (Stiennon
-et al. 2020, "Learning to summarize with human feedback"). In this order the best take
+Writing notes is cheap beside rendering them, so every request is drawn several times side by side, each take with
+randomness of its own, and the best is served: best-of-n sampling (Stiennon et al. 2020, "Learning to summarize with
+human feedback"). In this order the best take
 
 1. copies no more than a human composer does (`engine.originality`; a rejection test, so takes are looked up from the
    best downwards until one passes),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from data.composer.corpus import SOURCE
@@ -18,10 +17,10 @@ from data.composers import persons
 from data.controls import NOT_TOLD, controls
 from data.corpus import Piece, corpus_hash, load_corpus, split_by_composer
 from data.keys import estimate_key
-from data.listener import Listener, features
+from data.listener import Listener, labelled
 from data.mood_estimate import estimate_mood
 from data.moods import MOODS
-from data.repetition import EXCERPT_NOTES, REPETITION, excerpts
+from data.repetition import bands, excerpts
 from data.sources import source as registered
 from data.sources import source_names
 from data.tokens import ATTRIBUTES, mode_index, remaining_bin, tempo_bin
@@ -43,7 +42,7 @@ log = logging.getLogger(__name__)
 
 _CLEAR_MIN = 10  # fewer would make a mood's pieces much alike
 _STYLES_MAX = 128  # of each mood
-_MOOD_CONFIDENCE, _MOOD_EXCERPTS = 0.4, 2
+_MOOD_CONFIDENCE = 0.4
 _BAND_MIN = 20  # excerpts: of fewer, the outermost would be the band
 
 
@@ -124,15 +123,8 @@ def mood_listener(pieces: Sequence[Piece]) -> Listener | None:
 
     The project's own pieces say what they were written as, others what is fairly sure of them.
     """
-    heard = [
-        (features(excerpt), piece.mood)
-        for piece in pieces
-        if piece.mood_confidence >= _MOOD_CONFIDENCE
-        for excerpt in excerpts(piece.score, min(EXCERPT_NOTES, len(piece.score.notes)), _MOOD_EXCERPTS)
-    ]
-    if {mood for _, mood in heard} != set(MOODS):
-        return None
-    return Listener.fit(np.array([row for row, _ in heard]), [mood for _, mood in heard])
+    rows, moods = labelled(piece for piece in pieces if piece.mood_confidence >= _MOOD_CONFIDENCE)
+    return Listener.fit(rows, moods) if set(moods) == set(MOODS) else None
 
 
 def human_bands(pieces: Sequence[Piece]) -> dict[str, list[float]]:
@@ -140,10 +132,7 @@ def human_bands(pieces: Sequence[Piece]) -> dict[str, list[float]]:
     heard = [excerpt for piece in pieces if piece.source != SOURCE for excerpt in excerpts(piece.score)]
     if len(heard) < _BAND_MIN:
         return {}
-    return {
-        name: np.quantile([measure(excerpt) for excerpt in heard], (0.05, 0.95)).round(4).tolist()
-        for name, measure in REPETITION.items()
-    }
+    return {name: [round(edge, 4) for edge in band] for name, band in bands(heard).items()}
 
 
 def _describe(pieces: list[Piece], train: list[Example], valid: list[Example], test: list[Example]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from data.controls import NOT_TOLD
 from data.corpus import Piece, Split, corpus_hash, load_corpus, split_by_composer
 from data.endings import ending
 from data.keys import estimate_key
-from data.listener import Floats, Listener, features
-from data.moods import MOODS, Mood
+from data.listener import Listener, features, labelled
+from data.moods import MOODS
 from data.repetition import excerpts
 from data.score import Score
 from engine.checkpoint import BUILT_IN, Checkpoint, load_checkpoint
@@ -39,7 +39,6 @@ Json = dict[str, Any]
 
 BAND = (5, 95)  # percentiles of human excerpts
 _SELF_BLEU_PIECES = 40  # a BLEU against hundreds of references finds every phrase somewhere
-_MOOD_EXCERPTS = 2  # of each training piece, for the listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,18 +293,6 @@ def _moods(
         }
         tick()
     return result
-
-
-def labelled(
-    pieces: Sequence[Piece], length_notes: int, hears: Callable[[Score], Floats] = features
-) -> tuple[Floats, list[Mood]]:
-    """What a listener learns from: features of excerpts, [N, F], and their moods."""
-    pairs = [
-        (hears(score), piece.mood)
-        for piece in pieces
-        for score in excerpts(piece.score, min(length_notes, len(piece.score.notes)), _MOOD_EXCERPTS)
-    ]
-    return np.array([row for row, _ in pairs]), [mood for _, mood in pairs]
 
 
 def _originality(index: Index, human: Sequence[Piece], served: Sequence[Served], say: Say) -> Json:
