@@ -23,27 +23,22 @@ import torch
 from data.controls import NOT_TOLD
 from data.corpus import Piece, load_corpus, split_by_composer
 from engine.model import ModelConfig
-from trainer.config import TrainConfig
+from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Example, to_example
 from trainer.loop import Report, Run, has_fast_bf16
 
 log = logging.getLogger(__name__)
 
-BASE = TrainConfig(
+# v2 but for what would hide a difference, or cost time, in so short a run.
+BASE = dataclasses.replace(
+    PRESETS["v2"],
     name="base",
     model=ModelConfig(embedding=128, dropout=0.3, controlled=True),
     epochs=12,
-    batch=32,
-    sequence_notes=64,
-    learning_rate=2e-3,
-    weight_decay=0.01,
     warm_up=0.05,
-    final_rate=0.02,
     averaging=0.995,
-    clip_norm=1.0,
-    context_dropout=0.1,
-    mood_confidence=1.0,
-    hidden=0.2,
+    rewritten=0.0,
+    cache=False,
 )
 
 

@@ -21,7 +21,7 @@ from engine.types import LENGTH_NOTES_MAX
 
 Precision = Literal["float32", "int8"]
 
-PIECES_MAX, LAYERS_MAX, RING = 1024, 8, 512  # the same in step.c
+PIECES_MAX, LAYERS_MAX, HIDDEN_MAX, RING = 1024, 8, 4096, 512  # the same in step.c
 _MOVING = (*range(len(ATTRIBUTES)), *(len(ATTRIBUTES) + c for c in (REMAINING, BAR_POSITION, POLYPHONY)))
 _CHOSEN = len(ATTRIBUTES) * (len(ATTRIBUTES) - 1) // 2
 
@@ -166,6 +166,8 @@ def lay_out(compiled: ctypes.CDLL, weights: StepWeights, *, int8: bool) -> Laid:
 
     if len(weights.layers) > LAYERS_MAX:
         raise ValueError(f"{len(weights.layers)} layers: at most {LAYERS_MAX}")
+    if weights.hidden > HIDDEN_MAX:
+        raise ValueError(f"{weights.hidden} hidden units: at most {HIDDEN_MAX}")
     rows, unit = weights.rows, 1.0
     if int8:
         rows, unit = in_sixteen_bits(weights.rows, weights.first_row, _MOVING)

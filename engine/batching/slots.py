@@ -94,7 +94,7 @@ def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:
         way = next(remaining)
         try:
             return way()
-        except (NoCompiler, ValueError) as problem:  # ValueError: more layers than the compiled code has room for
+        except (NoCompiler, ValueError) as problem:  # ValueError: a larger model than the compiled code has room for
             log.info("Notes are written by PyTorch, many times slower than by compiled code: %s.", problem)
         except (RuntimeError, AssertionError) as problem:  # how PyTorch says that CUDA is missing, full or broken
             log.warning("The GPU cannot be used, so the CPU is: %s", problem)

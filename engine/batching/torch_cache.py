@@ -34,6 +34,7 @@ class TorchCache:
         self._places = torch.arange(CACHE_NOTES, device=device)
         self._weight = torch.zeros(count, CACHE_NOTES, device=device)
         self._share = torch.zeros(count, 1, device=device)
+        self._own = self._said = torch.zeros(count, 0, device=device)  # [S, V] how LSTM and cache see an attribute
         self._heard = torch.zeros(count, 1, device=device)  # as the share was after the last note
 
     def look(self, hidden: Tensor, written: Tensor) -> None:
@@ -54,17 +55,19 @@ class TorchCache:
         """[S, V] float32 logits of the mixture out of those of the LSTM."""
         if attribute not in CACHED:
             return logits
-        own = torch.softmax(logits, dim=1)
-        mixed = torch.log((1 - self._share) * own + self._share * self._said(attribute, logits))
+        self._own = torch.softmax(logits, dim=1)
+        counts = torch.zeros_like(logits).scatter_add_(1, self._notes[:, :, attribute], self._weight)
+        self._said = counts / self._weight.sum(1, keepdim=True).clamp(min=1e-30)
+        mixed = torch.log((1 - self._share) * self._own + self._share * self._said)
         return torch.where(self._share > 0, mixed, logits)
 
-    def choose(self, attribute: int, value: Tensor, logits: Tensor) -> None:
-        """Values [S] int64 have been chosen; `logits` [S, V] are the LSTM's alone."""
+    def choose(self, attribute: int, value: Tensor) -> None:
+        """Values [S] int64 of the attribute that was mixed last have been chosen."""
         if attribute not in CACHED:
             return
         chosen = value[:, None]
-        own = torch.softmax(logits, dim=1).gather(1, chosen)
-        spoken = self._share * self._said(attribute, logits).gather(1, chosen)
+        own = self._own.gather(1, chosen)
+        spoken = self._share * self._said.gather(1, chosen)
         self._weight = self._weight * (self._notes[:, :, attribute] == chosen)
         share = spoken / (spoken + (1 - self._share) * own).clamp(min=1e-30)
         self._share = torch.where(spoken > 0, share.clamp(max=SHARE_MAX), 0.0)
@@ -80,8 +83,3 @@ class TorchCache:
             here = place.expand(-1, 1, kept.shape[2])
             old = kept.gather(1, here)
             kept.scatter_(1, here, torch.where(active[:, None, None], new[:, None].to(kept.dtype), old))
-
-    def _said(self, attribute: int, logits: Tensor) -> Tensor:
-        """[S, V]: how the cache distributes the attribute."""
-        counts = torch.zeros_like(logits).scatter_add_(1, self._notes[:, :, attribute], self._weight)
-        return counts / self._weight.sum(1, keepdim=True).clamp(min=1e-30)

@@ -229,7 +229,7 @@ class TorchSlots:
             drawn = self._draw(logits, uniform[:, attribute, None])
             note.append(torch.where(forced, given[:, attribute], drawn))
             if self._cache is not None:
-                self._cache.choose(attribute, note[-1], alone)
+                self._cache.choose(attribute, note[-1])
         whole = torch.stack(note, dim=1)
         if self._cache is not None:
             self._cache.keep(active, self._note, hidden, whole)

@@ -72,7 +72,7 @@ def nats_side_by_side(model: NoteLSTM, pieces: list[tuple[Tensor, Tensor]]) -> l
             alone = model.attribute_logits(attribute, state, note)
             shares = torch.log_softmax(cache.mix(attribute, alone), dim=1)
             losses.append(-shares.gather(1, note[:, attribute, None])[:, 0])
-            cache.choose(attribute, note[:, attribute], alone)
+            cache.choose(attribute, note[:, attribute])
         cache.keep(active, written, state, note)
         for slot in torch.nonzero(active)[:, 0].tolist():
             rows[slot].append(torch.stack([loss[slot] for loss in losses]))
