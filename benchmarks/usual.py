@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data.tokens import ATTRIBUTES
+from engine.guidance import guided
 from engine.model import NoteLSTM
 
 Stepper = Callable[[int], None]
@@ -33,22 +34,32 @@ def _random_rows(sizes: list[int], batch: int, length: int) -> Tensor:
     return torch.stack([torch.randint(size, (batch, length)) for size in sizes], dim=-1)  # [B, T, attributes]
 
 
+def _rows(model: NoteLSTM, of_pieces: Tensor) -> Tensor:
+    """[R, ...] out of [B, ...]: with guidance (`engine.guidance`) every piece stands in the batch twice."""
+    return of_pieces if model.config.guidance == 1 else torch.cat([of_pieces, of_pieces])
+
+
 def _note(model: NoteLSTM, hidden: Tensor) -> Tensor:
-    note = torch.zeros(len(hidden), len(ATTRIBUTES), dtype=torch.int64)
+    """[B, 5] int64 from [R, H]."""
+    pieces = len(hidden) if model.config.guidance == 1 else len(hidden) // 2
+    note = torch.zeros(pieces, len(ATTRIBUTES), dtype=torch.int64)
     for attribute in range(len(ATTRIBUTES)):
-        note[:, attribute] = sort_and_draw(model.attribute_logits(attribute, hidden, note))
-    return note  # [B, 5]
+        logits = model.attribute_logits(attribute, hidden, _rows(model, note))
+        if len(logits) > pieces:
+            logits = guided(logits[:pieces], logits[pieces:], model.config.guidance)
+        note[:, attribute] = sort_and_draw(logits)
+    return note
 
 
 def usual(model: NoteLSTM, batch: int) -> Stepper:
     """The usual way: the whole window through nn.LSTM for each note, a sort and `multinomial` for each attribute."""
     window = _random_rows([attribute.size for attribute in ATTRIBUTES], batch, WINDOW_NOTES)
-    told = _random_rows(list(model.config.tables), batch, WINDOW_NOTES)
+    told = _random_rows(list(model.config.tables), len(_rows(model, window)), WINDOW_NOTES)
 
     def step(steps: int) -> None:
         nonlocal window
         for _ in range(steps):
-            hidden, _ = model(window, told)
+            hidden, _ = model(_rows(model, window), told)
             window = torch.cat([window[:, 1:], _note(model, hidden[:, -1])[:, None]], dim=1)
 
     return step
@@ -57,13 +68,13 @@ def usual(model: NoteLSTM, batch: int) -> Stepper:
 def one_step(model: NoteLSTM, batch: int) -> Stepper:
     """nn.LSTM with its state kept: one step a note, the same sampling."""
     previous = _random_rows([attribute.size for attribute in ATTRIBUTES], batch, 1)
-    told = _random_rows(list(model.config.tables), batch, 1)
-    state = model.initial_state(batch)
+    told = _random_rows(list(model.config.tables), len(_rows(model, previous)), 1)
+    state = model.initial_state(len(told))
 
     def step(steps: int) -> None:
         nonlocal previous, state
         for _ in range(steps):
-            hidden, state = model(previous, told, state)
+            hidden, state = model(_rows(model, previous), told, state)
             previous = _note(model, hidden[:, -1])[:, None]
 
     return step

@@ -42,6 +42,7 @@ class ModelConfig:
     cache_stay: float = 0.0  # how often a repetition goes on
     cache_sharpness: float = 1.0  # what the likeness of two states counts, in nats
     cache_match: float = 0.0  # what each note before that was the same counts, in nats
+    guidance: float = 1.0  # how far notes are drawn towards mood and controls (`engine.guidance`); 1: as learnt
     tied: bool = False  # a head's last matrix is its attribute's embedding (Press & Wolf 2017)
 
     @property

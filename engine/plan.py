@@ -66,6 +66,10 @@ class Plan:
         """What a model is told that stays the same over the piece: mood, mode, tempo, and each control."""
         return mood_index(mood), mode_index(self.key.mode), tempo_bin(self.tempo_bpm), *self.controls
 
+    def untold(self) -> tuple[int, ...]:
+        """The same with neither mood nor controls, for guidance (`engine.guidance`)."""
+        return mood_index(None), mode_index(self.key.mode), tempo_bin(self.tempo_bpm), *NOT_TOLD
+
 
 def randomness(seed: int, stream: int) -> np.random.Generator:
     """The generator of one request: draw n depends on seed, stream and n alone (Philox, Salmon et al. 2011).

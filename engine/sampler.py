@@ -32,6 +32,7 @@ from data.tokens import (
 from engine.batching.randomness import uniform
 from engine.checkpoint import Checkpoint
 from engine.errors import Cancelled
+from engine.guidance import guided
 from engine.model import NoteLSTM
 from engine.note_cache import NoteCache
 from engine.plan import Plan
@@ -78,23 +79,26 @@ class Sampler:
         """
         length = request.length_notes
         opening = [] if request.opening is None else request.opening.tokens.tolist()
-        mood, mode, tempo, *controls = plan.told(request.mood)
+        listeners = [plan.told(request.mood), plan.untold()][: 1 if self._config.guidance == 1 else 2]
         tokens = np.zeros((length, len(ATTRIBUTES)), dtype=np.int64)
         previous = [attribute.size for attribute in ATTRIBUTES]
         cache = NoteCache(self._config)
         position, run = Position(), 0
         with torch.inference_mode():
-            state = self._weights.initial_state()
+            states = [self._weights.initial_state() for _ in listeners]
             for t in range(length):
                 if cancelled is not None and cancelled():
                     raise Cancelled
                 moving = [remaining_bin(length - t), position.bar_position, position.polyphony]
-                conditions = [mood, mode, tempo, *moving, *controls]
-                queries = self._weights.step(previous + conditions, state)
-                cache.look(state[-1][0].cpu())
+                queries = [
+                    self._weights.step([*previous, mood, mode, tempo, *moving, *controls], state)
+                    for (mood, mode, tempo, *controls), state in zip(listeners, states, strict=True)
+                ]
+                cache.look(states[0][-1][0].cpu())
                 note: list[int] = []
                 for attribute in range(len(ATTRIBUTES)):
-                    alone = self._weights.logits(attribute, queries, note).cpu()
+                    told, *untold = (self._weights.logits(attribute, query, note).cpu() for query in queries)
+                    alone = guided(told, untold[0], self._config.guidance) if untold else told
                     if t < len(opening):
                         note.append(opening[t][attribute])
                     else:

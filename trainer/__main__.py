@@ -64,6 +64,7 @@ def configuration(arguments: argparse.Namespace, start: Checkpoint | None) -> Tr
             dropout=ours.dropout,
             variational=ours.variational,
             weight_dropout=ours.weight_dropout,
+            guidance=ours.guidance,
             cache_share=0.0,  # other music, another cache
         )
         changes["cache"] = preset.cache or theirs.cache_share > 0

@@ -150,6 +150,7 @@ already chosen. Mood, mode, tempo, notes remaining, position in the bar and poly
                 ("LSTM layers", config.layers),
                 ("dropout", f"{config.dropout}{', one mask a sequence' if config.variational else ''}"),
                 *([("note cache", f"{config.cache_share:g} of each prediction")] if config.cache_share else []),
+                *([("guidance", f"{config.guidance:g}")] if config.guidance != 1 else []),
                 ("parameters", f"{parameters:,}"),
                 ("vocabulary", f"`{checkpoint.sidecar['vocabulary_fingerprint']}`"),
                 ("weights", f"`{WEIGHTS}`, float32, sha256 `{checkpoint.sidecar['weights_sha256']}`"),

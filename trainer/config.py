@@ -29,6 +29,7 @@ class TrainConfig:
     rewritten: float = 0.0  # share of training pieces shown in half or double note values (`trainer.dataset`)
     semitones: int = 0  # training pieces move up or down by up to so many
     hidden: float = 0.0  # probability that a mood, and that each control, is not told in training
+    untold: float = 0.0  # share of training pieces told neither mood nor any control
     cache: bool = False  # tune a continuous cache once the weights are done (`trainer.cache`)
     segment_notes: int = 1000  # a longer piece is cut here, so that lanes of the batch end an epoch together
     seed: int = 1

@@ -147,11 +147,13 @@ class Augmentation:
         rewritten: share of pieces that are taken in other note values (`Example.variants`).
         semitones: pieces move by up to so many, up or down.
         hidden: the probability that a piece is not told its mood; and that of each control; and of all controls.
+        untold: share of pieces that are told neither mood nor any control, which is what guidance moves away from.
     """
 
     rewritten: float = 0.0
     semitones: int = 0
     hidden: float = 0.0
+    untold: float = 0.0
 
     def of(self, example: Example, rng: np.random.Generator) -> Example:
         """A piece as it is shown this time."""
@@ -162,11 +164,12 @@ class Augmentation:
             tokens[:, PITCH] += rng.integers(-self.semitones, self.semitones + 1)
             if tokens[:, PITCH].min() >= 0 and tokens[:, PITCH].max() < ATTRIBUTES[PITCH].size:
                 example = replace(example, tokens=tokens)
-        if self.hidden:
+        if self.hidden or self.untold:
             told = example.conditions.copy()
-            hidden = (rng.random(len(CONTROLS)) < self.hidden) | (rng.random() < self.hidden)
+            nothing = rng.random() < self.untold
+            hidden = (rng.random(len(CONTROLS)) < self.hidden) | (rng.random() < self.hidden) | nothing
             told[:, len(CONDITIONS) :] = np.where(hidden, NOT_TOLD, told[:, len(CONDITIONS) :])
-            if rng.random() < self.hidden:
+            if rng.random() < self.hidden or nothing:
                 told[:, MOOD] = mood_index(None)
             example = replace(example, conditions=told)
         return example

@@ -220,7 +220,7 @@ class Run:
                 sequence_notes=config.sequence_notes,
                 segment_notes=config.segment_notes,
                 rng=rng,
-                augmentation=Augmentation(config.rewritten, config.semitones, config.hidden),
+                augmentation=Augmentation(config.rewritten, config.semitones, config.hidden, config.untold),
             )
             for index, batch in enumerate(epoch_batches):
                 if index < at.step:

@@ -74,6 +74,7 @@ class Model(Structure):
         ("cache_stay", c_float),
         ("cache_sharpness", c_float),
         ("cache_match", c_float),
+        ("guidance", c_float),
         ("first_row", c_int32 * len(_MOVING)),
         ("sizes", c_int32 * len(ATTRIBUTES)),
         ("first_logit", c_int32 * len(ATTRIBUTES)),
@@ -120,7 +121,7 @@ def declare(compiled: ctypes.CDLL) -> None:
     """Say what the functions of `step.c` take and return."""
     compiled.step.argtypes = (c_void_p, c_void_p, c_void_p, c_int32, c_int32)
     compiled.step.restype = c_int64
-    compiled.begin.argtypes = (c_void_p, c_void_p, c_int32)
+    compiled.begin.argtypes = (c_void_p, c_void_p, c_int32, c_int32)
     compiled.begin.restype = None
     compiled.pack.argtypes = (c_void_p, c_void_p, c_int32, c_int32)
     compiled.pack.restype = None
@@ -188,6 +189,7 @@ def lay_out(compiled: ctypes.CDLL, weights: StepWeights, *, int8: bool) -> Laid:
         cache_stay=weights.model.cache_stay,
         cache_sharpness=weights.model.cache_sharpness,
         cache_match=weights.model.cache_match,
+        guidance=weights.model.guidance,
         rows=address(rows, np.int16 if int8 else np.float32),
         chosen=(c_void_p * _CHOSEN)(*(address(table, np.float32) for table in weights.chosen)),
         delta_steps=address(np.array(DELTA_STEPS), np.int32),

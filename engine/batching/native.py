@@ -82,14 +82,15 @@ class NativeSlots:
     def _allocate(self) -> None:
         weights, count = self._weights, self.count
         inputs = sum(layer.weight.shape[1] for layer in weights.layers) + weights.hidden
-        self._fixed: FloatArray = aligned((count, 4 * weights.hidden), np.float32)
-        self._logits: FloatArray = aligned((count, self._laid.model.logits), np.float32)
+        rows = count if weights.model.guidance == 1 else 2 * count
+        self._fixed: FloatArray = aligned((rows, 4 * weights.hidden), np.float32)
+        self._logits: FloatArray = aligned((rows, self._laid.model.logits), np.float32)
         self._nats: FloatArray | None = None
         self._room = [
-            aligned((count, len(weights.layers), weights.hidden), np.float32),
-            aligned((count, inputs * self._library.input_bytes()), np.uint8),
-            aligned((count, len(weights.query.bias)), np.float32),
-            aligned((count, weights.embedding * self._library.input_bytes()), np.uint8),
+            aligned((rows, len(weights.layers), weights.hidden), np.float32),
+            aligned((rows, inputs * self._library.input_bytes()), np.uint8),
+            aligned((rows, len(weights.query.bias)), np.float32),
+            aligned((rows, weights.embedding * self._library.input_bytes()), np.uint8),
             aligned((count, RING), np.uint16),
         ]
         cells, states, queries, spoken, ends = (array.ctypes.data for array in self._room)
@@ -129,7 +130,9 @@ class NativeSlots:
         """
         self._length[slot] = 0  # nothing to do in it while it is being written
         self._fixed[slot] = self._weights.steady(plan.told(request.mood))
-        self._library.begin(byref(self._laid.model), byref(self._memory), slot)
+        if len(self._fixed) > self.count:
+            self._fixed[self.count + slot] = self._weights.steady(plan.untold())
+        self._library.begin(byref(self._laid.model), byref(self._memory), self.count, slot)
         forced = 0 if opening is None else len(opening)
         if opening is not None:
             self._tokens[slot, :forced] = opening
@@ -180,7 +183,8 @@ class NativeSlots:
         return self._tokens[slot, : self.written(slot)].astype(np.int64)
 
     def keep_nats(self) -> None:
-        """From now on, note what each attribute of an opening costs: see `nats`."""
+        """From now on, note what each attribute of an opening costs: see `nats`. Nothing is guided any more."""
+        self._laid.model.guidance = 1.0
         if self._nats is None:
             self._nats = aligned((self.count, LENGTH_NOTES_MAX, len(ATTRIBUTES)), np.float32)
             self._memory.nats = self._nats.ctypes.data

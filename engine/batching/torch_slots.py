@@ -40,6 +40,7 @@ from engine.batching.randomness import uniforms
 from engine.batching.torch_cache import TorchCache
 from engine.batching.weights import padded, step_weights
 from engine.checkpoint import Checkpoint
+from engine.guidance import guided
 from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 
@@ -103,13 +104,16 @@ class TorchSlots:
 
     def _allocate(self) -> None:
         count, layers = self.count, len(self._layers)
+        # With guidance each piece has two rows of state; in the second, behind all first ones, it is told nothing.
+        self._guidance = self._weights.model.guidance
+        rows = count if self._guidance == 1 else 2 * count
 
         def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=self.device)
 
-        self._h = [zeros(count, self.hidden, dtype=self._dtype) for _ in range(layers)]
-        self._c = [zeros(count, self.hidden, dtype=torch.float32) for _ in range(layers)]
-        self._fixed = zeros(count, 4 * self.hidden, dtype=torch.float32)
+        self._h = [zeros(rows, self.hidden, dtype=self._dtype) for _ in range(layers)]
+        self._c = [zeros(rows, self.hidden, dtype=torch.float32) for _ in range(layers)]
+        self._fixed = zeros(rows, 4 * self.hidden, dtype=torch.float32)
         self._previous = zeros(count, len(ATTRIBUTES))
         self._note, self._length, self._forced = zeros(count), zeros(count), zeros(count)
         self._run, self._onset, self._sounding = zeros(count), zeros(count), zeros(count)
@@ -147,7 +151,11 @@ class TorchSlots:
     ) -> None:
         """See `engine.batching.slots.Slots`."""
         self._fixed[slot].copy_(torch.from_numpy(self._weights.steady(plan.told(request.mood))))
-        for state in (*self._h, *self._c, self._ends, self._note, self._run, self._onset, self._sounding):
+        if self._guidance != 1:
+            self._fixed[self.count + slot].copy_(torch.from_numpy(self._weights.steady(plan.untold())))
+        for state in (*self._h, *self._c):
+            state[slot :: self.count] = 0
+        for state in (self._ends, self._note, self._run, self._onset, self._sounding):
             state[slot] = 0
         self._previous[slot].copy_(torch.tensor([attribute.size for attribute in ATTRIBUTES]))
         self._inverse_temperature[slot] = 1.0 / request.temperature
@@ -207,9 +215,10 @@ class TorchSlots:
     def _step(self) -> None:
         """One note of every slot; slots whose piece is complete, or that are empty, keep what they have."""
         active = self._note < self._length  # [S]
-        hidden = self._lstm(active)
+        hidden = self._lstm(active)  # [R, H]
         bias = self._query[1]
-        queries = (hidden @ self._query[0]).float() + bias  # [S, 5E]
+        queries = (hidden @ self._query[0]).float() + bias  # [R, 5E]
+        hidden = hidden[: self.count]
         at = torch.clamp(self._note, max=LENGTH_NOTES_MAX - 1)
         forced = self._note < self._forced
         row = at[:, None, None].expand(-1, 1, len(ATTRIBUTES))
@@ -222,8 +231,12 @@ class TorchSlots:
             query = queries[:, attribute * self._embedding : (attribute + 1) * self._embedding]
             first = attribute * (attribute - 1) // 2
             for j in range(attribute):
-                query = query + self._chosen[first + j].index_select(0, note[j])
-            alone = (torch.tanh(query).to(self._dtype) @ weight).float() + head_bias  # [S, V]
+                query = query + self._chosen[first + j].index_select(0, self._of_rows(note[j]))
+            alone = (torch.tanh(query).to(self._dtype) @ weight).float() + head_bias  # [R, V]
+            if self._guidance != 1:
+                told, untold = alone.chunk(2)
+                # Padded values are -inf in both, and stay so.
+                alone = torch.where(torch.isinf(told), told, guided(told, untold, self._guidance))  # [S, V]
             logits = alone if self._cache is None else self._cache.mix(attribute, alone)
             logits = logits.masked_fill(self._forbidden(attribute, note), -torch.inf)
             drawn = self._draw(logits, uniform[:, attribute, None])
@@ -236,7 +249,7 @@ class TorchSlots:
         self._advance(active, at, whole)
 
     def _lstm(self, active: Tensor) -> Tensor:
-        """[S, H]: the last layer's hidden state after the step."""
+        """[R, H]: the last layer's hidden state after the step."""
         polyphony = torch.clamp(self._sounding, max=CONDITIONS[POLYPHONY].size - 1)
         moving = torch.cat(
             [
@@ -247,20 +260,25 @@ class TorchSlots:
             ],
             dim=1,
         )  # [S, 8]
-        gates = self._fixed + self._rows[moving + self._row_offsets].sum(1)  # [S, 4H]
+        gates = self._fixed + self._of_rows(self._rows[moving + self._row_offsets].sum(1))  # [R, 4H]
+        active = self._of_rows(active)
         below = self._h[0]
         for n, (weight, bias) in enumerate(self._layers):
             if n == 0:
                 gates = gates + (self._h[0] @ weight).float()
             else:
                 gates = (torch.cat([below, self._h[n]], dim=1) @ weight).float() + bias
-            blocks = gates.view(self.count, self.hidden // 16, 4, 16)
-            write, forget, candidate, read = (blocks[:, :, g].reshape(self.count, self.hidden) for g in range(4))
+            blocks = gates.view(-1, self.hidden // 16, 4, 16)
+            write, forget, candidate, read = (blocks[:, :, g].reshape(-1, self.hidden) for g in range(4))
             c = torch.sigmoid(forget) * self._c[n] + torch.sigmoid(write) * torch.tanh(candidate)
             below = (torch.sigmoid(read) * torch.tanh(c)).to(self._dtype)
             self._c[n].copy_(torch.where(active[:, None], c, self._c[n]))
             self._h[n].copy_(torch.where(active[:, None], below, self._h[n]))
         return below
+
+    def _of_rows(self, of_slots: Tensor) -> Tensor:
+        """What each of R rows is given out of [S, ...]: with guidance the second rows are given the same."""
+        return of_slots if self._guidance == 1 else torch.cat([of_slots, of_slots])
 
     def _forbidden(self, attribute: int, note: list[Tensor]) -> Tensor:
         """[S, V] bool: the rules of `forbid` in engine/sampler.py."""

@@ -9,7 +9,8 @@
  * else: the same operations in every instance of a template.
  *
  * Compiled with INT8=1, weights and hidden states are 8-bit integers: products and sums are then exact. With INT8=0
- * they are float32. Shapes: S pieces, H hidden, E embedding padded to 16, outputs padded to 16, K notes in the cache.
+ * they are float32. Shapes: S pieces, H hidden, E embedding padded to 16, outputs padded to 16, K notes in the cache,
+ * R rows of state: one for each piece and, with guidance, behind them one for each that is told neither mood nor controls.
  */
 
 #include <math.h>
@@ -239,6 +240,7 @@ struct model {
     int32_t layers, hidden, embedding, bar_steps, polyphony_max, logits;
     float row_unit;                 /* what 1 is worth in `rows`; not read for float32 */
     float cache_share, cache_stay, cache_sharpness, cache_match; /* engine/note_cache.py; a share of 0: no cache */
+    float guidance;                 /* engine/guidance.py; 1: none */
     int32_t first_row[MOVING];      /* where each table begins in `rows` */
     int32_t sizes[ATTRIBUTES];      /* values of each attribute */
     int32_t first_logit[ATTRIBUTES];
@@ -271,12 +273,12 @@ struct cached {
 struct memory {
     int32_t tokens_stride; /* notes a piece has room for */
     int32_t inputs_stride;
-    float *cells;      /* [S, layers, H] */
-    input *inputs;     /* [S, inputs_stride] of each layer in turn, then the last hidden state */
-    float *fixed;      /* [S, 4H] the part of the first layer's input that stays: mood, mode, tempo, biases */
-    float *queries;    /* [S, 5E] */
-    input *spoken;     /* [S, E] input of a head */
-    float *logits;     /* [S, logits] */
+    float *cells;      /* [R, layers, H] */
+    input *inputs;     /* [R, inputs_stride] of each layer in turn, then the last hidden state */
+    float *fixed;      /* [R, 4H] the part of the first layer's input that stays: mood, mode, tempo, biases */
+    float *queries;    /* [R, 5E] */
+    input *spoken;     /* [R, E] input of a head */
+    float *logits;     /* [R, logits] */
     uint16_t *ends;    /* [S, RING] notes that end at each step */
     uint8_t *tokens;   /* [S, tokens_stride, 5] */
     float *nats;       /* [S, tokens_stride, 5] written for forced notes, or NULL */
@@ -392,12 +394,13 @@ static void cell(const sums *y, const float *scale, const float *add, float *c, 
     }
 }
 
-static void lstm(const struct model *m, const struct memory *at, const struct piece *pieces, const int *active,
-                 int count) {
+/* One step of `count` rows of state; pieces has `slots`, and the rows behind them belong to the same pieces again. */
+static void lstm(const struct model *m, const struct memory *at, const struct piece *pieces, int slots,
+                 const int *active, int count) {
     const int H = m->hidden;
-    const row *rows[PIECES_MAX][MOVING]; /* of the first layer's input */
+    const row *rows[2 * PIECES_MAX][MOVING]; /* of the first layer's input */
     for (int a = 0; a < count; a++) {
-        const struct piece *piece = &pieces[active[a]];
+        const struct piece *piece = &pieces[active[a] % slots];
         const int moving[MOVING] = {
             piece->previous[PART], piece->previous[DELTA], piece->previous[PITCH], piece->previous[DURATION],
             piece->previous[VELOCITY], m->remaining_bin[piece->length - piece->note], piece->onset % m->bar_steps,
@@ -433,7 +436,7 @@ static void lstm(const struct model *m, const struct memory *at, const struct pi
     }
 }
 
-/* y = W x + b of every active piece, as floats. */
+/* y = W x + b of every active row, as floats. */
 static void linear(const struct matrix *w, const int *active, int count, const input *x, int x_stride, float *y,
                    int y_stride) {
     for (int first = 0; first < w->outputs; first += BLOCK)
@@ -601,25 +604,31 @@ static void choose(struct speaking *speaking, struct cached *cached, const uint8
     *speaking = (struct speaking){count, share < 1.0f - 1e-6f ? share : 1.0f - 1e-6f, weight};
 }
 
-/* One attribute of every active piece: note[a] gets it, drawn or read. */
+/* One attribute of every active piece: note[a] gets it, drawn or read. The first `count` of `listening` rows are the
+ * pieces; any others are those that guidance sets them against, in the same order. */
 static void attribute_of_all(const struct model *m, const struct memory *at, const struct piece *pieces,
-                             const int *active, int count, int attribute, int32_t (*note)[ATTRIBUTES],
-                             struct speaking *speaking) {
+                             const int *active, int count, int listening, int attribute,
+                             int32_t (*note)[ATTRIBUTES], struct speaking *speaking) {
     const int E = m->embedding;
     const struct matrix *head = &m->head[attribute];
     const float *const *chosen = m->chosen + attribute * (attribute - 1) / 2;
-    for (int a = 0; a < count; a++) {
+    for (int a = 0; a < listening; a++) {
         const int64_t s = active[a];
         const float *query = at->queries + (s * ATTRIBUTES + attribute) * E;
         for (int i = 0; i < E; i += LANES) {
             vf x = load(query + i);
-            for (int j = 0; j < attribute; j++) x += load(chosen[j] + note[a][j] * E + i);
+            for (int j = 0; j < attribute; j++) x += load(chosen[j] + note[a % count][j] * E + i);
             const vf e = decay(bounded(x + x, -28.0f, 28.0f));
             store_hidden(at->spoken + s * E + i, (1.0f - e) / (1.0f + e)); /* tanh */
         }
     }
     float *logits = at->logits + m->first_logit[attribute];
-    linear(head, active, count, at->spoken, E, logits, m->logits);
+    linear(head, active, listening, at->spoken, E, logits, m->logits);
+    for (int a = count; a < listening; a++) {
+        float *told = logits + (int64_t)active[a - count] * m->logits;
+        const float *untold = logits + (int64_t)active[a] * m->logits;
+        for (int v = 0; v < m->sizes[attribute]; v++) told[v] = untold[v] + m->guidance * (told[v] - untold[v]);
+    }
     for (int a = 0; a < count; a++) {
         const int64_t s = active[a];
         const struct piece *piece = &pieces[s];
@@ -675,11 +684,14 @@ static void advance(const struct model *m, struct piece *piece, uint16_t *ends, 
     __atomic_store_n(&piece->note, piece->note + 1, __ATOMIC_RELEASE); /* progress is read by other threads */
 }
 
-/* Make a slot ready for a piece that begins; its fields in `piece` and `fixed` are the caller's to write. */
-void begin(const struct model *m, const struct memory *at, int32_t slot) {
-    memset(at->cells + (int64_t)slot * m->layers * m->hidden, 0, sizeof(float) * m->layers * m->hidden);
-    input *x = at->inputs + (int64_t)slot * at->inputs_stride;
-    for (int i = 0; i < at->inputs_stride; i++) x[i] = OFFSET;
+/* Make one of some slots ready for a piece that begins; its fields in `piece` and `fixed` are the caller's to write. */
+void begin(const struct model *m, const struct memory *at, int32_t slots, int32_t slot) {
+    const int rows = m->guidance == 1.0f ? slots : 2 * slots;
+    for (int64_t row = slot; row < rows; row += slots) {
+        memset(at->cells + row * m->layers * m->hidden, 0, sizeof(float) * m->layers * m->hidden);
+        input *x = at->inputs + row * at->inputs_stride;
+        for (int i = 0; i < at->inputs_stride; i++) x[i] = OFFSET;
+    }
     memset(at->ends + (int64_t)slot * RING, 0, sizeof(uint16_t) * RING);
 }
 
@@ -691,19 +703,21 @@ int64_t step(const struct model *m, const struct memory *at, struct piece *piece
 #endif
     int64_t written = 0;
     for (int n = 0; n < steps; n++) {
-        int active[PIECES_MAX], count = 0;
+        int active[2 * PIECES_MAX], count = 0;
         int32_t note[PIECES_MAX][ATTRIBUTES];
         for (int s = 0; s < slots; s++)
             if (pieces[s].note < pieces[s].length && !__atomic_load_n(&pieces[s].stop, __ATOMIC_RELAXED))
                 active[count++] = s;
         if (count == 0) break;
-        lstm(m, at, pieces, active, count);
-        linear(&m->query, active, count, at->inputs + at->inputs_stride - m->hidden, at->inputs_stride, at->queries,
+        const int listening = m->guidance == 1.0f ? count : 2 * count;
+        for (int a = count; a < listening; a++) active[a] = slots + active[a - count];
+        lstm(m, at, pieces, slots, active, listening);
+        linear(&m->query, active, listening, at->inputs + at->inputs_stride - m->hidden, at->inputs_stride, at->queries,
                m->query.outputs);
         struct speaking speaking[PIECES_MAX] = {0};
         for (int a = 0; at->keys && a < count; a++) speaking[a] = look(m, at, &pieces[active[a]], active[a]);
         for (int attribute = 0; attribute < ATTRIBUTES; attribute++)
-            attribute_of_all(m, at, pieces, active, count, attribute, note, speaking);
+            attribute_of_all(m, at, pieces, active, count, listening, attribute, note, speaking);
         for (int a = 0; a < count; a++) {
             pieces[active[a]].heard = speaking[a].share;
             advance(m, &pieces[active[a]], at->ends + (int64_t)active[a] * RING, note[a]);

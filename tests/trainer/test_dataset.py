@@ -105,6 +105,10 @@ def test_augmentation_changes_what_it_says_and_leaves_the_example_alone() -> Non
     assert 0.5 < hidden.mean() < 0.95
     assert hidden.all(axis=1).any()
     assert {each.conditions[0, MOOD] for each in shown} == {mood_index(Mood.DARK), mood_index(None)}
+    untold = [Augmentation(untold=0.3).of(example, rng).conditions[0] for _ in range(60)]
+    for row in untold:
+        assert (row[MOOD] == mood_index(None)) == (row[len(CONDITIONS) :] == NOT_TOLD).all()
+    assert 5 <= sum(row[MOOD] == mood_index(None) for row in untold) <= 35
     moved = [Augmentation(semitones=3).of(example, rng).tokens[0, PITCH] - example.tokens[0, PITCH] for _ in range(60)]
     assert set(moved) == set(range(-3, 4))
     variants = [Augmentation(rewritten=1.0).of(example, rng) for _ in range(20)]

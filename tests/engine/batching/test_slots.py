@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.controls import NOT_TOLD
 from data.moods import Mood
 from data.opening import Opening
 from data.tokens import ATTRIBUTES, DELTA, PART, PITCH, IntArray, conditions, mood_index
@@ -19,6 +20,7 @@ from engine.batching.native import NativeSlots
 from engine.batching.slots import Slots
 from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from engine.guidance import guided
 from engine.model import ModelConfig, NoteLSTM
 from engine.note_cache import NoteCache, note_nats
 from engine.plan import plan
@@ -34,7 +36,7 @@ MAKERS: dict[str, Callable[[Checkpoint], Slots]] = {
 
 
 def odd_checkpoint() -> Checkpoint:
-    """Odd sizes, three layers, controls, a cache, tied weights, sharp distributions: untrained but deterministic."""
+    """Odd sizes, three layers, controls, a cache, guidance, tied weights: untrained but deterministic."""
     torch.manual_seed(5)
     shape = ModelConfig(
         embedding=21,
@@ -46,6 +48,7 @@ def odd_checkpoint() -> Checkpoint:
         cache_stay=0.6,
         cache_sharpness=0.5,
         cache_match=0.5,
+        guidance=1.5,
     )
     model = NoteLSTM(shape).eval()
     with torch.no_grad():
@@ -171,20 +174,18 @@ def test_the_logits_of_a_step_are_the_models(checkpoint: Checkpoint) -> None:
         tokens = slots.tokens(2)
         # conditions() reads the length off the tokens, so the rest of the piece stands there as anything
         whole = np.concatenate([tokens, np.zeros((39 - t, 5), np.int64)])
-        rows = conditions(
-            whole,
-            mood=request.mood,
-            mode=decided.key.mode,
-            tempo_bpm=decided.tempo_bpm,
-            controls=decided.controls,
-        )[: t + 1]
+        mode, tempo_bpm = decided.key.mode, decided.tempo_bpm
+        told = conditions(whole, mood=request.mood, mode=mode, tempo_bpm=tempo_bpm, controls=decided.controls)
+        untold = conditions(whole, mood=None, mode=mode, tempo_bpm=tempo_bpm, controls=NOT_TOLD)
         previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
         note = torch.from_numpy(tokens[t])
         with torch.inference_mode():
-            hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])
+            both = torch.from_numpy(np.stack([told, untold])[:, : t + 1])
+            hidden, _ = checkpoint.model(torch.from_numpy(np.stack([previous, previous])), both)
             cache.look(hidden[0, t])
             for attribute, got in enumerate(slots.logits(2)):
-                alone = checkpoint.model.attribute_logits(attribute, hidden[0, t], note)
+                logits = checkpoint.model.attribute_logits(attribute, hidden[:, t], note.expand(2, -1))
+                alone = guided(*logits, checkpoint.model.config.guidance)
                 allowed = np.isfinite(got)
                 assert allowed.any()
                 shares = [
@@ -203,6 +204,16 @@ def test_native_float32_writes_the_notes_of_the_reference(checkpoint: Checkpoint
     slots = NativeSlots(checkpoint, 3, precision="float32")
     reference = Sampler(checkpoint, device="cpu").sample(request, plan(request))
     np.testing.assert_array_equal(piece(slots, 1, request), reference)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_torch_writes_the_notes_of_the_reference_where_the_likeliest_alone_is_left(
+    checkpoint: Checkpoint, seed: int
+) -> None:
+    """It spends its random numbers in another way, which shows nowhere when there is nothing to choose."""
+    request = ComposeRequest(mood=list(Mood)[seed], length_notes=60, seed=seed, top_p=1e-6)
+    reference = Sampler(checkpoint, device="cpu").sample(request, plan(request))
+    np.testing.assert_array_equal(piece(TorchSlots(checkpoint, 1), 0, request), reference)
 
 
 def test_an_opening_is_kept_and_continued(slots: Slots) -> None:
