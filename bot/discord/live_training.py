@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import ui
+from discord.ext import tasks
 
 from bot.discord.composing import EDIT_INTERVAL_S
 from bot.discord.errors import TRANSIENT
@@ -39,9 +39,13 @@ async def follow(
     if training is None:
         return
     shown: dict[str, Any] = {}
-    while not client.is_closed():
+
+    @tasks.loop(seconds=EDIT_INTERVAL_S, reconnect=False)
+    async def show() -> None:
+        nonlocal shown
         run, message = await training.get(run_id), await training.message(run_id)
-        if message is None:
+        if message is None or client.is_closed():
+            show.stop()
             return
         embed, view = look(run)
         if (now := {"embed": embed.to_dict(), "view": view.to_components()}) != shown:
@@ -55,10 +59,12 @@ async def follow(
             except (discord.NotFound, discord.Forbidden) as error:
                 log.info("the message of training %s cannot be edited any more: %s", run_id, error)
                 await training.set_message(run_id, None)
+                show.stop()
                 return
             except (discord.HTTPException, *TRANSIENT) as error:
                 log.info("training %s is not shown: %s", run_id, error)  # the next round tries again
         if run.state != "running" and shown == now:
             await training.set_message(run_id, None)
-            return
-        await asyncio.sleep(EDIT_INTERVAL_S)
+            show.stop()
+
+    await show.start()
