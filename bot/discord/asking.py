@@ -73,7 +73,7 @@ async def compose_request(
     if not dm:
         check_can_attach(interaction)
     await reply.acknowledge()
-    post = DirectPost(interaction, reply) if dm else reply
+    post = DirectPost(interaction, reply, nonce=request.id) if dm else reply
     await interaction.client.composer.compose(post, request, requester_of(interaction), private=private, origin=origin)
 
 
@@ -144,5 +144,8 @@ async def compose_values(
         if isinstance(post, FollowUpPost):
             await post.announce(waiting)
     compose, requester = interaction.client.composer.compose, requester_of(interaction)
-    pairs = zip([DirectPost(interaction, post) for post in posts] if dm else posts, requests, strict=True)
+    pairs = [
+        (DirectPost(interaction, post, nonce=each.id) if dm else post, each)
+        for post, each in zip(posts, requests, strict=True)
+    ]
     await asyncio.gather(*(compose(post, each, requester, private=private) for post, each in pairs))

@@ -16,7 +16,7 @@ from bot.discord import attachments, embeds, errors
 from bot.discord.persist import TooLarge
 from bot.discord.posts import Parcel, Post, Undeliverable
 from bot.discord.texts import say
-from bot.errors import Cancelled
+from bot.errors import Cancelled, NotFound
 from bot.history import MessageRef, Origin, Record, Requester
 from bot.pieces import Piece
 from bot.studio import Studio
@@ -176,11 +176,15 @@ class Composer:
             message = await self.post_piece(post, piece)
         except Exception as error:  # as above; the piece exists, so it can be shown again later
             sentence = errors.sentence_for(error, post.locale, doing=f"delivering {piece_id}")
-            await self._studio.mark_failed(piece_id, sentence)
+            with contextlib.suppress(NotFound):  # deleted meanwhile
+                await self._studio.mark_failed(piece_id, sentence)
             if not isinstance(error, Undeliverable):
                 await self.refuse(post, piece_id, sentence)
             return
-        await self._studio.mark_delivered(piece_id, message)
+        try:
+            await self._studio.mark_delivered(piece_id, message)
+        except NotFound as error:  # deleted while it was on its way: nothing of it may stay
+            await self.refuse(post, piece_id, errors.sentence_for(error, post.locale, doing=f"delivering {piece_id}"))
 
     async def show(self, post: Post, piece_id: str, viewer: Requester) -> None:
         """Make a finished piece again, prove it by its digests, and post it, or tell why not."""
@@ -230,7 +234,7 @@ class Composer:
         """Tell the one who asked why there is no piece; when Discord does not take even that, the log says so."""
         try:
             await post.refuse(sentence)
-        except (discord.HTTPException, *errors.TRANSIENT) as error:
+        except (discord.HTTPException, MusicLSTMError, *errors.TRANSIENT) as error:
             log.warning("could not say about %s: %r: %s", piece_id, sentence, error)
 
     async def say_goodbye(self, post: Post, piece_id: str) -> None:

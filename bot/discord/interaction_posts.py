@@ -20,6 +20,11 @@ _TOKEN_MARGIN = timedelta(seconds=20)  # an upload that begins later may end aft
 _GONE = (errors.UNKNOWN_WEBHOOK, errors.UNKNOWN_INTERACTION, errors.INVALID_WEBHOOK_TOKEN)
 
 
+def _has_ended(error: discord.HTTPException) -> bool:
+    """Whether nothing can be said through the interaction any more, whatever the clock says."""
+    return error.status == 401 or error.code in (*_GONE, *CLOSED)
+
+
 class InteractionPost(Post):
     """The reply to a slash command, a button or a modal. Call `acknowledge` before anything slow."""
 
@@ -66,7 +71,7 @@ class InteractionPost(Post):
         except discord.HTTPException as error:
             if error.code == errors.UNKNOWN_MESSAGE:
                 return await self._deliver_anew(parcel)
-            if error.status == 401 or error.code in (*_GONE, *CLOSED):
+            if _has_ended(error):
                 return await self._through_channel().deliver(parcel)
             raise
         return MessageRef(str(message.channel.id), str(message.id))
@@ -92,13 +97,27 @@ class InteractionPost(Post):
         if not self._token_lives:
             await self._through_channel().refuse(text)
             return
+        try:
+            await self._refuse_alone(text)
+        except discord.HTTPException as error:
+            if not (_has_ended(error) or error.code == errors.UNKNOWN_MESSAGE):
+                raise
+            await self._through_channel().refuse(text)
+
+    async def _refuse_alone(self, text: str) -> None:
         # While the reply is still "thinking", Discord takes the first follow-up for an edit of it, as public as it is
         # (https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages). So: say it
         # there, say it to the person alone, and then take the public one away.
-        with suppress(discord.NotFound):
+        gone = False
+        try:
             await persist(lambda: self._edit(content=text, embeds=[], attachments=[], view=None))
-        if not self._private:
+        except discord.HTTPException as error:
+            if error.code != errors.UNKNOWN_MESSAGE:
+                raise
+            gone = True
+        if gone or not self._private:
             await persist(lambda: self._interaction.followup.send(text, ephemeral=True))
+        if not (gone or self._private):
             with suppress(discord.NotFound):
                 await self._remove()
 
@@ -143,9 +162,10 @@ class DirectPost(Post):
     Args:
         interaction: what the reply answers.
         reply: private, acknowledged before anything is shown.
+        nonce: the same for every attempt at this message, over a restart too; "" is one of its own.
     """
 
-    def __init__(self, interaction: discord.Interaction[Any], reply: InteractionPost) -> None:
+    def __init__(self, interaction: discord.Interaction[Any], reply: InteractionPost, *, nonce: str = "") -> None:
         self.locale = interaction.locale
         self.file_bytes_max = limits.FILE_BYTES_DEFAULT
         self._reply = reply
@@ -154,7 +174,7 @@ class DirectPost(Post):
             user_id=interaction.user.id,
             channel_id=None,
             locale=interaction.locale,
-            nonce=f"{interaction.id % 10**12}-{secrets.token_hex(4)}",
+            nonce=nonce or f"{interaction.id % 10**12}-{secrets.token_hex(4)}",
         )
 
     async def show(self, content: str, view: discord.ui.View | None) -> None:
@@ -176,5 +196,7 @@ class DirectPost(Post):
         return message
 
     async def refuse(self, sentence: str) -> None:
-        """See `Post.refuse`."""
+        """See `Post.refuse`: also in the place of a piece that was deleted on its way."""
+        if self._direct.ref is not None:
+            await self._direct.refuse(sentence)
         await self._reply.refuse(sentence)

@@ -18,8 +18,7 @@ import discord
 from bot.continuing import Wish, continuation, continuation_of_file, variation
 from bot.discord import attachments, embeds
 from bot.discord.errors import TRANSIENT, sentence_for
-from bot.discord.persist import persist
-from bot.discord.posts import ChannelPost
+from bot.discord.posts import ChannelPost, send
 from bot.discord.texts import say
 from bot.errors import NotAllowed
 from bot.grammar import parse_request, parse_values
@@ -38,13 +37,14 @@ async def answer(client: MusicLSTMClient, message: discord.Message) -> None:
     text = _said_to(client, message)
     if text is None:
         return
-    word, _, rest = text.partition(" ")
+    word, *rest = text.split(maxsplit=1) or [""]
     try:
         find_out = _WISHES.get(word.casefold().lstrip("/"))
         if find_out is None:
             await _reply(message, embed=embeds.help_embed(_locale(message)))
         else:
-            await _compose(client, message, await find_out(client.studio, message, rest.strip()))
+            _check_can_answer(message)
+            await _compose(client, message, await find_out(client.studio, message, "".join(rest).strip()))
     except Exception as error:  # a person never waits without an answer
         sentence = sentence_for(error, _locale(message), doing=f"message of {message.author.id}")
         try:
@@ -115,7 +115,6 @@ _WISHES: dict[str, Callable[[Studio, discord.Message, str], Awaitable[Wish]]] = 
 
 
 async def _compose(client: MusicLSTMClient, message: discord.Message, wish: Wish) -> None:
-    _check_can_answer(message)
     if wish.private and message.guild is not None:
         raise NotAllowed(say(_locale(message), "That piece is private: ask with its buttons or with /continue."))
     post = ChannelPost(
@@ -141,9 +140,5 @@ def _check_can_answer(message: discord.Message) -> None:
 
 
 async def _reply(message: discord.Message, text: str | None = None, *, embed: discord.Embed | None = None) -> None:
-    reference = message.to_reference(fail_if_not_exists=False)
-    if embed is not None:
-        shown = embed
-        await persist(lambda: message.channel.send(text, embed=shown, reference=reference, mention_author=False))
-    else:
-        await persist(lambda: message.channel.send(text, reference=reference, mention_author=False))
+    said = {"content": text} if embed is None else {"embed": embed}
+    await send(message.channel, message.to_reference(fail_if_not_exists=False), lambda: said)

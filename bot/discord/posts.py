@@ -26,7 +26,11 @@ from data.errors import MusicLSTMError
 
 log = logging.getLogger(__name__)
 
-CLOSED = (errors.UNKNOWN_CHANNEL, errors.MISSING_ACCESS, errors.MISSING_PERMISSIONS, errors.CANNOT_MESSAGE_USER)
+# A place that takes nothing from us: a channel that is gone, archived or forbidden, somebody who takes no messages.
+CLOSED = (
+    *(errors.UNKNOWN_CHANNEL, errors.MISSING_ACCESS, errors.MISSING_PERMISSIONS, errors.THREAD_ARCHIVED),
+    *(errors.CANNOT_MESSAGE_USER, errors.NO_MUTUAL_SERVERS, errors.UNKNOWN_USER, errors.INVALID_RECIPIENT),
+)
 
 
 class Undeliverable(MusicLSTMError):
@@ -82,12 +86,35 @@ class Post(ABC):
         """Tell the one who asked why there is no piece, as quietly as the place allows."""
 
 
+async def send(
+    channel: discord.abc.Messageable, reply_to: discord.MessageReference | None, message: Callable[[], dict[str, Any]]
+) -> discord.Message:
+    """Send a message, as the answer to another one where there is one and the channel allows that.
+
+    Args:
+        channel: where.
+        reply_to: the message that is answered, or None.
+        message: makes the arguments of `Messageable.send`, anew for every attempt because discord.py closes files.
+
+    Raises:
+        discord.HTTPException, TooLarge: as `persist`.
+    """
+    if reply_to is not None:
+        try:
+            return await persist(lambda: channel.send(reference=reply_to, mention_author=False, **message()))
+        except discord.HTTPException as error:
+            if error.code != errors.REPLY_NEEDS_HISTORY:  # without that permission an answer is a message like any
+                raise
+    return await persist(lambda: channel.send(**message()))
+
+
 class ChannelPost(Post):
     """A message that the bot posts by itself: after a restart, or as the answer to somebody's message.
 
     Args:
         client: connected.
-        user_id: who is to have the piece, in a direct message where the channel does not take it.
+        user_id: who is to have the piece, in a direct message where the channel does not take it; None is nobody in
+            particular: the piece is for the channel, or for nobody.
         channel_id: where; None for a direct message from the start.
         message_id: the message that is already there, or None: `deliver` posts one.
         locale: the reader's language.
@@ -100,7 +127,7 @@ class ChannelPost(Post):
         self,
         client: discord.Client,
         *,
-        user_id: int,
+        user_id: int | None,
         channel_id: int | None,
         message_id: int | None = None,
         locale: discord.Locale | None = None,
@@ -121,28 +148,25 @@ class ChannelPost(Post):
 
     async def acknowledge(self, content: str) -> None:
         """Post the message, saying this."""
-        channel = await self._channel()
-        message = await persist(lambda: channel.send(content, **self._as_one()))
-        self._remember(message)
+        await self._post(await self._channel(), lambda: {"content": content})
 
-    def _as_one(self) -> dict[str, Any]:
-        """What makes every attempt at sending one message, and an answer to whoever asked."""
-        identity: dict[str, Any] = {}
-        if self._nonce:
-            identity["nonce"] = self._nonce
-        if self._reply_to is not None:
-            identity["reference"] = self._reply_to
-        return identity
-
-    def _remember(self, message: discord.Message) -> MessageRef:
-        self.ref = MessageRef(str(message.channel.id), str(message.id))
+    async def _post(self, channel: discord.abc.Messageable, message: Callable[[], dict[str, Any]]) -> MessageRef:
+        """Send a message that every attempt makes once, and remember it."""
+        once = {"nonce": self._nonce} if self._nonce else {}
+        sent = await send(channel, self._reply_to, lambda: {**message(), **once})
+        self.ref = MessageRef(str(sent.channel.id), str(sent.id))
         self._nonce = ""  # the next message of this post, if any, is another one
         return self.ref
 
+    async def _direct(self) -> discord.abc.Messageable:
+        if self._user_id is None:
+            raise Undeliverable("The channel was closed to me.")
+        return await self._client.create_dm(discord.Object(self._user_id))
+
     async def _channel(self) -> discord.abc.Messageable:
-        if self._channel_id is None:
-            return await self._client.create_dm(discord.Object(self._user_id))
-        return self._client.get_partial_messageable(self._channel_id)
+        return (
+            await self._direct() if self._channel_id is None else self._client.get_partial_messageable(self._channel_id)
+        )
 
     def _message(self, ref: MessageRef) -> discord.PartialMessage:
         return self._client.get_partial_messageable(int(ref.channel_id)).get_partial_message(int(ref.message_id))
@@ -168,7 +192,7 @@ class ChannelPost(Post):
                         raise
                 else:
                     return self.ref
-            return await self._send(await self._channel(), parcel)
+            return await self._deliver_anew(await self._channel(), parcel)
         except discord.HTTPException as error:
             if error.code not in CLOSED:
                 raise
@@ -176,25 +200,29 @@ class ChannelPost(Post):
                 raise Undeliverable("You take no direct messages from me.") from error
             log.info("channel %s is closed (%s): a direct message to %s", self._channel_id, error, self._user_id)
         try:
-            return await self._send(await self._client.create_dm(discord.Object(self._user_id)), parcel)
+            return await self._deliver_anew(await self._direct(), parcel)
         except discord.HTTPException as error:
             raise Undeliverable("The channel was closed to me, and you take no direct messages from me.") from error
 
-    async def _send(self, channel: discord.abc.Messageable, parcel: Parcel) -> MessageRef:
-        view: Any = parcel.view
-        content = None if self._channel_id is None else say(self.locale, "For {who}:", who=f"<@{self._user_id}>")
-        return self._remember(
-            await persist(
-                lambda: channel.send(content, embed=parcel.embed, files=parcel.files(), view=view, **self._as_one())
-            )
+    async def _deliver_anew(self, channel: discord.abc.Messageable, parcel: Parcel) -> MessageRef:
+        to_whom = None
+        if self._channel_id is not None and self._user_id is not None:
+            to_whom = say(self.locale, "For {who}:", who=f"<@{self._user_id}>")
+        return await self._post(
+            channel,
+            lambda: {"content": to_whom, "embed": parcel.embed, "files": parcel.files(), "view": parcel.view},
         )
 
     async def refuse(self, sentence: str) -> None:
-        """See `Post.refuse`."""
+        """See `Post.refuse`: in the message, else in a direct message, which disturbs nobody else."""
         text = sentence[: limits.CONTENT_CHARACTERS_MAX]
-        if self.ref is not None:
-            message = self._message(self.ref)
-            await persist(lambda: message.edit(content=text, embed=None, attachments=[], view=None))
-        else:
-            channel = await self._channel()
-            await persist(lambda: channel.send(text, **self._as_one()))
+        try:
+            if self.ref is None:
+                await self._post(await self._channel(), lambda: {"content": text})
+            else:
+                message = self._message(self.ref)
+                await persist(lambda: message.edit(content=text, embed=None, attachments=[], view=None))
+        except discord.HTTPException as error:
+            if self._channel_id is None or error.code not in (errors.UNKNOWN_MESSAGE, *CLOSED):
+                raise
+            await self._post(await self._direct(), lambda: {"content": text})

@@ -223,6 +223,8 @@ async def test_without_the_permission_to_attach_nothing_begins(simcord_env, fetc
 
     assert result.ephemeral
     assert "Attach Files" in result.response.content
+    await ada.send(silent, f"{simcord_env.bot.user.mention} continue", attachments=[("tune.mid", MIDI)])
+    assert "Attach Files" in silent.last_message.content
     assert fetched == []
 
 

@@ -30,6 +30,14 @@ async def test_plain_words_compose_in_a_direct_message(ada) -> None:
     assert len(ada.user.dm_channel.last_message.attachments) == 3
 
 
+async def test_a_request_may_have_lines(simcord_env, house, channel, ada) -> None:
+    await ada.send(channel, f"{simcord_env.bot.user.mention}\ncompose\nmood:epic\nlength:20")
+
+    async with History(house.database) as history:
+        (record,) = await history.newest()
+    assert (record.request.mood, record.request.length_notes) == ("epic", 20)
+
+
 async def test_a_mistake_is_answered_with_what_is_allowed(simcord_env, house, channel, ada) -> None:
     await ada.send(channel, f"{simcord_env.bot.user.mention} compose mood:drak")
 
