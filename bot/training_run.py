@@ -14,6 +14,25 @@ RunState = Literal["running", "finished", "failed", "cancelled", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What the evaluation measured of the candidate, beside the checkpoint in use and beside human music.
+
+    Attributes:
+        current: the checkpoint in use.
+        nats: a note on held-out music, of the candidate and of the current one; lower is better.
+        inside: how many of the measures that can tell music from its shuffle lie inside the human band, of both.
+        telling: how many of those measures there are.
+        copied_share: of a piece's notes, 95th percentile: the candidate's from the corpus, people's from each other.
+    """
+
+    current: str
+    nats: tuple[float, float]
+    inside: tuple[int, int]
+    telling: int
+    copied_share: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRun:
     """One retraining as far as it is known now.
 
@@ -27,6 +46,7 @@ class TrainingRun:
         train_nats, valid_nats: loss a note on what is learnt and on what is held out; None while not measured.
         checkpoint: the folder of the candidate, there when the training is finished.
         verdicts: what the evaluation asked -> whether the candidate shows it; empty when it was not evaluated.
+        comparison: the figures behind them; None when it was not evaluated.
         sentence: why it failed, else "".
         started_by: the administrator's name.
         started_at: UTC.
@@ -45,6 +65,7 @@ class TrainingRun:
     valid_nats: float | None
     checkpoint: Path
     verdicts: dict[str, bool]
+    comparison: Comparison | None
     sentence: str
     started_by: str
     started_at: datetime
@@ -91,6 +112,7 @@ def read_run(run: Path) -> TrainingRun:
     state: RunState = "running" if locked else "cancelled" if (run / "cancel").exists() else "interrupted"
     if ended is not None:
         state = ended["status"]
+    evaluation = _report(run / "evaluation" / "report.json")
     total = report.get("total_notes", 0) * report.get("epochs", 0)
     done = report.get("total_notes", 0) * (report.get("epoch", 1) - 1) + report.get("notes", 0)
     rate = report.get("notes_per_s", 0.0)
@@ -105,7 +127,8 @@ def read_run(run: Path) -> TrainingRun:
         train_nats=report.get("train_nats"),
         valid_nats=measured.get("valid_nats"),
         checkpoint=Path(job["checkpoint"]),
-        verdicts=_verdicts(run / "evaluation" / "report.json"),
+        verdicts={str(name): bool(ok) for name, ok in evaluation.get("verdicts", {}).items()},
+        comparison=_comparison(evaluation),
         sentence=ended["sentence"] if ended is not None else "",
         started_by=job["by"],
         started_at=datetime.fromisoformat(job["started_at"]),
@@ -128,9 +151,28 @@ def _events(path: Path) -> list[dict[str, Any]]:
     return events
 
 
-def _verdicts(report: Path) -> dict[str, bool]:
+def _report(path: Path) -> dict[str, Any]:
+    """What `trainer.evaluation` wrote; {} while there is none."""
     try:
-        verdicts = json.loads(report.read_text(encoding="utf-8")).get("verdicts", {})
+        report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {str(name): bool(ok) for name, ok in verdicts.items()}
+    return report if isinstance(report, dict) else {}
+
+
+def _comparison(report: dict[str, Any]) -> Comparison | None:
+    try:
+        own, sides, copied = report["checkpoint"], report["nats_per_note"], report["originality"]
+        systems = [row["systems"] for row in report["measures"] if "human" in row]
+        current = next(name for name in systems[0] if name not in {own, "5-gram", "unigram", "shuffle"})
+        telling = [each for each in systems if not each["shuffle"]["inside"]]
+        side = sides.get("valid, by people", sides["valid"])
+        return Comparison(
+            current=current,
+            nats=(side[own], side[current]),
+            inside=(sum(each[own]["inside"] for each in telling), sum(each[current]["inside"] for each in telling)),
+            telling=len(telling),
+            copied_share=(copied["served"]["copied_share_p95"], copied["held_out_human"]["copied_share_p95"]),
+        )
+    except (KeyError, IndexError, TypeError, AttributeError, StopIteration):  # not evaluated, or beside nothing
+        return None

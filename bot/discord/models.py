@@ -24,6 +24,7 @@ from bot.errors import NotAllowed, NotFound
 from bot.history import MessageRef
 from bot.models import Model, Models
 from bot.training import EPOCHS_MAX, PRESETS, Training, TrainingRun, Upload
+from bot.training_run import Comparison
 from data.licensing import ACCEPTED
 
 GROUP = admin.GROUP  # with the commands of this module in it
@@ -196,12 +197,25 @@ def run_embed(run: TrainingRun, locale: discord.Locale | None) -> discord.Embed:
         value = whole_lines(lines, limits.EMBED_FIELD_VALUE_CHARACTERS_MAX)
         embed.add_field(name=say(locale, "Imported files"), value=value, inline=False)
     if run.verdicts:
-        lines = [f"{'✅' if holds else '❌'} {plain(question)}" for question, holds in run.verdicts.items()]
+        lines = [] if run.comparison is None else _figures(run.comparison, locale)
+        lines += [f"{'✅' if holds else '❌'} {plain(question)}" for question, holds in run.verdicts.items()]
         value = whole_lines(lines, limits.EMBED_FIELD_VALUE_CHARACTERS_MAX)
         embed.add_field(name=say(locale, "Beside the current model"), value=value, inline=False)
     if run.state == "finished":
         embed.set_footer(text=f"/admin model promote {run.checkpoint.name}")
     return embed
+
+
+def _figures(found: Comparison, locale: discord.Locale | None) -> list[str]:
+    """The candidate's figures in bold, each beside what it is measured against."""
+    nats, inside, copied = found.nats, found.inside, found.copied_share
+    people = say(locale, "human music")
+    return [
+        f"{say(locale, 'loss on unseen music')}: **{nats[0]:.3f}** · `{found.current}` {nats[1]:.3f}",
+        f"{say(locale, 'measures inside the human band')}: **{inside[0]}/{found.telling}** · "
+        f"`{found.current}` {inside[1]}/{found.telling}",
+        f"{say(locale, 'notes copied, 95th percentile')}: **{copied[0]:.1%}** · {people} {copied[1]:.1%}",
+    ]
 
 
 class TrainingButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"training:(?P<action>refresh|cancel)"):
@@ -216,6 +230,8 @@ class TrainingButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"tr
         """Do it, and show how the training is doing now."""
         async with answering(interaction, f"training {self._action}"):
             training = _training(interaction)
+            if not await interaction.client.first_press(interaction):
+                return
             await interaction.response.defer()
             run = await (training.cancel(requester_of(interaction)) if self._action == "cancel" else training.latest())
             if run is not None:

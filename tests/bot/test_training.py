@@ -37,8 +37,18 @@ if "trainer" in arguments:
     (out / "model.json").write_text("{}")
 elif "trainer.evaluation" in arguments:
     out.mkdir(parents=True)
-    (out / "report.json").write_text(json.dumps({"verdicts": {"held out": True, "endings": False}}))
+    row = lambda own, current, shuffle=False: {"human": {}, "systems": {
+        "own": {"inside": own}, "v1-vvvvvvvv": {"inside": current}, "shuffle": {"inside": shuffle}}}
+    (out / "report.json").write_text(json.dumps({
+        "checkpoint": "own",
+        "nats_per_note": {"valid": {"own": 3.5, "v1-vvvvvvvv": 4.5, "5-gram": 5.0}},
+        "measures": [row(True, True), row(False, True), row(False, False, True), {"systems": {"own": {"error": 1}}}],
+        "originality": {"served": {"copied_share_p95": 0.05}, "held_out_human": {"copied_share_p95": 0.12}},
+        "verdicts": {"held out": True, "endings": False},
+    }))
 """
+
+REPORT = (Path(__file__).parents[2] / "docs/evaluation/v2/report.json").read_text(encoding="utf-8")
 
 
 class Bench:
@@ -97,6 +107,10 @@ async def test_a_retraining_is_watched_to_its_candidate_and_the_verdicts(bench: 
     assert (run.state, run.valid_nats, run.share) == ("finished", 3.5, 1.0)
     assert (run.checkpoint / "model.json").exists()
     assert run.verdicts == {"held out": True, "endings": False}
+    assert run.comparison is not None
+    assert (run.comparison.current, run.comparison.nats) == ("v1-vvvvvvvv", (3.5, 4.5))
+    assert (run.comparison.inside, run.comparison.telling) == ((1, 2), 2)
+    assert run.comparison.copied_share == (0.05, 0.12)
     assert (run.started_by, run.started_at.date()) == ("Ada", bench.house.now.date())
     train, evaluate = bench.calls()
     assert "--epochs 2" in train
@@ -210,6 +224,28 @@ async def test_half_a_line_of_progress_is_passed_over(bench: Bench) -> None:
     with (bench.folder / "training" / run.id / "progress.jsonl").open("a") as progress:
         progress.write(json.dumps({"event": "progress"})[:-4])
     assert (await bench.training.latest() or run).share == 1.0
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"checkpoint": "own", "nats_per_note": [], "measures": [{}]}'])
+async def test_an_evaluation_that_says_little_has_no_figures(bench: Bench, text: str) -> None:
+    run = await bench.start()
+    bench.go_on()
+    await bench.until(lambda run: run.state == "finished")
+    (bench.folder / "training" / run.id / "evaluation" / "report.json").write_text(text)
+    run = await bench.training.get(run.id)
+    assert (run.state, run.verdicts, run.comparison) == ("finished", {}, None)
+
+
+async def test_the_report_of_a_real_evaluation_is_understood(bench: Bench) -> None:
+    run = await bench.start()
+    bench.go_on()
+    await bench.until(lambda run: run.state == "finished")
+    (bench.folder / "training" / run.id / "evaluation" / "report.json").write_text(REPORT)
+    found = (await bench.training.get(run.id)).comparison
+    assert found is not None
+    assert found.current.startswith("v1-")
+    assert found.nats[0] < found.nats[1]
+    assert found.inside[0] == found.telling > 0
 
 
 async def test_what_the_import_took_and_refused_is_told(bench: Bench) -> None:

@@ -122,7 +122,11 @@ async def test_the_owner_trains_and_sees_how_it_goes(simcord_env, house, channel
 
     embed = started.response.embeds[0]
     assert "finished" in embed.title
-    assert "✅ held out" in str(embed.to_dict())
+    shown = {field.name: field.value for field in embed.fields}["Beside the current model"].splitlines()
+    assert shown[0] == "loss on unseen music: **3.500** · `v1-vvvvvvvv` 4.500"
+    assert shown[1] == "measures inside the human band: **1/2** · `v1-vvvvvvvv` 2/2"
+    assert shown[2] == "notes copied, 95th percentile: **5.0%** · human music 12.0%"
+    assert shown[3] == "✅ held out"
     assert embed.footer.text.startswith("/admin model promote")
 
 
@@ -237,6 +241,24 @@ async def test_an_administrator_who_does_not_own_the_bot_is_refused(simcord_env,
         assert result.ephemeral, command
         assert "owner of this bot" in result.response.content, command
     assert not (house.folder / "training").exists()
+
+
+async def test_the_buttons_of_a_training_are_for_the_owner_alone(house, channel, grace, ben) -> None:
+    (house.folder / "wait").touch()
+    started = await grace.slash(channel, "admin retrain", epochs=2)
+
+    for label in ("Refresh", "Cancel"):
+        result = await ben.click(started.response, label=label)
+        assert result.ephemeral
+        assert "owner of this bot" in result.response.content
+
+    assert "running" in started.response.embeds[0].title
+    (house.folder / "wait").unlink()
+
+
+async def test_models_are_suggested_to_the_owner_alone(simcord_env, channel, grace) -> None:
+    simcord_env.bot.application.owner = SimpleNamespace(id=1)
+    assert await grace.autocomplete(channel, "admin model promote", "id", "") == []
 
 
 def test_a_team_owns_together() -> None:
