@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from discord import app_commands
 
-from bot.discord import about, blind, continuing, embeds, lookback, models, presets, privacy, stats
+from bot.discord import about, blind, continuing, embeds, limits, lookback, models, presets, privacy, stats
 from bot.discord.asking import VARIATIONS_MAX, Interaction, compose_values
 from bot.discord.errors import answering
 from bot.discord.permissions import invite_url
 from bot.discord.placing import everywhere
 from bot.grammar import OPTIONS, Option
+from data.errors import InvalidKey
+from data.keys import TONIC_NAMES, Key
 
 if TYPE_CHECKING:
     from bot.discord.client import MusicLSTMClient
@@ -85,7 +88,18 @@ def _compose_command() -> app_commands.Command[Any, ..., None]:
         name="compose", description="Compose a piece: a MIDI file and its sound", callback=callback
     )
     command.autocomplete("preset")(presets.own_presets)
+    command.autocomplete("key")(_keys)
     return command
+
+
+async def _keys(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:  # noqa: ARG001 - the same for all
+    """The keys that begin with what is typed, or the one that it means in other words (`b flat minor`)."""
+    names = [f"{tonic}{mode}" for tonic in TONIC_NAMES for mode in ("m", "")]
+    found = [name for name in names if name.casefold().startswith(typed.strip().casefold())]
+    if not found:
+        with suppress(InvalidKey):
+            found = [str(Key.parse(typed))]
+    return [app_commands.Choice(name=name, value=name) for name in found[: limits.OPTION_CHOICES_MAX]]
 
 
 def _annotation(option: Option) -> Any:
