@@ -1,11 +1,11 @@
-"""What people do with pieces once they are made: favourites, a server's best, where a piece came from."""
+"""What people do with pieces once they are made: favourites, a server's best, where they came from and were posted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.history import History, Record, Requester
+from bot.history import History, MessageRef, Record, Requester
 from bot.history.rows import to_text
 
 _ANCESTORS_MAX = 50  # a chain that is longer is cut: nobody reads further
@@ -20,7 +20,7 @@ class Ranked:
 
 
 class Library:
-    """Favourites and lineage, in the history's database.
+    """Favourites, lineage and copies, in the history's database.
 
     Args:
         history: open.
@@ -80,15 +80,54 @@ class Library:
         ranked = [(await self._history.get(row["request_id"]), int(row["favourites"])) for row in rows]
         return [Ranked(record, count) for record, count in ranked if record is not None]
 
-    async def lineage(self, record: Record) -> list[Record]:
-        """The pieces that this one came out of, the oldest first, itself not included."""
+    async def add_copy(self, record: Record, message: MessageRef) -> None:
+        """Remember one more message that carries a piece."""
+        await self._history.write(
+            "INSERT OR IGNORE INTO copies (request_id, channel_id, message_id) "
+            "SELECT id, :channel, :message FROM requests WHERE id = :id",
+            {"id": record.id, "channel": message.channel_id, "message": message.message_id},
+        )
+
+    async def publish(self, record: Record, message: MessageRef) -> None:
+        """Everybody may know of a piece from now on: its author has posted it in that message."""
+        if record.message is not None:
+            await self.add_copy(record, record.message)
+        await self._history.set_message(record.id, message)
+        await self._history.write("UPDATE requests SET private = 0 WHERE id = :id", {"id": record.id})
+
+    async def messages(self, record: Record) -> list[MessageRef]:
+        """Every message that is known to carry a piece."""
+        return await self._messages(piece_id=record.id)
+
+    async def messages_of(self, person: Requester) -> list[MessageRef]:
+        """Every message that is known to carry a piece of somebody's."""
+        return await self._messages(person=person.person)
+
+    async def _messages(self, *, piece_id: str | None = None, person: str | None = None) -> list[MessageRef]:
+        rows = await self._history.rows(
+            "WITH theirs AS (SELECT * FROM requests WHERE id = :id OR person = :person) "
+            "SELECT message_channel_id AS channel_id, message_id FROM theirs "
+            "WHERE state = 'delivered' AND message_id IS NOT NULL "
+            "UNION SELECT copies.channel_id, copies.message_id FROM copies JOIN theirs ON id = request_id",
+            {"id": piece_id, "person": person},
+        )
+        return [MessageRef(row["channel_id"], row["message_id"]) for row in rows]
+
+    async def lineage(self, record: Record, viewer: Requester | None = None) -> list[Record]:
+        """The pieces that this one came out of, the oldest first, itself not included.
+
+        Args:
+            record: the piece.
+            viewer: who looks; private pieces of others are left out. None sees everything.
+        """
         chain: list[Record] = []
         origin = record.origin
         while origin is not None and len(chain) < _ANCESTORS_MAX:
             parent = await self._history.get(origin.parent_id)
             if parent is None:
                 break
-            chain.append(parent)
+            if viewer is None or not parent.private or parent.requester.person == viewer.person:
+                chain.append(parent)
             origin = parent.origin
         return chain[::-1]
 

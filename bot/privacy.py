@@ -102,6 +102,11 @@ class Privacy:
             )
             export[table] = [{key: row[key] for key in row.keys() if key != "person"} for row in rows]  # noqa: SIM118 - a Row iterates over values
         rows = await self._history.rows(
+            "SELECT copies.* FROM copies JOIN requests ON id = request_id WHERE person = :person",
+            {"person": person.person},
+        )
+        export["copies"] = [dict(row) for row in rows]
+        rows = await self._history.rows(
             "SELECT at, guild_id, action, details FROM audit WHERE person = :person", {"person": person.person}
         )
         export["administration"] = [dict(row) for row in rows]

@@ -131,6 +131,10 @@ class Servers:
         )
         return settings.best_of_channel_id if claimed else None
 
+    async def release_best_of(self, record: Record) -> None:
+        """The piece could not be posted there after all: the next one who likes it brings it up again."""
+        await self._history.write("DELETE FROM best_of_posts WHERE request_id = :id", {"id": record.id})
+
     async def block(self, person: str, guild_id: str | None, by: Requester) -> None:
         """Take no more requests from somebody, in a server or (None) everywhere."""
         values = {"person": person, "guild": guild_id or _EVERYWHERE, "now": self._history.now_text()}

@@ -263,10 +263,13 @@ class Studio:
         Raises:
             NotFound: no such piece.
             InvalidRequest: it was never finished, so there is nothing to compare with.
+            NotAllowed: an administrator has blocked this person.
             Busy, RenderFailed, SetupProblem, EngineClosed: from the engine.
         """
         record = await self.find(piece_id, viewer)
         self._workshop.check_open()
+        if viewer is not None:
+            await self.servers.check_not_blocked(viewer)
         self._quota.check_now(viewer or record.requester)
         return await self._workshop.make_again(record, viewer or record.requester, progress)
 

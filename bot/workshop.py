@@ -224,7 +224,8 @@ class Workshop:
 
     def in_the_making(self, person: str) -> list[Update]:
         """The latest news of each piece of that person that waits or is being made, the oldest first."""
-        latest = [job.latest or Update(job.record, Stage.QUEUED, 0, 0, None) for job in self._jobs.values()]
+        jobs = [job for job in self._jobs.values() if job.task is None or not job.task.done()]
+        latest = [job.latest or Update(job.record, Stage.QUEUED, 0, 0, None) for job in jobs]
         return [update for update in latest if update.record.requester.person == person]
 
     async def aclose(self) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from discord import app_commands
 from bot.continuing import Wish, continuation, continuation_of_file, variation
 from bot.discord import attachments, embeds
 from bot.discord.asking import Interaction, compose_request, compose_wish, is_moderator, requester_of
-from bot.discord.errors import TRANSIENT
+from bot.discord.errors import TRANSIENT, sentence_for
 from bot.discord.interaction_posts import DirectPost, InteractionPost
 from bot.discord.permissions import check_can_attach, check_can_post
 from bot.discord.persist import persist
@@ -22,8 +21,8 @@ from bot.discord.posts import ChannelPost
 from bot.discord.rating import RatingModal
 from bot.discord.texts import say
 from bot.errors import NotAllowed, NotFound
-from bot.history import Origin, Record, Relation
-from data.moods import Mood
+from bot.grammar import build_request
+from bot.history import MessageRef, Origin, Record, Relation
 from engine.errors import InvalidRequest
 from engine.types import LENGTH_NOTES_MAX, new_id, new_seed
 
@@ -97,7 +96,7 @@ async def longer(interaction: Interaction, piece_id: str) -> None:
 async def in_mood(interaction: Interaction, piece_id: str, mood: str) -> None:
     """The same wish in another mood."""
     record = await known(interaction, piece_id)
-    request = replace(record.request, mood=Mood(mood), id=new_id())
+    request = replace(record.request, mood=build_request({"mood": mood}).mood, id=new_id())
     await compose_request(interaction, request, private=record.private, origin=Origin(record.id, Relation.MOOD))
 
 
@@ -110,9 +109,24 @@ async def toggle_favourite(interaction: Interaction, piece_id: str) -> None:
     count = await studio.library.set_favourite(record, viewer, on=on)
     text = FAVOURITE_SENTENCES[0 if on else 1]
     await interaction.response.send_message(say(interaction.locale, text, n=count), ephemeral=True)
-    channel_id = await studio.servers.claim_best_of(record) if on else None
-    if channel_id is not None:
+    if on:
+        await _post_best(interaction, record)
+
+
+async def _post_best(interaction: Interaction, record: Record) -> None:
+    """Post a piece that enough people like to its server's best-of channel, once.
+
+    Whoever liked it is not troubled with a channel that an administrator chose: what goes wrong is in the log alone.
+    """
+    servers = interaction.client.studio.servers
+    channel_id = await servers.claim_best_of(record)
+    if channel_id is None:
+        return
+    try:
         await _post_to(interaction, record, int(channel_id), note="⭐ " + say(interaction.guild_locale, "Liked here"))
+    except Exception as error:  # a favourite is one, whatever becomes of the best-of channel
+        sentence_for(error, doing=f"posting {record.id} to the best-of channel {channel_id}")
+        await servers.release_best_of(record)
 
 
 async def ask_rating(interaction: Interaction, piece_id: str) -> None:
@@ -137,17 +151,23 @@ async def remake(interaction: Interaction, piece_id: str) -> None:
 async def show_recipe(interaction: Interaction, piece_id: str) -> None:
     """Everything that it takes to make the piece again, and where it came from."""
     record = await known(interaction, piece_id)
-    lineage = await interaction.client.studio.library.lineage(record)
+    lineage = await interaction.client.studio.library.lineage(record, requester_of(interaction))
     embed = embeds.recipe_embed(record, lineage, interaction.locale)
     await interaction.response.send_message(embed=embed, ephemeral=True)
 
 
 async def cancel(interaction: Interaction, piece_id: str) -> None:
-    """Stop a piece that waits or is being made; whoever waits for it is told in its own message."""
-    await interaction.client.studio.cancel(piece_id, requester_of(interaction), moderator=is_moderator(interaction))
-    # The reply to whoever waits replaces this message or takes it away: there is nothing more to say here.
-    with suppress(discord.HTTPException, *TRANSIENT):
-        await interaction.response.defer()
+    """Stop a piece that waits or is being made; whoever waits for it is told in its own message.
+
+    That replaces the message with the button or takes it away: there is nothing more to say here.
+    """
+    refusal = say(interaction.locale, "Only the person who asked for a piece, or a moderator, can cancel it.")
+    record = await _own_or_moderated(interaction, piece_id, refusal)
+    if record.state.is_final:
+        state = say(interaction.locale, record.state)
+        raise NotAllowed(say(interaction.locale, "Piece {id} is {state} already.", id=record.id, state=state))
+    await interaction.response.defer()  # before the work, which stops within seconds
+    await interaction.client.studio.cancel(record.id, requester_of(interaction), moderator=is_moderator(interaction))
 
 
 def check_in_server(interaction: Interaction) -> None:
@@ -169,8 +189,12 @@ async def share(
     check_can_post(interaction, channel)
     await interaction.response.defer(thinking=True, ephemeral=True)
     note = say(interaction.guild_locale, "Shared by {who}", who=interaction.user.mention)
-    await _post_to(interaction, record, channel.id, note=note)
-    await interaction.followup.send(say(interaction.locale, "Shared in {where}.", where=channel.mention))
+    message = await _post_to(interaction, record, channel.id, note=note)
+    told = say(interaction.locale, "Shared in {where}.", where=channel.mention)
+    if record.private:  # or nobody else could use its buttons
+        await interaction.client.studio.library.publish(record, message)
+        told = say(interaction.locale, "Shared in {where}: it is not private any more.", where=channel.mention)
+    await interaction.followup.send(told)
 
 
 async def send_to_asker(interaction: Interaction, piece_id: str) -> None:
@@ -182,16 +206,19 @@ async def send_to_asker(interaction: Interaction, piece_id: str) -> None:
     await interaction.client.composer.post_piece(DirectPost(interaction, reply), piece)
 
 
-async def _post_to(interaction: Interaction, record: Record, channel_id: int, *, note: str) -> None:
+async def _post_to(interaction: Interaction, record: Record, channel_id: int, *, note: str) -> MessageRef:
+    """Post a piece in a channel for everybody there, and remember the copy. Raises as `Composer.post_piece`."""
     post = ChannelPost(
         interaction.client,
-        user_id=interaction.user.id,
+        user_id=None,
         channel_id=channel_id,
         locale=interaction.guild_locale,
         nonce=f"{record.id}-{interaction.id % 10**12}",
     )
     piece = await interaction.client.studio.piece(record.id)
-    await interaction.client.composer.post_piece(post, piece, note=note)
+    message = await interaction.client.composer.post_piece(post, piece, note=note)
+    await interaction.client.studio.library.add_copy(record, message)
+    return message
 
 
 async def check_may_delete(interaction: Interaction, piece_id: str) -> Record:
@@ -200,23 +227,33 @@ async def check_may_delete(interaction: Interaction, piece_id: str) -> Record:
     Raises:
         NotAllowed, NotFound: who may not.
     """
+    refusal = say(interaction.locale, "Only the one who asked for a piece, or a moderator, can delete it.")
+    return await _own_or_moderated(interaction, piece_id, refusal)
+
+
+async def _own_or_moderated(interaction: Interaction, piece_id: str, refusal: str) -> Record:
     moderator = is_moderator(interaction)
     record = await interaction.client.studio.find(piece_id, None if moderator else requester_of(interaction))
     here = record.requester.guild_id is not None and record.requester.guild_id == str(interaction.guild_id)
     if record.requester.person != requester_of(interaction).person and not (moderator and here):
-        raise NotAllowed(say(interaction.locale, "Only the one who asked for a piece, or a moderator, can delete it."))
+        raise NotAllowed(refusal)
     return record
 
 
 async def erase(interaction: Interaction, piece_id: str) -> None:
-    """Forget the piece, its files and its message."""
+    """Forget the piece, its files and every message that carries it."""
     record = await check_may_delete(interaction, piece_id)
+    messages = await interaction.client.studio.library.messages(record)
     await interaction.client.studio.delete(record.id, requester_of(interaction), moderator=is_moderator(interaction))
     await interaction.response.edit_message(content=say(interaction.locale, "Deleted."), view=None)
-    if record.message is not None and not record.private:
-        channel = interaction.client.get_partial_messageable(int(record.message.channel_id))
-        message: Any = channel.get_partial_message(int(record.message.message_id))
+    await take_away(interaction.client, messages)
+
+
+async def take_away(client: discord.Client, messages: Sequence[MessageRef]) -> None:
+    """Delete messages of the bot, those that are still there; one that a single person sees is for them to dismiss."""
+    for each in messages:
+        message: Any = client.get_partial_messageable(int(each.channel_id)).get_partial_message(int(each.message_id))
         try:
             await persist(message.delete)
         except (discord.HTTPException, *TRANSIENT) as error:
-            log.info("the message of %s stays: %s", record.id, error)  # gone already, or no longer ours to delete
+            log.info("message %s stays: %s", each.message_id, error)

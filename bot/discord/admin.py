@@ -145,7 +145,8 @@ async def health(interaction: Interaction) -> None:
         guild_id = _server(interaction)
         client = interaction.client
         settings = await client.studio.servers.settings(guild_id)
-        blocked = await client.studio.servers.blocked(guild_id)
+        people = [f"<@{person.removeprefix('discord:')}>" for person in await client.studio.servers.blocked(guild_id)]
+        blocked = whole_lines(people, limits.EMBED_FIELD_VALUE_CHARACTERS_MAX)
         locale = interaction.locale
         facts = {
             say(locale, "pieces waiting"): client.studio.waiting,
@@ -155,7 +156,7 @@ async def health(interaction: Interaction) -> None:
             say(locale, "running since"): discord.utils.format_dt(client.started_at, "R"),
             say(locale, "defaults here"): f"`{settings.defaults or '-'}`",
             say(locale, "pieces an hour here"): NOTHING if settings.user_per_hour is None else settings.user_per_hour,
-            say(locale, "blocked here"): len(blocked),
+            say(locale, "blocked here"): blocked or NOTHING,
         }
         embed = discord.Embed(title=say(interaction.locale, "Health"), colour=0x4B3F72)
         for name, value in facts.items():

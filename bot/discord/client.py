@@ -25,13 +25,12 @@ from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bot.discord import blind, limits, messages
+from bot.discord import blind, limits, lookback, messages
 from bot.discord.buttons import DYNAMIC_ITEMS, cancel_view, piece_view
 from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
 from bot.discord.errors import ALREADY_ACKNOWLEDGED, TRANSIENT, UNKNOWN_INTERACTION, sentence_for, tell
 from bot.discord.live_training import follow
-from bot.discord.lookback import OlderButton
 from bot.discord.models import TrainingButton, look
 from bot.discord.permissions import invite_url
 from bot.discord.posts import ChannelPost
@@ -109,7 +108,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         )
         await self.tree.set_translator(Translator())
         self.add_dynamic_items(
-            *DYNAMIC_ITEMS, blind.BlindButton, OlderButton, ForgetButton, RecipeButton, TrainingButton
+            *DYNAMIC_ITEMS, *lookback.DYNAMIC_ITEMS, blind.BlindButton, ForgetButton, RecipeButton, TrainingButton
         )
         if self._api_base is not None or not Route.BASE.startswith("https://discord.com/"):
             # What discord.py connects to when it cannot resume, instead of Discord's own address.

@@ -191,9 +191,11 @@ class Composer:
         try:
             async with Notice(post, lambda *_: None) as update:
                 remade = await self._studio.remake(piece_id, viewer, update)
-            await self.post_piece(post, remade.piece, note=embeds.proof_text(remade, post.locale))
+            message = await self.post_piece(post, remade.piece, note=embeds.proof_text(remade, post.locale))
         except Exception as error:  # whatever it is, the person is told; the log has the rest
             await self.refuse(post, piece_id, errors.sentence_for(error, post.locale, doing=f"showing {piece_id}"))
+            return
+        await self._studio.library.add_copy(remade.piece.record, message)
 
     async def post_piece(self, post: Post, piece: Piece, *, note: str = "") -> MessageRef:
         """Post a finished piece in the best format that the place takes.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +10,14 @@ from discord import app_commands, ui
 
 from bot.discord import actions, embeds, limits, recognising
 from bot.discord.asking import Interaction, requester_of
-from bot.discord.buttons import PieceButton
 from bot.discord.errors import answering
 from bot.discord.items import FromCustomId
 from bot.discord.placing import everywhere
 from bot.discord.texts import say, whole_lines
 from bot.errors import NotAllowed
+from bot.grammar import build_request
 from bot.history import Record
-from data.moods import MOODS, Mood
+from data.moods import MOODS
 from engine.errors import InvalidRequest
 from engine.titles import title
 
@@ -44,7 +43,7 @@ async def _page(
     records = await interaction.client.studio.recent(
         requester_of(interaction),
         whole_server=whole_server,
-        mood=None if mood is None else Mood(mood),
+        mood=None if mood is None else build_request({"mood": mood}).mood,
         before=before,
         limit=PAGE + 1,
     )
@@ -140,9 +139,34 @@ def _choice_name(record: Record, interaction: Interaction) -> str:
 async def favourites(interaction: Interaction) -> None:
     """/favourites."""
     async with answering(interaction, "/favourites"):
-        records = await interaction.client.studio.library.favourites(requester_of(interaction), limit=2 * PAGE)
-        embed = embeds.history_embed(records, say(interaction.locale, "Your favourites"), interaction.locale)
-        await interaction.response.send_message(embed=embed, ephemeral=True)
+        embed, view = await _favourites(interaction, 0)
+        await interaction.response.send_message(embed=embed, view=view, ephemeral=True)
+
+
+async def _favourites(interaction: Interaction, offset: int) -> tuple[discord.Embed, ui.View]:
+    library = interaction.client.studio.library
+    records = await library.favourites(requester_of(interaction), offset=offset, limit=PAGE + 1)
+    view = ui.View(timeout=None)
+    if len(records) > PAGE:
+        view.add_item(OlderFavouritesButton(str(offset + PAGE), interaction.locale))
+    heading = say(interaction.locale, "Your favourites")
+    return embeds.history_embed(records[:PAGE], heading, interaction.locale), view
+
+
+class OlderFavouritesButton(
+    FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"older-favourites:(?P<offset>\d{1,9})"
+):
+    """Turns to the next page of favourites."""
+
+    def __init__(self, offset: str, locale: discord.Locale) -> None:
+        super().__init__(ui.Button(label=say(locale, "Older"), emoji="◀️", custom_id=f"older-favourites:{offset}"))
+        self._offset = int(offset)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> Any:
+        """Show the next page in the place of this one."""
+        async with answering(interaction, "older favourites"):
+            embed, view = await _favourites(interaction, self._offset)
+            await interaction.response.edit_message(embed=embed, view=view)
 
 
 @app_commands.command(name="top", description="What this server likes best")
@@ -168,24 +192,38 @@ async def top(interaction: Interaction, days: app_commands.Range[int, 1, 3650] |
 async def queue(interaction: Interaction) -> None:
     """/queue: how far one's own pieces are, with a button to cancel each."""
     async with answering(interaction, "/queue"):
-        updates = interaction.client.studio.queue(requester_of(interaction))
-        if not updates:
-            text = say(interaction.locale, "Nothing of yours is in the making.")
-            await interaction.response.send_message(text, ephemeral=True)
-            return
-        lines = [f"`{each.record.id}` {embeds.progress_text(each, interaction.locale)}" for each in updates]
-        view = _cancel_buttons([each.record for each in updates], interaction.locale)
-        text = whole_lines(lines, limits.CONTENT_CHARACTERS_MAX)
+        text, view = _queue(interaction)
         await interaction.response.send_message(text, view=view, ephemeral=True)
 
 
-def _cancel_buttons(records: Sequence[Record], locale: discord.Locale) -> ui.View:
+def _queue(interaction: Interaction) -> tuple[str, ui.View]:
+    """What of one's own waits or is being made now, with a button for each."""
+    updates = interaction.client.studio.queue(requester_of(interaction))
     view = ui.View(timeout=None)
-    for record in records[: limits.ROWS_MAX * limits.BUTTONS_PER_ROW_MAX]:
-        button = PieceButton("cancel", record.id, locale)
-        button.item.label = f"{button.item.label} {record.id}"
-        view.add_item(button)
-    return view
+    for update in updates[: limits.ROWS_MAX * limits.BUTTONS_PER_ROW_MAX]:
+        view.add_item(QueueButton(update.record.id, interaction.locale))
+    lines = [f"`{each.record.id}` {embeds.progress_text(each, interaction.locale)}" for each in updates]
+    text = whole_lines(lines, limits.CONTENT_CHARACTERS_MAX)
+    return text or say(interaction.locale, "Nothing of yours is in the making."), view
+
+
+class QueueButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"drop:(?P<id>[a-z0-9]{1,32})"):
+    """Cancels one of the pieces in the list, and shows what is left."""
+
+    def __init__(self, piece_id: str, locale: discord.Locale) -> None:
+        label = f"{say(locale, 'Cancel')} {piece_id}"
+        super().__init__(ui.Button(label=label, emoji="✖️", custom_id=f"drop:{piece_id}"))
+        self._piece_id = piece_id
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> Any:
+        """Do it, or say that it is too late."""
+        async with answering(interaction, f"cancel of {self._piece_id}"):
+            if not await interaction.client.first_press(interaction):
+                return
+            await actions.cancel(interaction, self._piece_id)
+            text, view = _queue(interaction)
+            await interaction.edit_original_response(content=text, view=view)
 
 
 COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (history, show, share, favourites, top, queue)
+DYNAMIC_ITEMS = (OlderButton, OlderFavouritesButton, QueueButton)

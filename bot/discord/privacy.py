@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import discord
 from discord import app_commands, ui
 
+from bot.discord import limits
+from bot.discord.actions import take_away
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
 from bot.discord.items import FromCustomId
+from bot.discord.persist import persist
 from bot.discord.placing import EVERYWHERE_CONTEXTS, EVERYWHERE_INSTALLS
 from bot.discord.texts import say
 from bot.errors import NotAllowed
@@ -70,9 +74,26 @@ async def export(interaction: Interaction) -> None:
     async with answering(interaction, "/privacy export"):
         await interaction.response.defer(thinking=True, ephemeral=True)
         everything = await interaction.client.studio.privacy.export(requester_of(interaction))
-        data = json.dumps(everything, indent=1, ensure_ascii=False).encode()
-        file = discord.File(io.BytesIO(data), "musiclstm-export.json")
-        await interaction.followup.send(say(interaction.locale, "This is everything that I keep about you."), file=file)
+        # Discord takes no larger file: of very many requests there are several, each in a message of its own.
+        files = await asyncio.to_thread(parts, everything, limits.FILE_BYTES_DEFAULT)
+        told = say(interaction.locale, "This is everything that I keep about you.")
+        for number, data in enumerate(files, 1):
+            name = "musiclstm-export.json" if len(files) == 1 else f"musiclstm-export-{number}.json"
+            await persist(
+                lambda data=data, name=name: interaction.followup.send(  # type: ignore[misc]
+                    told, file=discord.File(io.BytesIO(data), name), ephemeral=True
+                )
+            )
+
+
+def parts(everything: dict[str, Any], bytes_max: int) -> list[bytes]:
+    """An export as JSON files of at most so many bytes; each is whole JSON and has some of the requests. Blocks."""
+    data = json.dumps(everything, indent=1, ensure_ascii=False).encode()
+    requests = everything["requests"]
+    if len(data) <= bytes_max or len(requests) < 2:
+        return [data]
+    first, second = requests[: len(requests) // 2], requests[len(requests) // 2 :]
+    return [*parts({**everything, "requests": first}, bytes_max), *parts({"requests": second}, bytes_max)]
 
 
 @GROUP.command(name="delete", description="Delete everything that I keep about you, your pieces too")
@@ -83,7 +104,9 @@ async def delete(interaction: Interaction) -> None:
         view = ui.View(timeout=None)
         view.add_item(ForgetButton(str(interaction.user.id), interaction.locale))
         text = say(
-            interaction.locale, "Delete your {n} requests, their files, and all the rest for good?", n=kept.requests
+            interaction.locale,
+            "Delete your {n} requests, their files and messages, and all the rest for good?",
+            n=kept.requests,
         )
         await interaction.response.send_message(text, view=view, ephemeral=True)
 
@@ -117,8 +140,13 @@ class ForgetButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"forg
         async with answering(interaction, "forgetting"):
             if str(interaction.user.id) != self._user_id:
                 raise NotAllowed(say(interaction.locale, "That is for somebody else to decide."))
+            if not await interaction.client.first_press(interaction):
+                return
+            client, person = interaction.client, requester_of(interaction)
             await interaction.response.edit_message(content="⏳", view=None)
-            pieces = await interaction.client.studio.forget(requester_of(interaction))
+            messages = await client.studio.library.messages_of(person)
+            pieces = await client.studio.forget(person)
+            client.spawn(take_away(client, messages))  # a second each, by Discord's limits
             text = say(
                 interaction.locale,
                 "Deleted: {n} requests and all the rest. Only how many you made this hour counts until it is over.",

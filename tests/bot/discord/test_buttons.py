@@ -1,5 +1,7 @@
 """The buttons and menus of a piece: what they do, for whom, and that they work for ever."""
 
+from typing import Any
+
 import discord
 import pytest
 
@@ -219,6 +221,72 @@ async def test_a_stranger_cannot_cancel(simcord_env, house, channel, ada, ben) -
 
     assert result.ephemeral
     assert (await newest(house)).state is State.RUNNING
+
+
+async def test_a_stranger_who_makes_the_last_button_up_deletes_nothing(simcord_env, guild, channel, ben, piece) -> None:
+    result = await forged(simcord_env, guild, channel, ben, f"piece:erase:{piece_id(piece)}")
+
+    assert "Only the one who asked" in result.content
+    assert channel.last_message.id == piece.id
+
+
+@pytest.mark.parametrize("action", ["delete", "erase", "cancel"])
+async def test_a_moderator_of_another_server_is_a_stranger(simcord_env, house, channel, ada, action: str) -> None:
+    house.engine.gate.clear()
+    await ada.slash(channel, "compose")
+    other = simcord_env.create_guild("Elsewhere")
+    place = other.create_text_channel("here")
+    role = other.create_role("Moderators", permissions=discord.Permissions(manage_messages=True))
+    moderator = other.add_member(simcord_env.create_user("mo"), roles=[role])
+
+    result = await forged(simcord_env, other, place, moderator, f"piece:{action}:{(await newest(house)).id}")
+
+    assert "or a moderator, can" in result.content
+    assert (await newest(house)).state is State.RUNNING
+
+
+async def forged(simcord_env, guild, channel, member, custom_id: str) -> Any:
+    """Press a button that no message of the bot has, under the last message of a channel or a new one."""
+    ui_view = discord.ui.View(timeout=None)
+    ui_view.add_item(discord.ui.Button(label="Forged", custom_id=custom_id))
+    message = await simcord_env.bot.get_partial_messageable(channel.id, guild_id=guild.id).send("here", view=ui_view)
+    result = await member.click(message, label="Forged")
+    simcord_env.backend.delete_message(channel.id, message.id)
+    return result.response
+
+
+async def test_what_is_finished_cannot_be_cancelled_and_says_so(simcord_env, house, channel, ada) -> None:
+    house.engine.gate.clear()
+    await ada.slash(channel, "compose")
+    await simcord_env.advance_time(3)
+    listed = await ada.slash(channel, "queue")
+    house.engine.gate.set()
+    await simcord_env.settle()
+
+    result = await ada.click(listed.response, label=f"Cancel {(await newest(house)).id}")
+
+    assert result.ephemeral
+    assert "is delivered already" in result.response.content
+    assert (await newest(house)).state is State.DELIVERED
+
+
+async def test_the_cancel_button_is_acknowledged_before_the_work_stops(
+    simcord_env, house, monkeypatch, channel, ada
+) -> None:
+    house.engine.gate.clear()
+    await ada.slash(channel, "compose")
+    await simcord_env.advance_time(3)
+    stop = simcord_env.bot.studio.cancel
+    acknowledged = []
+
+    async def slowly(*arguments: Any, **options: Any) -> Record:
+        acknowledged.append(simcord_env.http_requests[-1].json)
+        return await stop(*arguments, **options)
+
+    monkeypatch.setattr(simcord_env.bot.studio, "cancel", slowly)
+    await ada.click(channel.last_message, label="Cancel")
+
+    assert acknowledged == [{"type": 6}]
 
 
 @pytest.mark.usefixtures("piece")

@@ -9,6 +9,7 @@ import pytest
 from bot.discord import limits
 from bot.discord.sync import command_payload
 from bot.grammar import OPTIONS
+from tests.bot.discord.test_compose_command import arriving_as
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
 
@@ -130,6 +131,25 @@ async def test_show_completes_ids_from_ones_own_pieces(channel, ada, ben) -> Non
     offered = await ada.autocomplete(channel, "show", "id", "")
 
     assert [("dark" in choice["name"]) for choice in offered] == [True]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("f#", ["F#m", "F#"]), ("B flat minor", ["Bbm"]), ("  g", ["Gm", "G", "G#m", "G#"]), ("H", [])],
+)
+async def test_compose_completes_keys(channel, ada, typed: str, offered: list[str]) -> None:
+    assert [choice["value"] for choice in await ada.autocomplete(channel, "compose", "key", typed)] == offered
+
+
+async def test_every_key_is_offered(channel, ada) -> None:
+    assert len(await ada.autocomplete(channel, "compose", "key", "")) == 24
+
+
+async def test_a_mood_that_discord_should_not_have_let_through_is_answered(monkeypatch, channel, ada) -> None:
+    options = [{"name": "mood", "type": 3, "value": "jolly"}]
+    arriving_as(monkeypatch, lambda payload: payload["data"].update(options=options))
+
+    assert "mood is dark, ambient" in (await ada.slash(channel, "history")).response.content
 
 
 async def test_help_names_every_option(channel, ada) -> None:

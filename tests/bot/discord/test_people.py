@@ -70,6 +70,37 @@ async def test_history_has_pages(house, channel, ada) -> None:
     assert len(first.response.embeds[0].description.splitlines()) == 2
 
 
+async def test_favourites_have_pages(house, channel, ada) -> None:
+    house.engine.seconds = 0.1
+    for seed in range(12):
+        await ada.slash(channel, "compose", length=16, seed=seed)
+        await ada.click(channel.last_message, label="Favourite")
+
+    first = await ada.slash(channel, "favourites")
+    shown = first.response.embeds[0].description.splitlines()
+    await ada.click(first.response, label="Older")
+    shown += first.response.embeds[0].description.splitlines()
+
+    assert len(set(shown)) == 12
+    assert not first.response.components
+
+
+async def test_cancelling_in_the_queue_shows_what_is_left(house, channel, ada) -> None:
+    house.engine.gate.clear()
+    await ada.slash(channel, "compose", length=40)
+    await ada.slash(channel, "compose", length=30)
+    listed = await ada.slash(channel, "queue")
+    labels = [button["label"] for row in listed.response.components for button in row["components"]]
+
+    await ada.click(listed.response, label=labels[0])
+    assert labels[0].removeprefix("Cancel ") not in listed.response.content
+    assert labels[1].removeprefix("Cancel ") in listed.response.content
+
+    await ada.click(listed.response, label=labels[1])
+    assert "Nothing of yours" in listed.response.content
+    assert not listed.response.components
+
+
 async def test_queue_shows_and_cancels_ones_own_pieces(house, channel, ada, ben) -> None:
     house.engine.gate.clear()
     asked = await ada.slash(channel, "compose", length=40)
@@ -101,6 +132,41 @@ async def test_privacy_shows_exports_and_deletes(house, channel, ada, ben) -> No
         assert [record.requester.user_id for record in await history.newest()] == [str(ben.id)]
 
 
+async def test_a_very_long_export_comes_in_several_files(monkeypatch, channel, ada) -> None:
+    for _ in range(5):
+        await ada.slash(channel, "compose", length=16, private=True)
+    whole = await ada.slash(channel, "privacy export")
+    everything = json.loads(await whole.response.attachments[0].read())
+    monkeypatch.setattr(limits, "FILE_BYTES_DEFAULT", 4000)
+
+    several = await ada.slash(channel, "privacy export")
+
+    messages = [several.response, *several.followups]
+    files = [file for message in {each.id: each for each in messages}.values() for file in message.attachments]
+    contents = [await file.read() for file in files]
+    assert len(contents) > 1
+    assert all(len(content) <= 4000 for content in contents)
+    assert all(message.flags.ephemeral for message in messages)
+    found = [request for content in contents for request in json.loads(content)["requests"]]
+    assert found == everything["requests"]
+    assert json.loads(contents[0])["person"] == everything["person"]
+
+
+async def test_a_second_click_deletes_nothing_a_second_time(monkeypatch, channel, ada) -> None:
+    monkeypatch.setattr("bot.discord.client.DOUBLE_CLICK_S", 1000.0)
+    await ada.slash(channel, "compose")
+    question = await ada.slash(channel, "privacy delete")
+    (row,) = question.response.components
+    again = await ada.slash(channel, "privacy delete")
+
+    await ada.click(question.response, custom_id=row["components"][0]["custom_id"])
+    second = await ada.click(again.response, custom_id=row["components"][0]["custom_id"])
+
+    assert second.acknowledged
+    assert "Deleted: 1 requests" in question.response.content
+    assert "Deleted" not in again.response.content
+
+
 async def test_training_on_favourites_is_off_until_allowed(channel, ada) -> None:
     async def allowed() -> str:
         shown = await ada.slash(channel, "privacy show")
@@ -124,6 +190,11 @@ async def test_server_defaults_limits_and_blocks_hold(house, channel, admin, ada
     await admin.slash(channel, "admin limits")
     await admin.slash(channel, "admin block", user=ada)
     assert "blocked" in (await ada.slash(channel, "compose")).followups[0].content
+    async with History(house.database) as history:
+        made = next(record for record in await history.newest() if record.result is not None)
+    assert "blocked" in (await ada.slash(channel, "show", id=made.id)).followups[0].content
+    health = await admin.slash(channel, "admin health")
+    assert {field.name: field.value for field in health.response.embeds[0].fields}["blocked here"] == f"<@{ada.id}>"
     await admin.slash(channel, "admin unblock", user=ada)
     assert (await ada.slash(channel, "compose")).response.attachments
 

@@ -1,0 +1,129 @@
+"""Where a piece is posted besides its reply (shared, liked, made again), and that all of it goes when it is deleted."""
+
+import discord
+import pytest
+
+pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
+
+
+def piece_id(message: discord.Message) -> str:
+    return (message.embeds[0].footer.text or "").split(" ")[0]
+
+
+@pytest.fixture
+async def piece(channel, ada) -> discord.Message:
+    await ada.slash(channel, "compose", length=20, seed=11)
+    return channel.last_message
+
+
+@pytest.fixture
+def stage(guild):
+    return guild.create_text_channel("stage")
+
+
+@pytest.fixture
+def admin(simcord_env, guild):
+    role = guild.create_role("Administrators", permissions=discord.Permissions(administrator=True))
+    return guild.add_member(simcord_env.create_user("grace"), roles=[role])
+
+
+async def delete(member, message) -> None:
+    question = await member.click(message, label="Delete")
+    await member.click(question.response, label="Delete for good")
+
+
+async def test_what_is_shared_is_for_the_channel_and_not_for_the_one_who_shares(ada, piece, channel, stage) -> None:
+    await ada.slash(channel, "share", id=piece_id(piece), channel=stage)
+
+    assert not stage.last_message.content
+    assert f"Shared by <@{ada.id}>" in stage.last_message.embeds[0].description
+
+
+async def test_what_cannot_be_shared_after_all_is_not_said_to_be(simcord_env, ada, piece, channel, stage) -> None:
+    simcord_env.inject_error("POST", f"/channels/{stage.id}/messages", status=403, code=50001, times=None)
+
+    result = await ada.slash(channel, "share", id=piece_id(piece), channel=stage)
+
+    assert "Shared" not in result.response.content
+    assert "closed to me" in result.response.content
+    assert ada.user.dm_channel is None or not ada.user.dm_channel.history()
+
+
+async def test_a_private_piece_that_its_author_shares_is_everybodys(channel, ada, ben, stage) -> None:
+    private = await ada.slash(channel, "compose", length=20, private=True)
+
+    told = await ada.slash(channel, "share", id=piece_id(private.response), channel=stage)
+
+    assert "not private any more" in told.response.content
+    await ben.click(stage.last_message, label="Again")
+    assert piece_id(private.response) in stage.last_message.embeds[0].description
+    listed = await ben.slash(channel, "history", server=True)
+    assert f"/{stage.id}/" in listed.response.embeds[0].description
+
+
+async def test_a_best_of_channel_that_is_gone_troubles_nobody_who_likes_a_piece(
+    simcord_env, guild, channel, admin, ada, ben, piece
+) -> None:
+    best = guild.create_text_channel("best-of")
+    await admin.slash(channel, "admin best-of", channel=best, favourites=1)
+    simcord_env.inject_error("POST", f"/channels/{best.id}/messages", status=404, code=10003, times=1)
+
+    told = await ben.click(piece, label="Favourite")
+
+    assert told.response.content.startswith("Among your favourites")
+    assert not told.followups
+    assert ben.user.dm_channel is None or not ben.user.dm_channel.history()
+    await ada.click(piece, label="Favourite")  # the next one who likes it brings it up again
+    assert len(best.history()) == 1
+    assert not best.last_message.content
+
+
+async def test_every_message_of_a_piece_goes_with_it(channel, admin, ada, ben, piece, stage, guild) -> None:
+    best = guild.create_text_channel("best-of")
+    await admin.slash(channel, "admin best-of", channel=best, favourites=1)
+    await ben.click(piece, label="Favourite")
+    await ada.slash(channel, "share", id=piece_id(piece), channel=stage)
+    await ben.slash(channel, "show", id=piece_id(piece))
+    assert [len(place.history()) for place in (channel, stage, best)] == [2, 1, 1]
+
+    await delete(ada, stage.last_message)
+
+    assert [place.history() for place in (channel, stage, best)] == [[], [], []]
+
+
+async def test_a_piece_in_a_direct_message_is_deleted_there(channel, ada) -> None:
+    await ada.slash(channel, "compose", length=20, dm=True)
+
+    await delete(ada.user, ada.user.dm_channel.last_message)
+
+    assert not ada.user.dm_channel.history()
+
+
+async def test_deleting_everything_about_oneself_takes_the_messages_away(
+    house, monkeypatch, channel, ada, ben, piece, stage
+) -> None:
+    monkeypatch.setattr("bot.discord.client.DOUBLE_CLICK_S", 1000.0)
+    await ada.slash(channel, "share", id=piece_id(piece), channel=stage)
+    await ada.slash(channel, "compose", length=20, dm=True)
+    await ben.slash(channel, "compose", length=20)
+    question = await ada.slash(channel, "privacy delete")
+
+    await ada.click(question.response, label="Delete everything", custom_id=None)
+
+    assert "Deleted: 2 requests" in question.response.content
+    assert [message.interaction_metadata.user.id for message in channel.history()] == [ben.id]
+    assert not stage.history()
+    assert not ada.user.dm_channel.history()
+    assert len(list((house.folder / "pieces").glob("*.mid"))) == 1
+
+
+async def test_the_recipe_names_no_private_piece_of_somebody_else(channel, ada, ben) -> None:
+    private = await ada.slash(channel, "compose", length=16, private=True)
+    (midi,) = (file for file in private.response.attachments if file.filename.endswith(".mid"))
+    await ada.slash(channel, "continue", midi=(midi.filename, await midi.read()), length=16)
+
+    theirs = await ben.click(channel.last_message, label="Recipe")
+    own = await ada.click(channel.last_message, label="Recipe")
+
+    assert "Came out of" not in {field.name for field in theirs.response.embeds[0].fields}
+    assert "Came out of" in {field.name for field in own.response.embeds[0].fields}
