@@ -110,7 +110,7 @@ def variants(checkpoint: Checkpoint, batch: int) -> dict[str, Stepper]:
             steppers[precision] = _Ours(NativeSlots(checkpoint, batch, precision=precision), batch)
         except NoCompiler as problem:
             sys.stderr.write(f"{precision} is left out: {problem}\n")
-    steppers["torch"] = _Ours(TorchSlots(checkpoint, batch), batch)
+    steppers["torch"] = _Ours(TorchSlots(checkpoint, batch, block=16), batch)
     if torch.cuda.is_available():
         steppers["cuda"] = _Ours(TorchSlots(checkpoint, batch, device="cuda"), batch)
     steppers["default"] = _Ours(open_slots(ways(checkpoint, batch)), batch)

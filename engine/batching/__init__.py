@@ -4,7 +4,8 @@
     batcher      one thread that keeps the slots full: pieces join and leave between steps
     slots        what slots do, and which kind this machine gets
       native       stepped by compiled C (engine/native/step.c): the way on a CPU
-      torch_slots  stepped by PyTorch: CUDA graphs on a GPU, or a CPU without a C compiler
+      torch_slots  stepped by PyTorch in blocks: CUDA graphs on a GPU, or a CPU without a C compiler
+        torch_step   a note of every slot of a block
     weights      a model in the shapes that a step reads
     layout       those shapes as C sees them
     randomness   random numbers by place, not by turn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -12,13 +13,15 @@ import torch
 
 from data.tokens import IntArray
 from engine.batching.native import NativeSlots
-from engine.batching.torch_slots import TorchSlots
+from engine.batching.torch_slots import BLOCK, TorchSlots
 from engine.checkpoint import Checkpoint
 from engine.native.build import NoCompiler
 from engine.plan import Plan
 from engine.types import ComposeRequest
 
 log = logging.getLogger(__name__)
+
+_GPU_SLOTS = 256  # eight pieces of thirty-two takes; a slot of v2 takes 1.5 MB
 
 
 class Slots(Protocol):
@@ -74,14 +77,18 @@ def ways(checkpoint: Checkpoint, count: int, device: str | None = None) -> Itera
 
     Args:
         checkpoint: the model.
-        count: how many pieces side by side; PyTorch on a CPU has fewer.
+        count: how many pieces side by side; a GPU has more, unless its memory is too small.
         device: "cuda" or "cpu"; None: CUDA where there is one, and else the CPU.
     """
     if device == "cuda" or (device is None and torch.cuda.is_available()):
-        yield lambda: TorchSlots(checkpoint, count, device="cuda")
-    yield lambda: NativeSlots(checkpoint, count)
-    # Every slot is computed, full or not: with sixteen a single piece takes half as long as with sixty-four.
-    yield lambda: TorchSlots(checkpoint, min(count, 16), device="cpu")
+        slots = max(_GPU_SLOTS, count)
+        yield partial(TorchSlots, checkpoint, slots, device="cuda")
+        while slots > BLOCK and torch.cuda.is_available():
+            slots //= 2
+            yield partial(TorchSlots, checkpoint, slots, device="cuda")
+    yield partial(NativeSlots, checkpoint, count)
+    # A block is computed whole: with sixteen slots a single piece takes half as long as with sixty-four.
+    yield partial(TorchSlots, checkpoint, count, device="cpu", block=16)
 
 
 def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:
@@ -96,5 +103,7 @@ def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:
             return way()
         except (NoCompiler, ValueError) as problem:  # ValueError: a larger model than the compiled code has room for
             log.info("Notes are written by PyTorch, many times slower than by compiled code: %s.", problem)
-        except (RuntimeError, AssertionError) as problem:  # how PyTorch says that CUDA is missing, full or broken
+        except torch.OutOfMemoryError as problem:
+            log.warning("The GPU has too little memory; fewer pieces side by side, or the CPU, are tried: %s", problem)
+        except (RuntimeError, AssertionError) as problem:  # how PyTorch says that CUDA is missing or broken
             log.warning("The GPU cannot be used, so the CPU is: %s", problem)

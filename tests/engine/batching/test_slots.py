@@ -15,47 +15,24 @@ from hypothesis import strategies as st
 from data.controls import NOT_TOLD
 from data.moods import Mood
 from data.opening import Opening
-from data.tokens import ATTRIBUTES, DELTA, PART, PITCH, IntArray, conditions, mood_index
+from data.tokens import ATTRIBUTES, DELTA, PART, PITCH, IntArray, conditions
 from engine.batching.native import NativeSlots
 from engine.batching.slots import Slots
 from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.guidance import guided
-from engine.model import ModelConfig, NoteLSTM
 from engine.note_cache import NoteCache, note_nats
 from engine.plan import plan
 from engine.sampler import Sampler
 from engine.types import ComposeRequest
+from tests.engine.batching.making import odd_checkpoint, piece
 
 SLOTS = 16
 MAKERS: dict[str, Callable[[Checkpoint], Slots]] = {
     "float32": lambda checkpoint: NativeSlots(checkpoint, SLOTS, precision="float32"),
     "int8": lambda checkpoint: NativeSlots(checkpoint, SLOTS, precision="int8"),
-    "torch": lambda checkpoint: TorchSlots(checkpoint, SLOTS),
+    "torch": lambda checkpoint: TorchSlots(checkpoint, SLOTS, block=8),
 }
-
-
-def odd_checkpoint() -> Checkpoint:
-    """Odd sizes, three layers, controls, a cache, guidance, tied weights: untrained but deterministic."""
-    torch.manual_seed(5)
-    shape = ModelConfig(
-        embedding=21,
-        hidden=37,
-        layers=3,
-        controlled=True,
-        tied=True,
-        cache_share=0.3,
-        cache_stay=0.6,
-        cache_sharpness=0.5,
-        cache_match=0.5,
-        guidance=1.5,
-    )
-    model = NoteLSTM(shape).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2.5)
-    styles = {mood.value: [f"1 2 20 {mood_index(mood)} 3 0 7 2 8 4 1"] for mood in Mood}
-    return Checkpoint("odd-0", model, {"limits": {"longest_pitch_run": 2}, "styles": styles})
 
 
 @pytest.fixture(scope="module", params=["shipped", "odd"])
@@ -69,13 +46,6 @@ def slots(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> Iterator[Sl
     torch.set_num_threads(1)
     yield MAKERS[request.param](checkpoint)
     torch.set_num_threads(threads)
-
-
-def piece(slots: Slots, slot: int, request: ComposeRequest, steps: int = 64) -> IntArray:
-    slots.begin(slot, request, plan(request))
-    while slots.run(steps):
-        pass
-    return slots.tokens(slot)
 
 
 requests = st.builds(
@@ -213,7 +183,7 @@ def test_torch_writes_the_notes_of_the_reference_where_the_likeliest_alone_is_le
     """It spends its random numbers in another way, which shows nowhere when there is nothing to choose."""
     request = ComposeRequest(mood=list(Mood)[seed], length_notes=60, seed=seed, top_p=1e-6)
     reference = Sampler(checkpoint, device="cpu").sample(request, plan(request))
-    np.testing.assert_array_equal(piece(TorchSlots(checkpoint, 1), 0, request), reference)
+    np.testing.assert_array_equal(piece(TorchSlots(checkpoint, 1, block=1), 0, request), reference)
 
 
 def test_an_opening_is_kept_and_continued(slots: Slots) -> None:

@@ -1,0 +1,53 @@
+"""What several tests of slots need: an untrained model with everything in it, and a piece written to its end."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from data.moods import Mood
+from data.tokens import IntArray, mood_index
+from engine.batching.slots import Slots
+from engine.checkpoint import Checkpoint
+from engine.model import ModelConfig, NoteLSTM
+from engine.plan import plan
+from engine.types import ComposeRequest
+
+
+def odd_checkpoint() -> Checkpoint:
+    """Odd sizes, three layers, controls, a cache, guidance, tied weights: untrained but deterministic."""
+    torch.manual_seed(5)
+    shape = ModelConfig(
+        embedding=21,
+        hidden=37,
+        layers=3,
+        controlled=True,
+        tied=True,
+        cache_share=0.3,
+        cache_stay=0.6,
+        cache_sharpness=0.5,
+        cache_match=0.5,
+        guidance=1.5,
+    )
+    model = NoteLSTM(shape).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2.5)
+    styles = {mood.value: [f"1 2 20 {mood_index(mood)} 3 0 7 2 8 4 1"] for mood in Mood}
+    return Checkpoint("odd-0", model, {"limits": {"longest_pitch_run": 2}, "styles": styles})
+
+
+def guided_by(checkpoint: Checkpoint, guidance: float) -> Checkpoint:
+    """The same weights with another guidance."""
+    model = NoteLSTM(dataclasses.replace(checkpoint.model.config, guidance=guidance)).eval()
+    model.load_state_dict(checkpoint.model.state_dict())
+    return Checkpoint(checkpoint.id, model, checkpoint.sidecar)
+
+
+def piece(slots: Slots, slot: int, request: ComposeRequest, steps: int = 64) -> IntArray:
+    """The notes of a request in a slot, whatever else is in the making."""
+    slots.begin(slot, request, plan(request))
+    while not slots.finished()[slot]:
+        slots.run(steps)
+    return slots.tokens(slot)
