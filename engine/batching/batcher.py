@@ -6,6 +6,7 @@ those that somebody listens to.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 import time
@@ -53,10 +54,12 @@ class Batcher:
     Args:
         make_slots: gives the slots to work with; asked again for others when these fail, for example because the GPU
             was lost, until it raises. The pieces in the making are then begun again.
+        on_failure: called with what failed, before other slots are asked for.
     """
 
-    def __init__(self, make_slots: SlotsFactory) -> None:
+    def __init__(self, make_slots: SlotsFactory, on_failure: Callable[[Exception], None] | None = None) -> None:
         self._make_slots = make_slots
+        self._on_failure = on_failure
         self._lock = threading.Condition()
         self._waiting: deque[Ticket] = deque()
         self._running: dict[int, Ticket] = {}
@@ -74,7 +77,7 @@ class Batcher:
 
     def _take(self, slots: Slots) -> None:
         self._slots = slots
-        self._free = list(reversed(range(slots.count)))
+        self._free = list(range(slots.count))  # a heap: the lowest first, since slots may be computed in blocks
         self._occupied = np.zeros(slots.count, np.bool_)
 
     def submit(
@@ -133,19 +136,12 @@ class Batcher:
                 if self._closing:
                     break
                 joining = self._admit()
-            try:
-                for ticket in joining:
-                    self._begin(ticket)
-                self._slots.run(max(1, self._slots.chunk_notes // max(1, len(self._running))))
-                ended = np.flatnonzero(self._occupied & self._slots.finished()).tolist()
-                written = {slot: self._slots.tokens(slot) for slot in ended}
-            except Exception:
-                log.exception("The note step failed.")
-                if not self._start_again():
-                    break
-                continue
-            self._tell()
-            self._settle(written)
+            written = self._write(joining)
+            if written is not None:
+                self._tell()
+                self._settle(written)
+            elif not self._start_again():
+                break
         with self._lock:
             self._closing = True
             for ticket in (*self._running.values(), *self._waiting):
@@ -153,11 +149,25 @@ class Batcher:
             self._running.clear()
             self._waiting.clear()
 
+    def _write(self, joining: list[Ticket]) -> dict[int, IntArray] | None:
+        """Some notes of every piece: the tokens of those that ended, by slot; None when the slots failed."""
+        try:
+            for ticket in joining:
+                self._begin(ticket)
+            self._slots.run(max(1, self._slots.chunk_notes // max(1, len(self._running))))
+            ended = np.flatnonzero(self._occupied & self._slots.finished()).tolist()
+            return {slot: self._slots.tokens(slot) for slot in ended}
+        except Exception as problem:
+            log.exception("The note step failed.")
+            if self._on_failure is not None:
+                self._on_failure(problem)
+            return None
+
     def _admit(self) -> list[Ticket]:
         """Give free slots to those who wait; the lock is held."""
         joining = []
         while self._free and self._waiting:
-            ticket, slot = self._waiting.popleft(), self._free.pop()
+            ticket, slot = self._waiting.popleft(), heapq.heappop(self._free)
             ticket.slot = slot
             self._running[slot] = ticket
             if ticket.on_written is not None:
@@ -188,7 +198,7 @@ class Batcher:
                 ticket = self._running.pop(slot)
                 self._heard.pop(slot, None)
                 self._occupied[slot] = False
-                self._free.append(slot)
+                heapq.heappush(self._free, slot)
                 ticket.slot = None
             if len(tokens) < ticket.request.length_notes:
                 ticket.future.set_exception(Cancelled())
@@ -198,22 +208,23 @@ class Batcher:
             ticket.future.set_result(tokens)
 
     def _start_again(self) -> bool:
-        """Take other slots and put what was in the making in front of what waits; False when there are no others."""
-        try:
-            slots = self._make_slots()
-        except Exception:
-            log.exception("There is no other way to write notes.")
-            return False
+        """Put what was in the making in front of what waits and take other slots; False when there are no others."""
         log.warning("%d pieces are begun again.", len(self._running))
         with self._lock:
-            again = list(self._running.values())
-            self._running.clear()
-            self._heard.clear()
-            self._take(slots)
-            for ticket in reversed(again):
+            for ticket in reversed(self._running.values()):
                 ticket.slot = None
                 if ticket.stopped:
                     ticket.future.set_exception(Cancelled())
                 else:
                     self._waiting.appendleft(ticket)
+            self._running.clear()
+            self._heard.clear()
+            del self._slots  # or others would find its memory taken
+        try:
+            slots = self._make_slots()
+        except Exception:
+            log.exception("There is no other way to write notes.")
+            return False
+        with self._lock:
+            self._take(slots)
         return True

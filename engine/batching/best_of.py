@@ -40,10 +40,13 @@ class BestOf:
     Args:
         make_slots: see `Batcher`.
         judge: chooses among the takes, in a thread of its own.
+        on_failure: see `Batcher`.
     """
 
-    def __init__(self, make_slots: SlotsFactory, judge: Judge) -> None:
-        self._batcher = Batcher(make_slots)
+    def __init__(
+        self, make_slots: SlotsFactory, judge: Judge, on_failure: Callable[[Exception], None] | None = None
+    ) -> None:
+        self._batcher = Batcher(make_slots, on_failure)
         self._judge = judge
         self._judging = ThreadPoolExecutor(1, "judge")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ from typing import TypeAlias
 
 from engine.batching.best_of import BestOf, Wish
 from engine.batching.slots import open_slots, ways
+from engine.batching.torch_slots import DeviceLost
 from engine.checkpoint import Checkpoint
 from engine.errors import Cancelled, EngineClosed
 from engine.plan import Plan
@@ -36,6 +38,8 @@ _HANG_S = 20.0  # while pieces are in the making a word comes every 50 ms
 _BEGIN_S = 180.0  # until the first word: imports, and the compiler where nothing is compiled yet
 _SWITCH_S = 0.0005  # the judge's thread may keep the batcher's from its next call so long
 _DEATHS_MAX = 3  # without a finished piece in between: then it is no accident
+_DEATHS_OF_GPU = 2  # then it is the GPU's turn to be doubted, and notes are written on the CPU from then on
+_GPU_LOST = 75  # exit status: EX_TEMPFAIL
 
 # Parent to child: (number, None) to cancel, or (number, what to write). Child to parent: (number, notes written),
 # (number, the piece) or (number, why there is none).
@@ -54,7 +58,8 @@ class WriterProcess:
     """
 
     def __init__(self, checkpoint: Checkpoint, judge: Judge, count: int, device: str | None = None) -> None:
-        self._start_arguments = checkpoint, judge, count, device
+        self._start_arguments = checkpoint, judge, count
+        self._device = device
         self._lock = threading.Lock()
         self._wishes: dict[int, Wish] = {}
         self._numbers = 0
@@ -100,7 +105,7 @@ class WriterProcess:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in any state
         self._connection, theirs = context.Pipe()
-        arguments = (theirs, *self._start_arguments)
+        arguments = (theirs, *self._start_arguments, self._device)
         self._process: BaseProcess = context.Process(target=_write_notes, args=arguments, name="sampler", daemon=True)
         self._process.start()
         theirs.close()  # so that the pipe ends when the process does
@@ -169,6 +174,9 @@ class WriterProcess:
             )
             if self._deaths > _DEATHS_MAX:
                 return False
+            if self._deaths >= _DEATHS_OF_GPU and self._device != "cpu":
+                log.error("It ended %d times in a row; from now on notes are written on the CPU.", self._deaths)
+                self._device = "cpu"
             self._outbox.put(None)
             self._connection.close()
             self._start()
@@ -208,7 +216,7 @@ def _write_notes(connection: Connection, checkpoint: Checkpoint, judge: Judge, c
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes
     sys.setswitchinterval(_SWITCH_S)
     mouth = _Mouth(connection, threading.Lock())
-    writer = BestOf(partial(open_slots, ways(checkpoint, count, device)), judge)
+    writer = BestOf(partial(open_slots, ways(checkpoint, count, device)), judge, _end_if_lost)
     wishes: dict[int, Wish] = {}
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -222,3 +230,10 @@ def _write_notes(connection: Connection, checkpoint: Checkpoint, judge: Judge, c
             wishes = {n: w for n, w in wishes.items() if not w.future.done()} | {number: wish}
             wish.future.add_done_callback(partial(mouth.tell_end, number))
     writer.close()
+
+
+def _end_if_lost(problem: Exception) -> None:
+    """End a process whose GPU failed. It could go on only on the CPU, where the next one may have the GPU again."""
+    if isinstance(problem, DeviceLost):
+        log.error("This process cannot use the GPU again and makes room for another: %s.", problem)
+        os._exit(_GPU_LOST)  # at once: whatever touches the GPU fails or hangs from here on

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from data.tokens import IntArray
 from engine.batching.batcher import Batcher
@@ -18,7 +21,7 @@ from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed
 from engine.model import ModelConfig, NoteLSTM
 from engine.native import build
-from engine.plan import plan
+from engine.plan import Plan, plan
 from engine.types import ComposeRequest
 
 
@@ -140,6 +143,78 @@ def test_without_a_compiler_notes_are_written_by_pytorch(
 
 def test_a_missing_gpu_is_no_reason_to_fail(checkpoint: Checkpoint) -> None:
     assert isinstance(open_slots(ways(checkpoint, 4, "cuda")), NativeSlots | TorchSlots)
+
+
+def test_with_too_little_memory_on_the_gpu_fewer_slots_are_tried_and_then_the_cpu(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[int] = []
+
+    def full(_: Checkpoint, count: int, **__: object) -> Slots:
+        tried.append(count)
+        if count > room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return TorchSlots(checkpoint, 16, block=16)
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("engine.batching.slots.TorchSlots", full)
+    room = 128
+    remaining = ways(checkpoint, 64)
+    assert isinstance(open_slots(remaining), TorchSlots)
+    assert tried == [256, 128]
+    assert caplog.text.count("too little memory") == 1
+    room = 0  # what had room has none any more: the next ways are asked
+    assert isinstance(open_slots(remaining), NativeSlots)
+    assert tried == [256, 128, 64]
+
+
+def test_slots_that_failed_are_gone_before_others_are_made(
+    checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a GPU that is full would stay full."""
+    caplog.set_level(logging.CRITICAL + 1, "engine.batching.batcher")  # a record would keep the frames of the failure
+    known: list[weakref.ref[Slots]] = []
+    failed: list[type[Exception]] = []
+
+    def make() -> Slots:
+        assert all(each() is None for each in known)
+        slots = NativeSlots(checkpoint, 3) if known else Failing(checkpoint, 3)
+        known.append(weakref.ref(slots))
+        return slots
+
+    batcher = Batcher(make, lambda problem: failed.append(type(problem)))
+    request = ComposeRequest(length_notes=60, seed=1)
+    np.testing.assert_array_equal(batcher.submit(request, plan(request)).future.result(30), alone(checkpoint, request))
+    assert len(known) == 2
+    assert failed == [RuntimeError]
+    batcher.close()
+
+
+class Noting(NativeSlots):
+    """Notes which slots are taken."""
+
+    def __init__(self, checkpoint: Checkpoint, count: int) -> None:
+        super().__init__(checkpoint, count)
+        self.taken: list[int] = []
+
+    def begin(
+        self, slot: int, request: ComposeRequest, plan: Plan, *, attempt: int = 0, opening: IntArray | None = None
+    ) -> None:
+        self.taken.append(slot)
+        super().begin(slot, request, plan, attempt=attempt, opening=opening)
+
+
+def test_the_lowest_slots_are_taken_first(checkpoint: Checkpoint) -> None:
+    """Whatever is free above them is in blocks that need not be computed."""
+    slots = Noting(checkpoint, 50)
+    batcher = Batcher(lambda: slots)
+    for _ in range(2):
+        requests = [ComposeRequest(length_notes=16 + n, seed=n) for n in range(5)]
+        for ticket in [batcher.submit(request, plan(request)) for request in requests]:
+            ticket.future.result(30)
+    batcher.close()
+    assert len(slots.taken) == 10
+    assert max(slots.taken) <= 4
 
 
 class Counting(NativeSlots):
