@@ -72,14 +72,15 @@ class WavWriter:
         """Append [n, 2] float32 in [-1, 1], with triangular dither (Lipshitz, Wannamaker & Vanderkooy 1992)."""
         for start in range(0, len(sound), _DITHER_FRAMES):
             part = sound[start : start + _DITHER_FRAMES]
-            noise = self._dither[self._dither_at : self._dither_at + len(part)]
-            scaled = part * np.float32(32767)
-            scaled += noise
-            np.rint(scaled, out=scaled)
-            np.clip(scaled, -32768, 32767, out=scaled)
-            data = scaled.astype("<i2").tobytes()
-            self._file.write(data)
-            self._data_bytes += len(data)
+            samples = np.empty(part.shape, "<i2")
+            for channel in range(2):  # one after the other: numpy is ten times slower with rows of two
+                scaled = part[:, channel] * np.float32(32767)
+                scaled += self._dither[channel, self._dither_at : self._dither_at + len(part)]
+                np.rint(scaled, out=scaled)
+                np.clip(scaled, -32768, 32767, out=scaled)
+                samples[:, channel] = scaled
+            self._file.write(samples.data)
+            self._data_bytes += samples.nbytes
             self._dither_at = (self._dither_at + len(part)) % _DITHER_FRAMES
 
     def finish(self) -> None:
@@ -123,7 +124,7 @@ def write_audio(path: Path, blocks: Iterable[Audio], sample_rate_hz: int) -> Non
 
 @functools.cache
 def _dither() -> npt.NDArray[np.float32]:
-    """[2 * _DITHER_FRAMES, 2]: triangular noise of one step; it repeats each 1.5 s, which is inaudible at -96 dB."""
+    """[2, 2 * _DITHER_FRAMES]: triangular noise of one step; it repeats each 1.5 s, which is inaudible at -96 dB."""
     generator = np.random.default_rng(16)
     noise = generator.random((_DITHER_FRAMES, 2), np.float32) - generator.random((_DITHER_FRAMES, 2), np.float32)
-    return np.concatenate([noise, noise])
+    return np.concatenate([noise.T, noise.T], axis=1)

@@ -31,7 +31,8 @@ def halved(sound: Callable[[int, int], Audio], frames: int) -> Callable[[int, in
     """A sound at half its rate.
 
     Args:
-        sound: gives [stop - start, 2] for (start, stop), 0 <= start <= stop <= frames.
+        sound: gives [stop - start, 2] for (start, stop), 0 <= start <= stop <= frames; quicker where each channel lies
+            in one piece.
         frames: length of the sound; of the result, half of it, rounded up.
 
     Returns:
@@ -44,8 +45,9 @@ def halved(sound: Callable[[int, int], Audio], frames: int) -> Callable[[int, in
         block = sound(max(0, first), min(frames, last))
         out = np.empty((stop - start, 2), np.float32)
         for channel in range(2):
-            wave = np.zeros(last - first, np.float32)
-            wave[max(0, -first) :][: len(block)] = block[:, channel]
+            wave = block[:, channel]
+            if len(wave) < last - first:  # at either end of the sound
+                wave = np.pad(wave, (max(0, -first), max(0, last - frames)))
             odd = np.ascontiguousarray(wave[1::2])[_SHARP_REACH // 2 :][: stop - start]
             even = np.ascontiguousarray(wave[0::2])
             result = np.float32(0.5) * odd

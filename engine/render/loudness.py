@@ -66,7 +66,7 @@ def hop_energies(sound: Audio, rate_hz: int, first: int, last: int) -> npt.NDArr
     frames = np.concatenate([halves[:, :-1], halves[:, 1:]], axis=2)  # [2, hops, 2 hop]
     frames *= window
     spectra = scipy.fft.rfft(frames, overwrite_x=True)
-    energy = (spectra.real**2 + spectra.imag**2) @ power  # [2, hops]
+    energy = np.vecdot(spectra.real**2 + spectra.imag**2, power)  # [2, hops]; `@` would wake threads of BLAS
     return np.asarray(energy.sum(axis=0), np.float64)
 
 

@@ -23,7 +23,7 @@ from engine.render.audio_file import WavWriter, atomic, storage_problem
 from engine.render.bank import OWN_PARTS, default_cache, ensure_bank
 from engine.render.fluidsynth import MAX_DURATION_S, SAMPLE_RATE_HZ, FluidSynth, Stem
 from engine.render.formats import VORBIS_LEVEL
-from engine.render.master import BLOCK_FRAMES, Finisher, place
+from engine.render.master import BLOCK_FRAMES, finish, place
 from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
 from engine.render.space import CHARACTERS, room
@@ -122,7 +122,7 @@ class Renderer:
         frames = round((score.duration_s + character.tail_s) * SAMPLE_RATE_HZ)
         sound = _room_for(frames)
         self._play(synth, midi, score, space, sound, report, cancelled)
-        finisher = Finisher(sound, SAMPLE_RATE_HZ, character)
+        finish(sound, SAMPLE_RATE_HZ, character)
         report(_SYNTHESIS_PERCENT)
         encoded = 0
 
@@ -131,7 +131,7 @@ class Renderer:
             if cancelled is not None and cancelled():
                 raise Cancelled
             encoded += stop - start
-            return finisher.master(start, stop)
+            return sound[:, start:stop].T
 
         wav = folder / f"{name}.wav"
         with ThreadPoolExecutor(3) as pool, atomic(wav) as file:

@@ -166,18 +166,18 @@ def _reverberation(character: Character, rate_hz: int) -> Curve:
     """
     seconds = max(character.decay_s) * 0.92 + character.predelay_s
     frames = round(seconds * rate_hz)
-    t = np.arange(frames) / rate_hz
+    t = np.arange(frames, dtype=np.float32) / np.float32(rate_hz)
     generator = np.random.default_rng(1969)
     size = scipy.fft.next_fast_len(frames, real=True)
     hz = scipy.fft.rfftfreq(size, 1 / rate_hz)
     noise = scipy.fft.rfft(generator.standard_normal((2, size), dtype=np.float32))
-    weights = _band_weights(hz)
-    tail = np.zeros((2, frames))
+    weights = _band_weights(hz).astype(np.float32)
+    tail = np.zeros((2, frames), np.float32)
     for weight, decay_s in zip(weights, character.decay_s, strict=True):
-        tail += scipy.fft.irfft(noise * weight, size)[:, :frames] * np.exp(-6.908 * t / decay_s)
-    tail *= np.clip((t - character.predelay_s) / max(character.bloom_s, 0.002), 0, 1) ** 2
+        tail += scipy.fft.irfft(noise * weight, size)[:, :frames] * np.exp(t * np.float32(-6.908 / decay_s))
+    tail *= np.clip((t - np.float32(character.predelay_s)) / np.float32(max(character.bloom_s, 0.002)), 0, 1) ** 2
     last = round(0.15 * frames)
-    tail[:, frames - last :] *= np.cos(np.linspace(0, np.pi / 2, last)) ** 2
+    tail[:, frames - last :] *= np.cos(np.linspace(0, np.pi / 2, last, dtype=np.float32)) ** 2
     tail /= np.sqrt((tail**2).sum(axis=1, keepdims=True))
     for index, (delay_s, gain) in enumerate(character.echoes):
         # Not points but 4 ms of noise, as a rough wall reflects; alternately from the left and from the right.
@@ -188,7 +188,7 @@ def _reverberation(character: Character, rate_hz: int) -> Curve:
         tail[1 - index % 2, start : start + length] += burst * 0.2
     shape = scipy.fft.rfft(
         _filter(rate_hz, lambda hz: _highpass(hz, 140) * _lowpass(hz, 0.85 * character.lowpass_hz)), 2 * size
-    )
+    ).astype(np.complex64)
     tail = scipy.fft.irfft(scipy.fft.rfft(tail, 2 * size) * shape, 2 * size)[:, :frames]
     return np.stack([tail[0] + tail[1], tail[0] - tail[1]]) / 2
 
