@@ -52,11 +52,11 @@ PRESETS: dict[str, TrainConfig] = {
     # data.composer writes. What each choice is worth stands in ABLATIONS.md.
     "v2": TrainConfig(
         name="v2",
-        model=ModelConfig(embedding=128, hidden=320, layers=3, dropout=0.3, controlled=True),
-        epochs=22,
+        model=ModelConfig(embedding=128, hidden=384, layers=2, dropout=0.15, controlled=True, guidance=2.5),
+        epochs=18,
         batch=32,  # twice the updates for the same notes
         sequence_notes=64,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         weight_decay=0.01,
         warm_up=0.02,
         final_rate=0.02,
@@ -64,8 +64,9 @@ PRESETS: dict[str, TrainConfig] = {
         clip_norm=1.0,
         context_dropout=0.1,  # word dropout of Bowman et al. 2016, section 3.1
         mood_confidence=1.0,  # a mood is learnt from music that was written for it
-        rewritten=0.3,
+        rewritten=0.5,
         hidden=0.2,
+        untold=0.1,  # what guidance sets the others against
         cache=True,  # human music costs a nat a note less
     ),
 }
