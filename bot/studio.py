@@ -152,10 +152,16 @@ class Studio:
     async def resume(
         self, record: Record, progress: UpdateCallback | None = None, *, engine: Engine | None = None
     ) -> Piece:
-        """Go on with a request that `recover` returned: finish it, or find it already made. Raises as `compose`."""
+        """Go on with a request that `recover` returned: finish it, or find it already made.
+
+        Raises:
+            Unexpected: the program died over it again and again, so it is given up.
+            and as `compose`.
+        """
         files = self._folder.files(record.id)
         if record.result is not None and await asyncio.to_thread(files.match, record.result):
             return self._folder.piece(await self.history.start(record.id))
+        await self._workshop.check_harmless(record)
         return await self._workshop.finish(self._workshop.enter(record, record.requester, progress, engine))
 
     async def set_message(self, piece_id: str, message: MessageRef) -> None:
@@ -351,10 +357,10 @@ class Studio:
     async def recover(self, front_end: FrontEnd) -> list[Record]:
         """At start-up: what processes that died left unfinished. Nothing stays running for ever.
 
-        Requests of `discord` that have a channel are set back to queued and returned, oldest first, when `front_end`
-        is `discord`: call `resume` for each and post the result through the channel. Requests of a terminal are marked
-        failed with a sentence that says why. Requests of processes that are still alive are left alone. A retraining
-        that went down with the machine goes on when `front_end` is `discord`.
+        Requests of `discord` are set back to queued and returned, oldest first, when `front_end` is `discord`: call
+        `resume` for each and post the result, or why there is none, through the channel. Requests of a terminal are
+        marked failed with a sentence that says why. Requests of processes that are still alive are left alone. A
+        retraining that went down with the machine goes on when `front_end` is `discord`.
         """
         if front_end == "discord" and self.training is not None:
             await self.training.recover()

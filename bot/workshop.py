@@ -192,12 +192,20 @@ class Workshop:
             if record.requester.front_end != "discord":
                 await self.fail(record.id, "The program stopped before it was finished.")
             elif front_end == "discord":
-                adopted = await self._history.adopt(record.id)
-                if adopted.requester.channel_id is not None and adopted.attempts < _ATTEMPTS_MAX:
-                    mine.append(adopted)
-                else:
-                    await self.fail(record.id, "The bot stopped before it was finished.")
+                mine.append(await self._history.adopt(record.id))
         return mine
+
+    async def check_harmless(self, record: Record) -> None:
+        """Whether the piece of a request that `recover` returned is tried once more.
+
+        Raises:
+            Unexpected: the program died over it again and again; the request is marked failed.
+        """
+        if record.attempts >= _ATTEMPTS_MAX:
+            sentence = "I stopped {n} times while I made piece {id}, so it is given up: try another seed."
+            given_up = Unexpected(sentence, n=record.attempts, id=record.id)
+            await self.fail(record.id, str(given_up))
+            raise given_up
 
     async def stop(self, piece_id: str) -> None:
         """Cancel the work on a piece, wherever it is, and wait until it has stopped."""

@@ -296,9 +296,12 @@ async def test_a_piece_that_kills_the_program_again_and_again_is_given_up(house:
         await house.history.start(request.id)  # and here it dies
         await house.shut()
         await house.open()
-        left = await house.studio.recover("discord")
-        assert [record.attempts for record in left] == ([attempt] if attempt < 3 else [])
+        (record,) = await house.studio.recover("discord")
+        assert record.attempts == attempt
+    with pytest.raises(Unexpected, match="I stopped 3 times"):
+        await house.studio.resume(record)
     assert (await house.studio.find(request.id)).state is State.FAILED
+    assert house.engine.taken == []
 
 
 async def test_orderly_restarts_are_not_held_against_a_piece(house: House, until: Until) -> None:

@@ -12,6 +12,7 @@ import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,7 @@ class House:
 
     folder: Path
     limits: Limits = field(default_factory=Limits)
+    later: timedelta = timedelta()  # how far the history's clock is ahead
     engine: SmallEngine = field(init=False)
     env: Env | None = None
 
@@ -133,7 +135,7 @@ class House:
 
     @asynccontextmanager
     async def open_studio(self) -> AsyncIterator[Studio]:
-        async with History(self.database) as history:
+        async with History(self.database, clock=lambda: datetime.now(UTC) + self.later) as history:
             studio = Studio(self.engine, history, pieces_dir=self.folder / "pieces", limits=self.limits)
             try:
                 yield studio
