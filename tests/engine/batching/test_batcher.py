@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import weakref
@@ -215,6 +216,41 @@ def test_the_lowest_slots_are_taken_first(checkpoint: Checkpoint) -> None:
     batcher.close()
     assert len(slots.taken) == 10
     assert max(slots.taken) <= 4
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux how much memory is in use")
+def test_a_thousand_pieces_leave_no_more_memory_in_use_than_a_hundred(batcher: Batcher) -> None:
+    def write(count: int) -> None:
+        wanted = [ComposeRequest(length_notes=40, seed=n) for n in range(count)]
+        for ticket in [batcher.submit(request, plan(request), on_written=lambda _: None) for request in wanted]:
+            ticket.future.result(60)
+
+    write(100)
+    before = resident_bytes()
+    write(1000)
+    assert resident_bytes() - before < 4e6
+
+
+def test_a_piece_is_stopped_within_a_few_notes_in_the_middle_of_a_call(checkpoint: Checkpoint) -> None:
+    slots = NativeSlots(checkpoint, 16)
+    for slot in range(16):
+        request = ComposeRequest(length_notes=2000, seed=slot)
+        slots.begin(slot, request, plan(request))
+    thread = threading.Thread(target=slots.run, args=(2000,))
+    thread.start()
+    while not slots.written(3):
+        time.sleep(0.001)
+    slots.stop(3)
+    stopped_at = slots.written(3)
+    assert stopped_at < 2000
+    thread.join()
+    assert slots.written(3) <= stopped_at + 1
+    assert slots.written(4) == 2000
 
 
 class Counting(NativeSlots):
