@@ -34,11 +34,13 @@ def measure(folder: Path, corpus: Path, start: Path | None = None) -> None:
     """
     checkpoint = load_checkpoint(folder)
     told = checkpoint.sidecar["training"]
+    preset = PRESETS[checkpoint.sidecar["preset"]]
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
     config = TrainConfig(
         **{name: value for name, value in told.items() if name in fields and name not in {"model", "cache"}},
-        model=ModelConfig(**told["model"]),
-        cache=told.get("cache") or PRESETS[checkpoint.sidecar["preset"]].cache,
+        # Neither guidance nor cache is trained: they are the preset's of today.
+        model=dataclasses.replace(ModelConfig(**told["model"]), guidance=preset.model.guidance),
+        cache=told.get("cache") or preset.cache,
     )
     model = checkpoint.model
     model.config = config.model  # as it was trained

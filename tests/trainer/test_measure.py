@@ -71,7 +71,7 @@ def test_what_an_older_trainer_did_not_say_is_written_and_the_rest_stays(
     for name in ("test_nats_per_note", "test_nats_per_note_by_source", "baselines_test"):
         del old["metrics"][name]
     del old["limits"]["bands"]
-    old["config"]["cache_share"] = 0.0
+    old["config"] |= {"cache_share": 0.0, "guidance": 7.0}
     (finished / SIDECAR).write_text(json.dumps(old), encoding="utf-8")
     (finished / CARD).unlink()
     assert main([str(finished), "--corpus", str(corpus), "--from", str(start)]) == 0
