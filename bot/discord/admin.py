@@ -13,7 +13,7 @@ from bot.discord import limits
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
 from bot.discord.permissions import check_can_send
-from bot.discord.placing import SERVER_CONTEXTS, SERVER_INSTALLS
+from bot.discord.placing import SERVER_CONTEXTS, SERVER_INSTALLS, TextChannel
 from bot.discord.texts import plain, say, whole_lines
 from bot.errors import NotAllowed
 
@@ -84,7 +84,7 @@ async def unblock(interaction: Interaction, user: discord.User) -> None:
 @app_commands.describe(channel="Left out, nowhere", favourites="How many people have to like a piece")
 async def best_of(
     interaction: Interaction,
-    channel: discord.TextChannel | None = None,
+    channel: TextChannel | None = None,
     favourites: app_commands.Range[int, 1, 1000] = 3,
 ) -> None:
     """/admin best-of."""
@@ -105,9 +105,7 @@ async def best_of(
 
 @GROUP.command(name="announce", description="Say something as the bot")
 @app_commands.describe(channel="Where", text="What")
-async def announce(
-    interaction: Interaction, channel: discord.TextChannel, text: app_commands.Range[str, 1, 2000]
-) -> None:
+async def announce(interaction: Interaction, channel: TextChannel, text: app_commands.Range[str, 1, 2000]) -> None:
     """/admin announce."""
     async with answering(interaction, "/admin announce"):
         guild_id = _server(interaction)

@@ -12,7 +12,7 @@ from bot.discord import actions, embeds, limits, recognising
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
 from bot.discord.items import FromCustomId
-from bot.discord.placing import everywhere
+from bot.discord.placing import AnyTextChannel, everywhere
 from bot.discord.texts import say, whole_lines
 from bot.errors import NotAllowed
 from bot.grammar import build_request
@@ -98,21 +98,13 @@ async def show(interaction: Interaction, piece_id: str | None = None, file: disc
 @app_commands.command(name="share", description="Post a piece in another channel, or send it to yourself")
 @app_commands.rename(piece_id="id")
 @app_commands.describe(piece_id="The eight letters below a piece", channel="Left out, your direct messages")
-async def share(
-    interaction: Interaction, piece_id: str, channel: discord.TextChannel | discord.Thread | None = None
-) -> None:
+async def share(interaction: Interaction, piece_id: str, channel: AnyTextChannel | None = None) -> None:
     """/share: as the button."""
     async with answering(interaction, "/share"):
         if channel is None:
             await actions.send_to_asker(interaction, piece_id)
-            return
-        # What discord.py made of the option knows the channel, but not what the one who asks may do in it.
-        data: Any = interaction.data
-        payload = data["resolved"]["channels"][str(channel.id)]
-        chosen = app_commands.AppCommandChannel(
-            state=interaction._state, data=payload, guild_id=interaction.guild_id or 0
-        )
-        await actions.share(interaction, piece_id, chosen)
+        else:
+            await actions.share(interaction, piece_id, channel)
 
 
 @show.autocomplete("piece_id")

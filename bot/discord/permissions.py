@@ -59,7 +59,7 @@ def check_can_attach(interaction: discord.Interaction[Any]) -> None:
 
 def check_can_send(
     interaction: discord.Interaction[Any],
-    channel: app_commands.AppCommandChannel | app_commands.AppCommandThread | discord.TextChannel,
+    channel: app_commands.AppCommandChannel | app_commands.AppCommandThread,
 ) -> None:
     """Raises NotAllowed where the bot could not post files."""
     here = None if interaction.guild is None else interaction.guild.get_channel_or_thread(channel.id)
