@@ -8,6 +8,7 @@ import functools
 import os
 import secrets
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from engine.errors import RenderFailed, StorageProblem
 
 _DITHER_FRAMES = 1 << 16
+_STALE_S = 86_400.0
 _BLOCK_FRAMES = 1 << 15  # libsndfile 1.2 crashes when a whole piece is given to its Vorbis encoder in one call
 
 Audio = npt.NDArray[np.float32]
@@ -41,6 +43,14 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_stale(paths: Iterable[Path]) -> None:
+    """Remove what other versions of the program left in a cache, but not of today: one of them may be running."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_S:
+                path.unlink()
 
 
 def storage_problem(folder: Path, error: OSError) -> StorageProblem:

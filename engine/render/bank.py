@@ -25,7 +25,7 @@ import scipy.fft
 from data.score import PROGRAMS, Part
 from engine.errors import SetupProblem
 from engine.render import sf2
-from engine.render.audio_file import atomic
+from engine.render.audio_file import atomic, remove_stale
 from engine.render.sf2 import Generator, Preset, Sample, absolute_cents, sf2_bytes, timecents
 from engine.render.soundfont import check_soundfont
 
@@ -63,8 +63,7 @@ def ensure_bank(folder: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
         with atomic(path) as file:
             file.write(bank_bytes())
-        for old in set(folder.glob("bank-*.sf2")) - {path}:
-            old.unlink(missing_ok=True)
+        remove_stale(set(folder.glob("bank-*.sf2")) - {path})
     return path
 
 

@@ -57,7 +57,7 @@ class Stem:
     Attributes:
         midi: a MIDI file, whole.
         divider: of the sample rate: 2 is half the rate and half the work, for sounds without treble.
-        general: whether it needs the General MIDI font, which takes longer to open than a minute takes to play.
+        general: whether it needs the General MIDI font, whose opening takes time even where it is an excerpt.
     """
 
     midi: bytes

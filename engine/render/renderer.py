@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from data.midi import write_midi
 from data.moods import Mood
-from data.score import Score
+from data.score import PROGRAMS, Part, Score
 from data.spaces import DEFAULT_SPACES, Space
 from engine.errors import Cancelled, RenderFailed
 from engine.render import stems
 from engine.render.audio_file import WavWriter, atomic, storage_problem
 from engine.render.bank import OWN_PARTS, default_cache, ensure_bank
+from engine.render.excerpt import ensure_excerpt
 from engine.render.fluidsynth import MAX_DURATION_S, SAMPLE_RATE_HZ, FluidSynth, Stem
 from engine.render.formats import VORBIS_LEVEL
 from engine.render.master import BLOCK_FRAMES, finish, place
@@ -34,6 +35,7 @@ MAX_NOTES = 100_000
 _SYNTHESIS_PERCENT = 55  # what follows, mostly the encoding, takes the rest
 _REPORT_S = 0.2
 _IN_MEMORY_S = 600.0  # 212 MB
+_GENERAL_PROGRAMS = tuple(PROGRAMS[part] for part in Part if part not in OWN_PARTS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Renderer:
 
     Args:
         soundfont: a General MIDI font, or None: the best one in the usual places.
-        cache: the folder that keeps the project's own sound bank, or None: the user's cache folder.
+        cache: the folder that keeps the project's own sound bank and the excerpt of the soundfont, or None: the user's
+            cache folder.
     """
 
     def __init__(self, *, soundfont: Path | None = None, cache: Path | None = None) -> None:
@@ -70,7 +73,7 @@ class Renderer:
     def check(self) -> None:
         """Find out, before any work, whether rendering is possible here; a millisecond.
 
-        The first time, the project's sound bank is made, which takes two seconds.
+        The first time, the project's sound bank and an excerpt of the soundfont are made, which takes three seconds.
 
         Raises:
             SetupProblem: FluidSynth or the soundfont is missing or damaged; the sentence names the package.
@@ -179,10 +182,11 @@ class Renderer:
 
     def _synth(self) -> FluidSynth:
         """FluidSynth with its fonts, checked."""
-        synth = FluidSynth([self._soundfont or find_soundfont()])
-        synth.check()
-        synth.sound_fonts.append(ensure_bank(self._cache or default_cache()))
-        return synth
+        font = self._soundfont or find_soundfont()
+        FluidSynth([font]).check()
+        cache = self._cache or default_cache()
+        bank = ensure_bank(cache)
+        return FluidSynth([ensure_excerpt(font.expanduser(), _GENERAL_PROGRAMS, cache), bank])
 
 
 def _room_for(frames: int) -> npt.NDArray[np.float32]:

@@ -90,9 +90,9 @@ def sf2_bytes(presets: Sequence[Preset], info: Mapping[str, str]) -> bytes:
         info: entries of the INFO list by their four-letter names (section 5).
     """
     samples = [sample for preset in presets for sample in preset.samples]
-    entries = _chunk(b"ifil", struct.pack("<HH", 2, 1)) + _chunk(b"isng", b"EMU8000\0")
+    entries = chunk(b"ifil", struct.pack("<HH", 2, 1)) + chunk(b"isng", b"EMU8000\0")
     for name, text in info.items():
-        entries += _chunk(name.encode(), _even(text.encode() + b"\0"))
+        entries += chunk(name.encode(), _even(text.encode() + b"\0"))
     pcm, headers, position = [], b"", 0
     for sample in samples:
         data = np.rint(np.clip(sample.data, -1, 1) * 32767).astype("<i2")
@@ -110,12 +110,12 @@ def sf2_bytes(presets: Sequence[Preset], info: Mapping[str, str]) -> bytes:
         )
         position = end + _GUARD_FRAMES
     headers += struct.pack("<20sIIIIIBbHH", _name("EOS"), 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    return _chunk(
+    return chunk(
         b"RIFF",
         b"sfbk"
-        + _chunk(b"LIST", b"INFO" + entries)
-        + _chunk(b"LIST", b"sdta" + _chunk(b"smpl", b"".join(pcm)))
-        + _chunk(b"LIST", b"pdta" + _hydra(presets) + _chunk(b"shdr", headers)),
+        + chunk(b"LIST", b"INFO" + entries)
+        + chunk(b"LIST", b"sdta" + chunk(b"smpl", b"".join(pcm)))
+        + chunk(b"LIST", b"pdta" + _hydra(presets) + chunk(b"shdr", headers)),
     )
 
 
@@ -153,7 +153,7 @@ def _hydra(presets: Sequence[Preset]) -> bytes:
     end = bytes(4)
     lists = {"phdr": phdr, "pbag": pbag, "pmod": bytes(10), "pgen": pgen + end}
     lists |= {"inst": inst, "ibag": ibag, "imod": bytes(10), "igen": igen + end}
-    return b"".join(_chunk(name.encode(), body) for name, body in lists.items())
+    return b"".join(chunk(name.encode(), body) for name, body in lists.items())
 
 
 def _name(text: str) -> bytes:
@@ -164,5 +164,6 @@ def _even(data: bytes) -> bytes:
     return data + b"\0" * (len(data) % 2)
 
 
-def _chunk(name: bytes, body: bytes) -> bytes:
+def chunk(name: bytes, body: bytes) -> bytes:
+    """A RIFF chunk, of even length."""
     return name + struct.pack("<I", len(body)) + _even(body)

@@ -19,7 +19,7 @@ from data.spaces import Space
 from engine.errors import RenderFailed, SetupProblem, StorageProblem
 from engine.render import Renderer
 from engine.render import fluidsynth as fluidsynth_module
-from engine.render.bank import default_cache
+from engine.render.bank import default_cache, ensure_bank
 from engine.render.fluidsynth import FluidSynth
 from engine.render.soundfont import find_soundfont
 
@@ -64,7 +64,7 @@ def _assert_one_sentence(error: BaseException) -> None:
 def _whole_font() -> bytes:
     """A small, valid SoundFont: the project's own bank."""
     Renderer().check()
-    (bank,) = default_cache().glob("bank-*.sf2")
+    bank = ensure_bank(default_cache())
     return bank.read_bytes()
 
 
