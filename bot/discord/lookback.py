@@ -194,7 +194,10 @@ def _queue(interaction: Interaction) -> tuple[str, ui.View]:
     view = ui.View(timeout=None)
     for update in updates[: limits.ROWS_MAX * limits.BUTTONS_PER_ROW_MAX]:
         view.add_item(QueueButton(update.record.id, interaction.locale))
-    lines = [f"`{each.record.id}` {embeds.progress_text(each, interaction.locale)}" for each in updates]
+    lines = [
+        f"`{each.record.id}` {title(each.record.request)}\n{embeds.progress_text(each, interaction.locale)}"
+        for each in updates
+    ]
     text = whole_lines(lines, limits.CONTENT_CHARACTERS_MAX)
     return text or say(interaction.locale, "Nothing of yours is in the making."), view
 

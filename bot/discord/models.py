@@ -58,7 +58,8 @@ async def show_models(interaction: Interaction) -> None:
     async with answering(interaction, "/admin model list"):
         models = await _models(interaction).all()
         embed = discord.Embed(title=say(interaction.locale, "Checkpoints"), colour=0x4B3F72)
-        lines = [_model_line(model, interaction.locale) for model in models[:PAGE]]
+        corpus = next((model.card.corpus_hash for model in models if model.current), "")
+        lines = [_model_line(model, corpus, interaction.locale) for model in models[:PAGE]]
         embed.description = whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX)
         await interaction.response.send_message(embed=embed, ephemeral=True)
 
@@ -66,10 +67,13 @@ async def show_models(interaction: Interaction) -> None:
 PAGE = 20  # checkpoints: as many lines as an embed shows without scrolling far
 
 
-def _model_line(model: Model, locale: discord.Locale) -> str:
+def _model_line(model: Model, corpus: str, locale: discord.Locale) -> str:
+    """One checkpoint; losses can be compared only on the same corpus, which is the current one's."""
     facts = [model.card.date[:10]] if model.card.date else []
     if model.valid_nats_per_note is not None:
         facts.append(say(locale, "{n} nats a note", n=f"{model.valid_nats_per_note:.3f}"))
+        if model.card.corpus_hash != corpus:
+            facts.append(say(locale, "on other music"))
     return f"{'▶️' if model.current else '▫️'} `{model.id}` {' · '.join(facts)}"
 
 

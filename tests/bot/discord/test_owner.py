@@ -91,7 +91,8 @@ def grace(simcord_env, guild):
 async def test_the_owner_lists_promotes_and_rolls_back_models(channel, grace) -> None:
     listed = (await grace.slash(channel, "admin model list")).response.embeds[0].description
     assert "▶️ `v1-vvvvvvvv`" in listed
-    assert "4.200" in listed
+    assert "4.200 nats a note" in listed
+    assert "other music" not in listed
 
     assert [each["value"] for each in await grace.autocomplete(channel, "admin model promote", "id", "mi")] == [
         "mine-mmmmmmmm"
@@ -103,6 +104,16 @@ async def test_the_owner_lists_promotes_and_rolls_back_models(channel, grace) ->
     await grace.slash(channel, "admin model rollback")
     await grace.slash(channel, "compose", length=16)
     assert "v1" in {field.value.strip("`") for field in channel.last_message.embeds[0].fields}
+
+
+async def test_a_loss_on_another_corpus_is_said_to_be_one(house, channel, grace) -> None:
+    sidecar = house.checkpoints / "mine" / "model.json"
+    sidecar.write_text(sidecar.read_text().replace('"abc"', '"def"'))
+
+    listed = (await grace.slash(channel, "admin model list")).response.embeds[0].description.splitlines()
+
+    assert [("on other music" in line) for line in listed] == [("mine" in line) for line in listed]
+    assert len(listed) == 2
 
 
 async def test_the_owner_trains_and_sees_how_it_goes(simcord_env, house, channel, grace) -> None:

@@ -8,6 +8,7 @@ import pytest
 from bot.discord import limits
 from bot.history import History
 from bot.studio import Limits
+from engine.titles import title
 from tests.bot.discord.test_limits import overflows
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
@@ -107,6 +108,7 @@ async def test_queue_shows_and_cancels_ones_own_pieces(house, channel, ada, ben)
 
     mine = await ada.slash(channel, "queue")
     assert "Writing note 20 of 40" in mine.response.content
+    assert title(await newest_request(house)) in mine.response.content
     assert "Nothing" in (await ben.slash(channel, "queue")).response.content
     (row,) = mine.response.components
     await ada.click(mine.response, custom_id=row["components"][0]["custom_id"])
