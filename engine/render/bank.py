@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from data.score import PROGRAMS, Part
 from engine.errors import SetupProblem
@@ -287,7 +286,7 @@ def _spectral(
         air = np.exp(-((np.log2(np.maximum(hz, 20) / (3 * f0)) / 1.6) ** 2))
         noise = generator.normal(size=len(spectrum)) + 1j * generator.normal(size=len(spectrum))
         spectrum += noise * air * breath * np.sqrt((np.abs(spectrum) ** 2).sum() / (2 * air**2).sum()) * 2
-    return Sample(name, _levelled(scipy.fft.irfft(spectrum), level), rate_hz, key, loops=True)
+    return Sample(name, _levelled(np.fft.irfft(spectrum), level), rate_hz, key, loops=True)
 
 
 def _levelled(wave: npt.NDArray[np.float64], level: float) -> Wave:

@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 import soundfile
 
 from engine.errors import RenderFailed
@@ -171,8 +170,8 @@ def resample(sound: Audio, from_hz: int, to_hz: int) -> Audio:
     for channel in range(2):
         padded = np.zeros(seconds * from_hz, np.float32)
         padded[: len(sound)] = sound[:, channel]
-        spectrum = scipy.fft.rfft(padded)[: seconds * to_hz // 2 + 1]
-        out[:, channel] = scipy.fft.irfft(spectrum, seconds * to_hz)[:frames] * np.float32(to_hz / from_hz)
+        spectrum = np.fft.rfft(padded)[: seconds * to_hz // 2 + 1]
+        out[:, channel] = np.fft.irfft(spectrum, seconds * to_hz)[:frames] * np.float32(to_hz / from_hz)
     return out
 
 

@@ -1,29 +1,23 @@
-"""From what the synthesiser gives to what a listener gets.
+"""From the stems in their room to what a listener gets: the second half of the mastering.
 
     stems --place--> premaster --finish: gain, movement, saturation, limiter--> master
 
-The room (`engine.render.space`) is convolution by overlap-add; it runs while FluidSynth is still playing. Loudness is a
-property of the whole piece, so the second half starts when the last sample has arrived. A piece is held in memory once,
-as 32-bit floats: 85 MB for four minutes.
+Loudness is a property of the whole piece, so this starts when the last sample has arrived. A piece is held in memory
+once, as 32-bit floats: 85 MB for four minutes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from engine.errors import RenderFailed
-from engine.render.halfrate import Doubler, Halver
 from engine.render.loudness import HOP_S, hop_energies, integrated_lufs, true_peaks
-from engine.render.space import Character, Room
-from engine.render.stems import Group
+from engine.render.space import Character
 
 LOUDNESS_LUFS = -16.0  # what streaming services and podcasts play stereo at (AES TD1008)
 CEILING_DBTP = -1.0  # room for what Vorbis and Bluetooth codecs add (EBU R 128)
@@ -46,102 +40,6 @@ _SILENCE = 1e-13  # mean square before the gain, 40 dB below the softest note th
 
 Audio = npt.NDArray[np.float32]
 Wave = npt.NDArray[np.float32]
-
-
-def place(blocks: Iterable[list[Wave]], groups: Sequence[Group], room: Room, out: Audio) -> None:
-    """Put the stems into a room: overlap-add convolution at half the sample rate.
-
-    Args:
-        blocks: for each group [n / divider, 2], n = room.hop_frames in all but the last, left and right interleaved.
-            The arrays may be used again by their source afterwards.
-        groups: what the stems are.
-        room: where they sound.
-        out: [2, frames], filled.
-    """
-    halve, double = Halver(), (Doubler(), Doubler())
-    tail = np.zeros((2, room.fft_frames), np.float32)  # what earlier blocks still have to say
-
-    def work(mixed: _Mixed, target: Audio) -> None:
-        send = mixed.send
-        if mixed.bright is not None:
-            send += halve(mixed.bright)
-        wet = scipy.fft.irfft(scipy.fft.rfft(send, room.fft_frames) * room.wet, room.fft_frames)
-        wet += tail
-        tail[:, : room.fft_frames - len(send)] = wet[:, len(send) :]
-        tail[:, room.fft_frames - len(send) :] = 0
-        mixed.dark += wet[:, : len(send)]
-        middle, side = (doubler(wave) for doubler, wave in zip(double, mixed.dark, strict=True))
-        frames = target.shape[1]
-        target += middle[:frames]
-        target[0] += side[:frames]
-        target[1] -= side[:frames]
-
-    # One thread for the room, so that this one goes on emptying FluidSynth's pipes.
-    with ThreadPoolExecutor(1) as pool:
-        pending: Future[None] | None = None
-        done = 0
-        for block in blocks:
-            target = out[:, done : done + room.hop_frames]
-            mixed = _mix(block, groups, room.ground_send, target)
-            if pending is not None:
-                pending.result()
-            pending = pool.submit(work, mixed, target)
-            done += room.hop_frames
-        if pending is not None:
-            pending.result()
-
-
-@dataclass(slots=True)
-class _Mixed:
-    """The stems of one block, added up.
-
-    Attributes:
-        dark: [2, half] at half the rate, middle and side of the stems without treble.
-        send: [half] at half the rate, what of them goes into the room.
-        bright: [2 half] at the full rate, what of the others goes into the room; None where there are no others.
-    """
-
-    dark: Audio
-    send: Wave
-    bright: Wave | None
-
-
-def _mix(block: list[Wave], groups: Sequence[Group], ground_send: np.float32, target: Audio) -> _Mixed:
-    """Fill `target` [2, n] with the stems that have treble, and give what the room needs of all."""
-    half = -(-target.shape[1] // 2)
-    mixed = _Mixed(np.zeros((2, half), np.float32), np.zeros(half, np.float32), None)
-    target[:] = 0
-    for stem, group in zip(block, groups, strict=True):
-        if group.divider == 1 and mixed.bright is None:
-            mixed.bright = np.zeros(2 * half, np.float32)
-        for start in range(0, len(stem), BLOCK_FRAMES):  # in pieces that stay in the processor's cache
-            part = slice(start, start + BLOCK_FRAMES)
-            left, right = stem[part, 0] * np.float32(0.5), stem[part, 1] * np.float32(0.5)
-            middle = left + right
-            _check_numbers(middle)
-            if mixed.bright is not None and group.divider == 1:
-                mixed.bright[: len(stem)][part] += middle
-                left += left
-                right += right
-                target[0, part] += left
-                target[1, part] += right
-                continue
-            mixed.dark[0, part] += middle
-            if group.ground:  # it has no side: a bass belongs in the middle
-                middle *= ground_send
-            else:
-                left -= right
-                mixed.dark[1, part] += left
-            mixed.send[part] += middle
-    return mixed
-
-
-def _check_numbers(middle: Wave) -> None:
-    """Raise RenderFailed where a sample of either channel was infinite or not a number: one would spread everywhere."""
-    with np.errstate(all="ignore"):
-        total = float(middle.sum())  # finite only where all are; a product would wake the threads of BLAS
-    if not math.isfinite(total):
-        raise RenderFailed("The synthesiser gave a damaged sound for this piece: try another seed.")
 
 
 def finish(sound: Audio, rate_hz: int, character: Character) -> float:

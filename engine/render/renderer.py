@@ -24,7 +24,8 @@ from engine.render.bank import OWN_PARTS, default_cache, ensure_bank
 from engine.render.excerpt import ensure_excerpt
 from engine.render.fluidsynth import MAX_DURATION_S, SAMPLE_RATE_HZ, FluidSynth, Stem
 from engine.render.formats import VORBIS_LEVEL
-from engine.render.master import BLOCK_FRAMES, finish, place
+from engine.render.master import BLOCK_FRAMES, finish
+from engine.render.place import place
 from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
 from engine.render.space import CHARACTERS, room

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 from PIL import Image, ImageDraw, ImageFont
 
 from data.moods import PROFILES, Mood
@@ -104,7 +103,7 @@ def _spectrum(sound: Sound, rate_hz: int, colour: int) -> Image.Image:
     middle = sound[0][index]
     middle += sound[1][index]
     middle *= np.hanning(_SPECTRUM_FRAMES).astype(np.float32)
-    spectra = scipy.fft.rfft(middle)
+    spectra = np.fft.rfft(middle)
     power = spectra.real**2 + spectra.imag**2
     low, high = (1127 * math.log1p(hz / 700) for hz in _MEL_HZ)  # O'Shaughnessy 1987
     centres_hz = 700 * np.expm1(np.linspace(low, high, _MEL_BANDS + 1) / 1127)

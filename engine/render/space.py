@@ -9,15 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from data.spaces import Space
 
 Spectrum = npt.NDArray[np.complex64]
-Curve = npt.NDArray[np.float64]
+Curve = npt.NDArray[np.floating[Any]]
 
 _BANDS_HZ = (125.0, 350.0, 1000.0, 2800.0, 7000.0)  # centres of the bands that decay at their own rate
 _FILTER_FRAMES = 1 << 14  # 0.37 s: long enough for a high-pass at 25 Hz
@@ -118,63 +118,77 @@ CHARACTERS: dict[Space, Character] = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Room:
-    """A space, ready for overlap-add convolution at half the sample rate.
+    """A space for overlap-add convolution at half the sample rate. Deterministic: its noise has a fixed seed.
 
     Attributes:
-        fft_frames: size of the transform, at half the rate.
-        hop_frames: new frames in each block, at the full rate; even.
-        ground_send: how much of the ground stem is sent into the room; of the air stem, all.
-        wet: [2, fft_frames / 2 + 1] spectra: what is sent -> middle and side of the result.
+        character: what makes it.
+        rate_hz: the full sample rate.
     """
 
-    fft_frames: int
-    hop_frames: int
-    ground_send: np.float32
-    wet: Spectrum
+    character: Character
+    rate_hz: int
+
+    @property
+    def fft_frames(self) -> int:
+        """Size of the transform, at half the rate."""
+        return 1 << max(17, (self._impulse_frames - 1).bit_length() + 1)
+
+    @property
+    def hop_frames(self) -> int:
+        """New frames in each block, at the full rate; even."""
+        return 2 * (self.fft_frames - self._impulse_frames + 1)
+
+    @property
+    def ground_send(self) -> np.float32:
+        """How much of the ground stem is sent into the room; of the air stem, all."""
+        return np.float32(self.character.ground_wet / self.character.wet)
+
+    @functools.cached_property
+    def wet(self) -> Spectrum:
+        """[2, fft_frames / 2 + 1] spectra: what is sent -> middle and side of the result; 0.1 s the first time."""
+        half_hz = self.rate_hz // 2
+        impulse = _reverberation(self.character, self._impulse_frames, half_hz) * np.float32(self.character.wet)
+        width = self.character.width * _width(half_hz)
+        impulse[1, : len(width)] += width
+        rumble = _below(_AIR_FROM_HZ, half_hz)
+        impulse[0, : len(rumble)] -= rumble
+        return np.asarray(np.fft.rfft(impulse, self.fft_frames), np.complex64)
+
+    @property
+    def _impulse_frames(self) -> int:
+        """Length of the impulse response, at half the rate."""
+        seconds = max(self.character.decay_s) * 0.92 + self.character.predelay_s
+        return round(seconds * (self.rate_hz // 2))
 
 
 @functools.lru_cache(maxsize=len(CHARACTERS))
 def room(space: Space, rate_hz: int) -> Room:
-    """The room of a space; 0.1 s the first time. Deterministic: its noise has a fixed seed.
+    """The room of a space, one for all pieces.
 
     Args:
         space: which.
         rate_hz: the full sample rate.
     """
-    character = CHARACTERS[space]
-    impulse = _reverberation(character, rate_hz // 2) * character.wet
-    width = character.width * _width(rate_hz // 2)
-    impulse[1, : len(width)] += width
-    rumble = _below(_AIR_FROM_HZ, rate_hz // 2)
-    impulse[0, : len(rumble)] -= rumble
-    fft_frames = 1 << max(17, (impulse.shape[1] - 1).bit_length() + 1)
-    return Room(
-        fft_frames,
-        2 * (fft_frames - impulse.shape[1] + 1),
-        np.float32(character.ground_wet / character.wet),
-        np.asarray(scipy.fft.rfft(impulse.astype(np.float32), fft_frames)),
-    )
+    return Room(CHARACTERS[space], rate_hz)
 
 
-def _reverberation(character: Character, rate_hz: int) -> Curve:
-    """[2, n], middle and side of a stereo impulse response: noise that decays at its own rate in each band.
+def _reverberation(character: Character, frames: int, rate_hz: int) -> Curve:
+    """[2, frames], middle and side of a stereo impulse response: noise that decays at its own rate in each band.
 
     Left and right are independent, as in a large room, so the two have equal energy and a mono listener loses 3 dB of
     reverberation and nothing of the music.
     """
-    seconds = max(character.decay_s) * 0.92 + character.predelay_s
-    frames = round(seconds * rate_hz)
     t = np.arange(frames, dtype=np.float32) / np.float32(rate_hz)
     generator = np.random.default_rng(1969)
-    size = scipy.fft.next_fast_len(frames, real=True)
-    hz = scipy.fft.rfftfreq(size, 1 / rate_hz)
-    noise = scipy.fft.rfft(generator.standard_normal((2, size), dtype=np.float32))
+    size = _quick_length(frames)
+    hz = np.fft.rfftfreq(size, 1 / rate_hz)
+    noise = np.fft.rfft(generator.standard_normal((2, size), dtype=np.float32))
     weights = _band_weights(hz).astype(np.float32)
-    tail = np.zeros((2, frames), np.float32)
+    tail: Curve = np.zeros((2, frames), np.float32)
     for weight, decay_s in zip(weights, character.decay_s, strict=True):
-        tail += scipy.fft.irfft(noise * weight, size)[:, :frames] * np.exp(t * np.float32(-6.908 / decay_s))
+        tail += np.fft.irfft(noise * weight, size)[:, :frames] * np.exp(t * np.float32(-6.908 / decay_s))
     tail *= np.clip((t - np.float32(character.predelay_s)) / np.float32(max(character.bloom_s, 0.002)), 0, 1) ** 2
     last = round(0.15 * frames)
     tail[:, frames - last :] *= np.cos(np.linspace(0, np.pi / 2, last, dtype=np.float32)) ** 2
@@ -186,11 +200,17 @@ def _reverberation(character: Character, rate_hz: int) -> Curve:
         burst *= gain / np.sqrt((burst**2).sum())
         tail[index % 2, start : start + length] += burst * 0.5
         tail[1 - index % 2, start : start + length] += burst * 0.2
-    shape = scipy.fft.rfft(
+    shape = np.fft.rfft(
         _filter(rate_hz, lambda hz: _highpass(hz, 140) * _lowpass(hz, 0.85 * character.lowpass_hz)), 2 * size
     ).astype(np.complex64)
-    tail = scipy.fft.irfft(scipy.fft.rfft(tail, 2 * size) * shape, 2 * size)[:, :frames]
-    return np.stack([tail[0] + tail[1], tail[0] - tail[1]]) / 2
+    tail = np.fft.irfft(np.fft.rfft(tail, 2 * size) * shape, 2 * size)[:, :frames]
+    return np.stack([tail[0] + tail[1], tail[0] - tail[1]]) / np.float32(2)
+
+
+def _quick_length(least: int) -> int:
+    """The smallest length from `least` on without a prime factor above five: FFTs of it are quick."""
+    odd: list[int] = [3**threes * 5**fives for threes in range(12) for fives in range(9)]
+    return min(factor << (-(-least // factor) - 1).bit_length() for factor in odd)
 
 
 def _band_weights(hz: Curve) -> Curve:
@@ -206,9 +226,9 @@ def _width(rate_hz: int) -> Curve:
     """
     noise = np.random.default_rng(1971).standard_normal(_WIDTH_FRAMES)
     noise *= np.exp(-np.arange(_WIDTH_FRAMES) / (0.009 * rate_hz))
-    spectrum = scipy.fft.rfft(noise, 4 * _WIDTH_FRAMES)
-    hz = scipy.fft.rfftfreq(4 * _WIDTH_FRAMES, 1 / rate_hz)
-    noise = scipy.fft.irfft(spectrum * _highpass(hz, 300) ** 2)[:_WIDTH_FRAMES]
+    spectrum = np.fft.rfft(noise, 4 * _WIDTH_FRAMES)
+    hz = np.fft.rfftfreq(4 * _WIDTH_FRAMES, 1 / rate_hz)
+    noise = np.fft.irfft(spectrum * _highpass(hz, 300) ** 2)[:_WIDTH_FRAMES]
     return np.asarray(noise / np.sqrt((noise**2).sum()))
 
 
@@ -226,11 +246,11 @@ def _below(corner_hz: float, rate_hz: int) -> Curve:
 def _filter(rate_hz: int, magnitude: Callable[[Curve], Curve]) -> Curve:
     """A minimum-phase impulse response with this magnitude (folded cepstrum: Oppenheim & Schafer 1989, 12.7)."""
     size = 2 * _FILTER_FRAMES
-    hz = np.abs(scipy.fft.fftfreq(size, 1 / rate_hz))
-    cepstrum = scipy.fft.ifft(np.log(np.maximum(magnitude(hz), 1e-5))).real
+    hz = np.abs(np.fft.fftfreq(size, 1 / rate_hz))
+    cepstrum = np.fft.ifft(np.log(np.maximum(magnitude(hz), 1e-5))).real
     cepstrum[1 : size // 2] *= 2
     cepstrum[size // 2 + 1 :] = 0
-    impulse = scipy.fft.ifft(np.exp(scipy.fft.fft(cepstrum))).real[:_FILTER_FRAMES]
+    impulse = np.fft.ifft(np.exp(np.fft.fft(cepstrum))).real[:_FILTER_FRAMES]
     fade = _FILTER_FRAMES // 8
     impulse[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
     return np.asarray(impulse)

@@ -25,9 +25,11 @@ from typing import Any
 
 from data.moods import Mood
 from data.score import Score
-from data.spaces import Space
+from data.spaces import SPACES, Space
 from engine.errors import Cancelled, RenderFailed
+from engine.render.fluidsynth import SAMPLE_RATE_HZ
 from engine.render.renderer import Rendered, Renderer
+from engine.render.space import room
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +107,9 @@ def render_job(job: RenderJob) -> Rendered:
 
 
 def ready() -> int:
-    """Do nothing but import what rendering needs; the process id, so that a caller can see who answered."""
+    """Make what all pieces share, so that the first need not wait; the process id, which says who answered."""
+    for space in SPACES:
+        _ = room(space, SAMPLE_RATE_HZ).wet
     return os.getpid()
 
 

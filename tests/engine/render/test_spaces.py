@@ -4,13 +4,14 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
+from scipy.fft import next_fast_len
 from scipy.signal import resample_poly
 
 from data.moods import MOODS, Mood
 from data.score import Note, Part, Score
 from data.spaces import DEFAULT_SPACES, SAYS, SPACES, Space
 from engine.render import Renderer
-from engine.render.space import CHARACTERS, room
+from engine.render.space import CHARACTERS, _quick_length, room
 
 RATE_HZ = 44_100
 
@@ -72,6 +73,10 @@ def test_a_room_has_room_for_its_tail(space):
     assert place.hop_frames > RATE_HZ
     assert place.wet.shape == (2, place.fft_frames // 2 + 1)
     assert CHARACTERS[space].tail_s > 2.5  # the fade-out
+
+
+def test_lengths_for_the_fft_are_those_of_scipy():
+    assert all(_quick_length(least) == next_fast_len(least, real=True) for least in range(1, 300_000, 337))
 
 
 def test_every_mood_has_a_space_and_every_space_is_described():

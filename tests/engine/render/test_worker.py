@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from data.moods import Mood
-from data.spaces import Space
+from data.spaces import SPACES, Space
 from engine.errors import Cancelled, SetupProblem
-from engine.render.worker import RenderPool
+from engine.render.fluidsynth import SAMPLE_RATE_HZ
+from engine.render.space import room
+from engine.render.worker import RenderPool, ready
 
 RECIPE = ("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000")
 
@@ -40,6 +42,18 @@ def test_workers_give_the_same_bytes_alone_and_in_parallel(pool, score, rendered
     for piece in pieces:
         assert piece.wav.read_bytes() == expected
         assert piece.midi == rendered.midi
+
+
+def test_a_worker_that_is_ready_has_made_the_rooms():
+    room.cache_clear()
+    assert ready() == os.getpid()
+    assert all("wet" in vars(room(space, SAMPLE_RATE_HZ)) for space in SPACES)
+
+
+def test_a_worker_starts_without_scipy():
+    """Whose import takes a tenth of a second, as long as a minute of music takes to master."""
+    code = "import sys, engine.render.worker; sys.exit(any(name.startswith('scipy') for name in sys.modules))"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_progress_comes_through(pool, score, tmp_path):
