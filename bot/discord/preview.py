@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.5  # the page asks for news as often
+# As many as both people may have at once: simcord waits for a piece that waits for its turn, and with it the page does.
+# Behind these turns the engine has a queue of its own, which is shown as well.
+_LIMITS = Limits(slots=2 * Limits().user_waiting)
 
 
 def preview(settings: Settings, *, port: int = 0) -> int:
@@ -117,7 +120,7 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
                 folders = [BUILT_IN, settings.checkpoints_dir]
                 models = Models(history, engine, load, folders=folders, default=current, current=current)
                 pieces_dir = folder / "pieces"
-                studio = Studio(engine, history, pieces_dir=pieces_dir, limits=Limits(), models=models)
+                studio = Studio(engine, history, pieces_dir=pieces_dir, limits=_LIMITS, models=models)
                 try:
                     yield studio
                 finally:

@@ -37,6 +37,12 @@ async def test_the_preview_serves_a_page_and_composes(checkpoint: Path, tmp_path
             await asyncio.sleep(0.1)
         assert [file.filename for file in test.response.attachments] == ["A.ogg", "B.ogg"]
 
+        for _ in range(4):  # as many as one person may have: the page is not held up by those that wait
+            await _quiet(page, ada.slash(page.channel, "compose", length=2000))
+        listed = await _quiet(page, ada.slash(page.channel, "queue"))
+        buttons = [button for row in listed.response.components for button in row["components"]]
+        assert len(buttons) == 4
+
 
 async def _quiet(page: Preview, action: Coroutine[Any, Any, Any]) -> Any:
     """Do something when simcord, which refuses two things at once, is not letting time pass."""
