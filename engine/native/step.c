@@ -135,19 +135,20 @@ INLINE vi dot(vi acc, vi x, vi w) {
 }
 #endif
 typedef int8_t raw; /* a weight as Python gives it */
-typedef int8_t key; /* a hidden state in the cache */
-INLINE float alike(const key *a, const key *b, int size) { /* exact, however it is added up */
-    int32_t total = 0;
+typedef int8_t asking; /* a hidden state */
+#if OFFSET
+typedef uint8_t key; /* one in the cache, with OFFSET */
+#else
+typedef int8_t key;
+#endif
+INLINE float alike(const asking *a, const key *b, int size, int32_t offset) { /* exact, however it is added up */
+    int32_t total = -offset; /* OFFSET times the sum of a */
     int i = 0;
 #if LANES == 16 && defined(__AVX512VNNI__)
-    const __m512i sign = _mm512_set1_epi8((char)128); /* makes a + 128 of a, which the instruction takes unsigned */
-    __m512i sums = _mm512_setzero_si512(), taken = _mm512_setzero_si512();
-    for (; i + 64 <= size; i += 64) {
-        const __m512i y = _mm512_loadu_si512(b + i);
-        sums = _mm512_dpbusd_epi32(sums, _mm512_xor_si512(_mm512_loadu_si512(a + i), sign), y);
-        taken = _mm512_dpbusd_epi32(taken, sign, y); /* 128 b: what was added too much */
-    }
-    total = _mm512_reduce_add_epi32(_mm512_sub_epi32(sums, taken));
+    __m512i sums = _mm512_setzero_si512();
+    for (; i + 64 <= size; i += 64)
+        sums = _mm512_dpbusd_epi32(sums, _mm512_loadu_si512(b + i), _mm512_loadu_si512(a + i));
+    total += _mm512_reduce_add_epi32(sums);
 #endif
     for (; i < size; i++) total += a[i] * b[i];
     return (float)total / (127.0f * 127.0f);
@@ -190,8 +191,10 @@ typedef float weight;
 typedef float input;
 typedef vf sums;
 typedef float raw;
+typedef float asking;
 typedef float key;
-INLINE float alike(const key *a, const key *b, int size) {
+INLINE float alike(const asking *a, const key *b, int size, int32_t offset) {
+    (void)offset;
     vf total = (vf){0};
     for (int i = 0; i < size; i += LANES) total = fused(load(a + i), load(b + i), total);
     return sum(total);
@@ -557,11 +560,17 @@ static struct speaking look(const struct model *m, const struct memory *at, cons
     const uint8_t *tokens = at->tokens + s * at->tokens_stride * ATTRIBUTES;
     struct cached *cached = at->cached + s * CACHE_NOTES;
     struct speaking speaking = {0, 0.0f, 0.0f};
-    key *keys = at->keys + s * CACHE_NOTES * H, now[HIDDEN_MAX];
+    key *keys = at->keys + s * CACHE_NOTES * H;
+    asking now[HIDDEN_MAX];
+    int32_t offset = 0;
     float likeness[CACHE_NOTES + LANES], highest = -INFINITY;
-    for (int i = 0; i < H; i++) now[i] = (key)(x[i] - OFFSET);
-    for (int k = 0; k < kept; k++) { /* k notes ago, and one */
-        likeness[k] = m->cache_sharpness * alike(now, keys + (int64_t)((uint32_t)(piece->note - 1 - k) % CACHE_NOTES) * H, H) +
+    for (int i = 0; i < H; i++) {
+        now[i] = (asking)(x[i] - OFFSET);
+        offset += OFFSET * (int32_t)now[i];
+    }
+    for (int k = kept - 1; k >= 0; k--) { /* k notes ago, and one; the oldest first: memory is fetched ahead upwards */
+        const key *then = keys + (int64_t)((uint32_t)(piece->note - 1 - k) % CACHE_NOTES) * H;
+        likeness[k] = m->cache_sharpness * alike(now, then, H, offset) +
                       m->cache_match * (float)matches(tokens, piece->note, k + 1);
         highest = likeness[k] > highest ? likeness[k] : highest;
     }
@@ -576,7 +585,8 @@ static struct speaking look(const struct model *m, const struct memory *at, cons
             }
     }
     if (speaking.count) speaking.share = m->cache_share + (m->cache_stay - m->cache_share) * piece->heard;
-    memcpy(keys + (int64_t)(piece->note % CACHE_NOTES) * H, now, H * sizeof(key));
+    key *keep = keys + (int64_t)(piece->note % CACHE_NOTES) * H;
+    for (int i = 0; i < H; i++) keep[i] = (key)x[i]; /* of 16 bits, where two are multiplied at once */
     return speaking;
 }
 
