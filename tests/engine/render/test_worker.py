@@ -56,6 +56,25 @@ def test_a_worker_starts_without_scipy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told")
+def test_a_worker_does_not_ask_for_the_same_memory_again_and_again():
+    code = """if True:
+        import resource
+        import numpy as np
+        from engine.render.loudness import hop_energies
+        from engine.render.worker import keep_memory
+        keep_memory()
+        sound = np.ones((2, 22_050 * 60), np.float32)
+        for _ in range(2):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for hop in range(0, 600, 16):
+                hop_energies(sound, 22_050, hop, hop + 16)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+    faults = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    assert faults < 1000  # without it ten thousand
+
+
 def test_progress_comes_through(pool, score, tmp_path):
     seen: list[int] = []
     _render(pool, score, tmp_path, progress=seen.append)
