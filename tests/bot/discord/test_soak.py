@@ -30,7 +30,12 @@ FAULTS = (
     ("POST", "/interactions/*/*/callback", 500, 0),
     ("PATCH", "/channels/*/messages/*", 403, 50001),
     ("POST", "/channels/*/messages", 503, 0),
+    ("POST", "/channels/*/messages", 403, 50007),
+    ("POST", "/channels/*/messages", 400, 160002),
+    ("POST", "/users/@me/channels", 500, 0),
+    ("DELETE", "/channels/*/messages/*", 404, 10008),
 )
+BUTTONS = ("Again", "Vary", "Continue", "Favourite", "Recipe")
 
 
 async def restarted(simcord_env, house, closing):
@@ -41,6 +46,22 @@ async def restarted(simcord_env, house, closing):
     await simcord_env.restart_bot(new := house.client())
     closing(new)
     return new
+
+
+async def interrupted(simcord_env, house, person, channel, *, cancel: bool) -> None:
+    """Ask for a piece, and cancel it or have its message deleted by somebody while it is in the making."""
+    house.engine.gate.clear()
+    before = {message.id for message in channel.history()}
+    await person.slash(channel, "compose", length=16)
+    await simcord_env.advance_time(3)
+    notices = [message for message in channel.history() if message.id not in before]
+    for notice in notices:
+        if not cancel:
+            simcord_env.backend.delete_message(channel.id, notice.id)
+        elif notice.components:
+            await person.click(notice, label="Cancel")
+    house.engine.gate.set()
+    await simcord_env.settle()
 
 
 async def test_every_request_ends_delivered_or_told(simcord_env, house, closing, guild, channel, monkeypatch) -> None:
@@ -67,10 +88,14 @@ async def test_every_request_ends_delivered_or_told(simcord_env, house, closing,
         person = rng.choice(people)
         chance = rng.random()
         last = next((message for message in reversed(channel.history()) if message.components), None)
-        if chance < 0.2 and last is not None:
-            await person.click(last, label=rng.choice(("Again", "Favourite", "Recipe")))
-        elif chance < 0.3:
+        if chance < 0.25 and last is not None:
+            await person.click(last, label=rng.choice(BUTTONS))
+        elif chance < 0.35:
             await person.send(channel, f"{new.user.mention} compose length:16")
+        elif chance < 0.45:
+            await person.slash(channel, "compose", length=16, dm=True)
+        elif chance < 0.5:
+            await interrupted(simcord_env, house, person, channel, cancel=rng.random() < 0.5)
         else:
             await person.slash(channel, "compose", length=16, private=rng.random() < 0.2)
         asked += 1
