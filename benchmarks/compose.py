@@ -1,6 +1,7 @@
 """From a request to its files, alone and in a crowd, as the bot makes pieces: wall time.
 
     python -m benchmarks compose [--json] [--rounds N] [--at-once 1,4,16,64,128,256] [--notes N] [--plot FILE.svg]
+    python -m benchmarks compose --table FILE.json
 
 Alone: pieces of 200 notes one after the other, with the share of each stage. In a crowd: so many pieces asked for in
 the same moment by four people, the first of whom asks for half of all before the others ask for anything; pieces of 64
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.plot import lines
 from data.moods import Mood
@@ -53,6 +55,7 @@ class Alone:
     writing_s: float
     rendering_s: float
     other_s: float
+    shares: dict[str, float]  # of the whole: writing notes; sound, picture and files; what is neither
     first_progress_ms: float
     process_to_first_piece_s: float
 
@@ -80,7 +83,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--notes", type=int, default=CROWD_NOTES, metavar="N", help=f"of each piece in a crowd (default {CROWD_NOTES})"
     )
     parser.add_argument("--plot", type=Path, help="draw the load curve into this SVG file")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
+    if options.table:
+        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
+        return 0
     sizes = [int(size) for size in options.at_once.split(",")]
     alone, crowds = asyncio.run(measure(options.rounds, sizes, options.notes))
     if options.plot:
@@ -94,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     sys.stdout.write(
         f"one piece of {alone.notes} notes: {alone.p50_s:.2f} s "
-        f"(notes {alone.writing_s:.3f}, sound {alone.rendering_s:.2f}, other {alone.other_s:.3f}); first progress "
+        f"({', '.join(f'{name} {100 * share:.1f} %' for name, share in alone.shares.items())}); first progress "
         f"after {alone.first_progress_ms:.1f} ms; from process start to a first short piece's notes "
         f"{alone.process_to_first_piece_s:.2f} s\n"
     )
@@ -106,6 +113,21 @@ def main(arguments: list[str] | None = None) -> int:
             f"longest stall {crowd.longest_stall_ms:5.1f} ms{fairness}\n"
         )
     return 0
+
+
+def table(found: dict[str, Any]) -> str:
+    """The load curve in Markdown, out of the JSON."""
+    lines = [
+        "| at once | pieces a minute | median | 95 of 100 | fairness | longest stall of the event loop |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for crowd in (Crowd(**row) for row in found["load"]):
+        fairness = "" if crowd.fairness is None else f"{crowd.fairness:.3f}"
+        lines.append(
+            f"| {crowd.at_once} | {crowd.pieces_per_minute:.1f} | {crowd.p50_s:.2f} s | {crowd.p95_s:.2f} s "
+            f"| {fairness} | {crowd.longest_stall_ms:.0f} ms |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 async def measure(rounds: int, sizes: list[int], notes: int) -> tuple[Alone, list[Crowd]]:
@@ -146,14 +168,16 @@ async def _alone(engine: LocalEngine, rounds: int, first_s: float) -> Alone:
         rendering.append(piece.rendering_s)
         await asyncio.to_thread(piece.wav.unlink)
     median = statistics.median
-    other = median([total - w - r for total, w, r in zip(totals, writing, rendering, strict=True)])
+    others = [total - w - r for total, w, r in zip(totals, writing, rendering, strict=True)]
+    stages = {"notes": writing, "sound, picture and files": rendering, "other": others}
     return Alone(
         LENGTH_NOTES,
         rounds,
         round(median(totals), 3),
         round(median(writing), 4),
         round(median(rendering), 3),
-        round(other, 4),
+        round(median(others), 4),
+        {name: round(sum(took) / sum(totals), 4) for name, took in stages.items()},
         round(1000 * median(reported), 2),
         round(first_s, 2),
     )

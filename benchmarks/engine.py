@@ -1,11 +1,17 @@
 """Notes per second of processor time, one thread: the usual way, ours at each precision, and other projects' models.
 
-    python -m benchmarks engine [--json] [--rounds N] [--plot FILE.svg]
+    python -m benchmarks engine [--json] [--rounds N] [--checkpoint FOLDER] [--plot FILE.svg]
+    python -m benchmarks engine --table FILE.json
 
 All variants take turns in each round, so that other work on the machine meets all of them; medians over rounds are
 given, and of the ratios to `usual` in the same round. Processor time, since the machine may be shared. Ours are asked
 for temperature 0.9 and top-p 0.95. `default` is what the engine uses on this machine; `continuous` is `default` through
-the batcher, saturated with pieces of 50 to 350 notes, beside `static`, the same slots filled with pieces of one length.
+the batcher, saturated with pieces of 50 to 350 notes, beside `static`, the same slots filled with pieces of one length,
+and `padded`, where a batch of 50 to 350 notes is written as long as its longest piece and what is too much thrown away.
+
+All that run this model do the same work: with guidance, `usual` has each piece in its batch twice too. Where there is a
+GPU, `cuda, float32` and `cuda, float16` are measured by the clock on the wall and at larger batches, with the ratio to
+`usual` on the CPU at the same batch or the largest.
 """
 
 from __future__ import annotations
@@ -16,8 +22,9 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,13 +34,14 @@ from engine.batching.batcher import Batcher
 from engine.batching.layout import Precision
 from engine.batching.native import NativeSlots
 from engine.batching.slots import Slots, open_slots, ways
-from engine.batching.torch_slots import TorchSlots
+from engine.batching.torch_slots import BLOCK, TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.native.build import NoCompiler
 from engine.plan import plan
 from engine.types import LENGTH_NOTES_DEFAULT, ComposeRequest
 
 BATCHES = (1, 8, 64)
+GPU_BATCHES = (1, 64, 1024, 16384)
 _AT_LEAST_S = 0.12  # of one measurement
 
 
@@ -77,16 +85,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds (default 5)")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT, help="a checkpoint folder")
     parser.add_argument("--plot", type=Path, help="draw the results into this SVG file")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
+    if options.table:
+        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
+        return 0
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(options.checkpoint)
     with torch.inference_mode():
         rows = measure(checkpoint, options.rounds)
         rows += continuous(checkpoint, rows)
+        if torch.cuda.is_available():
+            rows += on_device(checkpoint, rows, options.rounds)
     if options.plot:
         by_variant: dict[str, list[float | None]] = {row.variant: [None] * len(BATCHES) for row in rows}
         for row in rows:
-            by_variant[row.variant][BATCHES.index(row.batch)] = row.notes_per_s
+            if row.batch in BATCHES:
+                by_variant[row.variant][BATCHES.index(row.batch)] = row.notes_per_s
         series = [f"{batch} at once" for batch in BATCHES]
         options.plot.write_text(bars("Notes per second of one CPU core", series, by_variant), encoding="utf-8")
     if options.json:
@@ -100,6 +115,23 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def table(found: dict[str, Any]) -> str:
+    """Rates and ratios in Markdown, out of the JSON: a line for each variant that was measured at every batch."""
+    by_variant: dict[str, dict[int, Row]] = {}
+    for row in (Row(**each) for each in found["rows"]):
+        by_variant.setdefault(row.variant, {})[row.batch] = row
+    first, *others = BATCHES
+    lines = [
+        f"| variant | batch {first} | {' | '.join(map(str, others))} |",
+        f"|---|{'---:|' * len(BATCHES)}",
+    ]
+    complete = {name: rows for name, rows in by_variant.items() if rows.keys() >= set(BATCHES)}
+    for name, rows in sorted(complete.items(), key=lambda each: (each[0] != "default", -each[1][first].notes_per_s)):
+        cells = (f"{rows[batch].notes_per_s:,.0f} ({rows[batch].ratio:g}x)" for batch in BATCHES)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def variants(checkpoint: Checkpoint, batch: int) -> dict[str, Stepper]:
     """Everything that is compared at one batch size, ready to step."""
     model = checkpoint.model
@@ -111,8 +143,6 @@ def variants(checkpoint: Checkpoint, batch: int) -> dict[str, Stepper]:
         except NoCompiler as problem:
             sys.stderr.write(f"{precision} is left out: {problem}\n")
     steppers["torch"] = _Ours(TorchSlots(checkpoint, batch, block=16), batch)
-    if torch.cuda.is_available():
-        steppers["cuda"] = _Ours(TorchSlots(checkpoint, batch, device="cuda"), batch)
     steppers["default"] = _Ours(open_slots(ways(checkpoint, batch)), batch)
     steppers["transformer 6 x 512"] = transformer(batch)
     steppers["Skuldur, LSTM 3 x 512"] = skuldur(batch)
@@ -166,16 +196,65 @@ def continuous(checkpoint: Checkpoint, rows: list[Row], rounds: int = 5) -> list
             while slots.run(slots.chunk_notes // batch):
                 pass
 
+    def pad() -> None:
+        for first in range(0, len(wanted), batch):
+            few = wanted[first : first + batch]
+            longest = max(request.length_notes for request in few)
+            for slot, request in enumerate(few):
+                slots.begin(slot, dataclasses.replace(request, length_notes=longest), decided[request.seed])
+            while slots.run(slots.chunk_notes // batch):
+                pass
+
     batcher = Batcher(lambda: open_slots(ways(checkpoint, batch)))
-    notes = {serve: sum(request.length_notes for request in wanted), fill: 20 * 200 * batch}
-    rates = [{work: notes[work] / _seconds(work) for work in (serve, fill)} for _ in range(rounds)]
+    asked = sum(request.length_notes for request in wanted)
+    notes = {serve: asked, fill: 20 * 200 * batch, pad: asked}
+    rates = [{work: notes[work] / _seconds(work) for work in notes} for _ in range(rounds)]
     batcher.close()
     usual_rate = next(row.notes_per_s for row in rows if (row.variant, row.batch) == ("usual", batch))
     medians = {work: statistics.median(rate[work] for rate in rates) for work in notes}
     return [
         Row(name, batch, round(medians[work], 1), round(medians[work] / usual_rate, 2))
-        for name, work in (("continuous, 50 to 350 notes", serve), ("static, 200 notes", fill))
+        for name, work in (
+            ("continuous, 50 to 350 notes", serve),
+            ("static, 200 notes", fill),
+            ("padded, 50 to 350 notes", pad),
+        )
     ]
+
+
+def on_device(
+    checkpoint: Checkpoint,
+    rows: list[Row],
+    rounds: int,
+    device: str = "cuda",
+    batches: Sequence[int] = GPU_BATCHES,
+    notes: int = LENGTH_NOTES_DEFAULT,
+) -> list[Row]:
+    """Slots that a device steps, all of them filled with pieces of so many notes: wall time, the filling left out."""
+    usual_rates = {row.batch: row.notes_per_s for row in rows if row.variant == "usual"}
+    found = []
+    for dtype in (torch.float32, torch.float16):
+        for batch in batches:
+            # More than sixteen blocks would make graphs of a million nodes.
+            block = max(BLOCK, batch // 16)
+            try:
+                slots = TorchSlots(checkpoint, batch, device=device, dtype=dtype, block=block)
+            except torch.OutOfMemoryError as problem:
+                sys.stderr.write(f"{device} at {batch} is left out: {problem}\n")
+                continue
+            rates = []
+            for _ in range(rounds + 1):  # the first warms up
+                for slot in range(batch):
+                    request = ComposeRequest(length_notes=notes, seed=slot)
+                    slots.begin(slot, request, plan(request))
+                started = time.perf_counter()
+                while slots.run(notes):
+                    pass
+                rates.append(batch * notes / (time.perf_counter() - started))
+            rate, beside = statistics.median(rates[1:]), usual_rates.get(batch, usual_rates[max(usual_rates)])
+            name = f"{device}, {str(dtype).removeprefix('torch.')}"
+            found.append(Row(name, batch, round(rate, 1), round(rate / beside, 2)))
+    return found
 
 
 def _seconds(work: Callable[[], None]) -> float:

@@ -1,0 +1,40 @@
+"""The tables of docs/bench are what the benchmarks gave, and the rows for a GPU can be made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from benchmarks import compose, engine
+from tests.engine.batching.making import odd_checkpoint
+
+BENCH = Path(__file__).resolve().parents[3] / "docs" / "bench"
+
+
+@pytest.mark.parametrize(("name", "module"), [("engine", engine), ("compose", compose)])
+def test_the_tables_are_made_from_the_json(name: str, module: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert module.main(["--table", str(BENCH / f"{name}.json")]) == 0
+    table = capsys.readouterr().out
+    page = (BENCH / "README.md").read_text(encoding="utf-8")
+    between = page.split(f"<!-- {name}: a test compares this table with {name}.json -->\n")[1]
+    assert between.split(f"<!-- /{name} -->")[0] == table
+    assert table.count("\n") >= 2 + 3
+
+
+def test_what_is_measured_has_what_the_table_needs() -> None:
+    rows = json.loads((BENCH / "engine.json").read_text(encoding="utf-8"))["rows"]
+    measured = {(row["variant"], row["batch"]) for row in rows}
+    assert measured >= {(variant, batch) for variant in ("usual", "default") for batch in engine.BATCHES}
+
+
+def test_the_rows_for_a_gpu_can_be_made() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rows = engine.on_device(odd_checkpoint(), [engine.Row("usual", 64, 100.0, 1.0)], 1, "cpu", batches=(1,), notes=16)
+    torch.set_num_threads(threads)
+    assert [(row.variant, row.batch) for row in rows] == [(f"cpu, {dtype}", 1) for dtype in ("float32", "float16")]
+    assert all(row.notes_per_s > 0 and row.ratio == pytest.approx(row.notes_per_s / 100, abs=0.01) for row in rows)
