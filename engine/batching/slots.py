@@ -21,7 +21,10 @@ from engine.types import ComposeRequest
 
 log = logging.getLogger(__name__)
 
-_GPU_SLOTS = 256  # eight pieces of thirty-two takes; a slot of v2 takes 1.5 MB
+_GPU_SLOTS = 256  # eight pieces of thirty-two takes; a slot of v2 takes 0.8 MB
+# Half the memory to read. Computed by a CPU, it changes the loss of v2 on 2,560 notes of the project's own composer,
+# unheard in training, by 0.0001 % (bfloat16 by 0.011 %); cells and probabilities stay float32.
+_GPU_DTYPE = torch.float16
 
 
 class Slots(Protocol):
@@ -82,10 +85,10 @@ def ways(checkpoint: Checkpoint, count: int, device: str | None = None) -> Itera
     """
     if device == "cuda" or (device is None and torch.cuda.is_available()):
         slots = max(_GPU_SLOTS, count)
-        yield partial(TorchSlots, checkpoint, slots, device="cuda")
+        yield partial(TorchSlots, checkpoint, slots, device="cuda", dtype=_GPU_DTYPE)
         while slots > BLOCK and torch.cuda.is_available():
             slots //= 2
-            yield partial(TorchSlots, checkpoint, slots, device="cuda")
+            yield partial(TorchSlots, checkpoint, slots, device="cuda", dtype=_GPU_DTYPE)
     yield partial(NativeSlots, checkpoint, count)
     # A block is computed whole: with sixteen slots a single piece takes half as long as with sixty-four.
     yield partial(TorchSlots, checkpoint, count, device="cpu", block=16)
