@@ -156,13 +156,14 @@ def test_a_gpu_that_fails_is_lost_but_not_one_that_is_full(
 
 
 def test_the_draw_is_as_likely_as_the_nucleus_says() -> None:
-    count = 4096
-    block = TorchBlock(TorchSlots(odd_checkpoint(), 1, block=1)._blocks[0]._weights, count, 2)
+    count, slots = 4096, 64
+    block = TorchSlots(odd_checkpoint(), slots)._blocks[0]
     shares = torch.tensor([0.02, 0.5, 0.0, 0.2, 0.2, 0.05, 0.03])
     block._top_p[:] = 0.9
     block._inverse_temperature[:] = 0.5
-    random = (torch.arange(count) * (2**24 // count))[:, None]
-    drawn = block._draw((2 * torch.log(shares)).expand(count, -1), random)
+    logits = (2 * torch.log(shares)).expand(slots, -1)
+    numbers = torch.arange(count) * (2**24 // count)
+    drawn = torch.cat([block._draw(logits, few[:, None]) for few in numbers.split(slots)])
     # Three weigh 0.9; the next is outside, since what is likelier weighs 0.9 already.
     got = torch.bincount(drawn, minlength=len(shares)) / count
     torch.testing.assert_close(got, torch.tensor([0, 0.5, 0, 0.2, 0.2, 0, 0]) / 0.9, atol=2 / count, rtol=0)
