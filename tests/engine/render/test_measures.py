@@ -33,6 +33,15 @@ def test_loudness_agrees_with_pyloudnorm(name, wave):
     assert _lufs(sound) == pytest.approx(expected, abs=0.2), name
 
 
+def test_loudness_of_music_is_the_same_at_half_the_rate():
+    t = np.arange(12 * RATE_HZ) / RATE_HZ
+    wave = sum(0.1 * np.sin(2 * np.pi * hz * t + hz) for hz in (55, 110, 440, 1320, 5000))
+    sound = np.stack([wave, 0.5 * wave]).astype(np.float32)
+    half = integrated_lufs(hop_energies(sound[:, ::2], RATE_HZ // 2, 0, 120))
+    assert half == pytest.approx(_lufs(sound), abs=0.005)
+    assert half == pytest.approx(pyloudnorm.Meter(RATE_HZ).integrated_loudness(sound.T.astype(np.float64)), abs=0.1)
+
+
 def test_silence_has_no_loudness():
     assert _lufs(np.zeros((2, 5 * RATE_HZ), np.float32)) == -np.inf
 
