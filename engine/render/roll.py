@@ -1,6 +1,7 @@
 """A piece as a picture: its piano roll, one colour a part, with bars and a title, over the spectrum of its sound.
 
-Discord shows a picture about 550 pixels wide: it is drawn at twice that, with type that is still legible at half size.
+Discord shows a picture about 550 pixels wide, and 400 on a telephone: it is drawn at twice the former, with type that
+is still legible at the latter.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _SPECTRUM_RANGE_DB = 66.0
 _SPECTRUM_DIM_DB = 0.0  # a piece whose loudest band is weaker than this, 53 dB below full scale, is drawn dark
 _BACKGROUND = (16, 17, 24)
 _GRID, _GRID_STRONG = (34, 36, 48), (58, 61, 80)
-_TEXT, _TEXT_FAINT = (232, 232, 240), (150, 153, 172)
+_TEXT, _TEXT_FAINT = (232, 232, 240), (172, 175, 194)
+_LARGE_PX, _SMALL_PX = 36, 24
 Sound = npt.NDArray[np.float32]
 
 _OCTAVE = 12
@@ -118,7 +120,7 @@ def _spectrum(sound: Sound, rate_hz: int, colour: int) -> Image.Image:
 
 
 def _draw_grid(draw: ImageDraw.ImageDraw, frame: _Frame, score: Score) -> None:
-    small = _font(20)
+    small = _font(_SMALL_PX)
     for pitch in range(frame.low, frame.high + 1):
         if pitch % _OCTAVE == 0:
             y = frame.y(pitch) + frame.y_per_pitch
@@ -144,25 +146,25 @@ def _draw_note(draw: ImageDraw.ImageDraw, frame: _Frame, note: Note) -> None:
     colour = tuple(round(light * c + b) for c, b in zip((red, green, blue), background, strict=True))
     x0, x1 = frame.x(note.start_step), frame.x(note.end_step)
     y0 = frame.y(note.pitch)
-    height = max(3.0, frame.y_per_pitch - 1)
-    draw.rectangle((x0, y0, max(x0 + 2, x1 - 1.5), y0 + height), colour)
+    height = max(4.0, frame.y_per_pitch - 1)
+    draw.rectangle((x0, y0, max(x0 + 3, x1 - 1.5), y0 + height), colour)
 
 
 def _draw_words(draw: ImageDraw.ImageDraw, score: Score, title: str, mood: Mood) -> None:
     accent = PROFILES[mood].colour
     draw.rectangle((0, 0, 9, HEIGHT_PX), (accent >> 16, accent >> 8 & 255, accent & 255))
-    large, medium = _font(34), _font(20)
-    draw.text((_LEFT - 40, 18), _shortened(draw, title, large, WIDTH_PX - _LEFT - 260), _TEXT, large)
+    large, medium = _font(_LARGE_PX), _font(_SMALL_PX)
+    draw.text((_LEFT - 40, 18), _shortened(draw, title, large, WIDTH_PX - _LEFT - 330), _TEXT, large)
     duration = f"{int(score.duration_s) // 60}:{int(score.duration_s) % 60:02d}"
     facts = f"{len(score.notes)} notes · {duration} · {score.tempo_bpm:.0f} bpm"
-    draw.text((WIDTH_PX - _RIGHT, 28), facts, _TEXT_FAINT, _font(20), "ra")
+    draw.text((WIDTH_PX - _RIGHT, 28), facts, _TEXT_FAINT, medium, "ra")
     x = float(_LEFT - 40)
     for part in sorted({note.part for note in score.notes}):
         name = part.name.lower()
         if x + 30 + draw.textlength(name, medium) > WIDTH_PX - _RIGHT:
             break
         draw.rectangle((x, HEIGHT_PX - 32, x + 16, HEIGHT_PX - 16), PART_COLOURS[part])
-        draw.text((x + 24, HEIGHT_PX - 36), name, _TEXT, medium)
+        draw.text((x + 24, HEIGHT_PX - 39), name, _TEXT, medium)
         x += 24 + draw.textlength(name, medium) + 16
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from data.composer.piece import compose_piece
 from data.moods import Mood
-from engine.render.roll import HEIGHT_PX, WIDTH_PX, draw_roll
+from data.score import Note, Part, Score
+from engine.render.roll import _SMALL_PX, HEIGHT_PX, PART_COLOURS, WIDTH_PX, draw_roll
 
 RATE_HZ = 44_100
 SPECTRUM = (80, 470, 1000, 560)  # left, top, right, bottom
@@ -36,6 +37,15 @@ def test_a_tone_is_one_bright_line_and_a_soft_piece_is_seen_too(score):
 def test_the_same_piece_gives_the_same_picture(score):
     sound = np.random.default_rng(1).normal(0, 0.1, (2, 12 * RATE_HZ)).astype(np.float32)
     assert draw_roll(score, "A", Mood.EPIC, sound) == draw_roll(score, "A", Mood.EPIC, sound)
+
+
+def test_all_parts_have_their_names_below_in_type_that_a_telephone_shows():
+    notes = [Note(6 * index, part, 40 + 4 * index, 12, 127) for index, part in enumerate(Part)]
+    image = Image.open(io.BytesIO(draw_roll(Score(tuple(sorted(notes)), 60.0), "All", Mood.DARK)))
+    legend = np.asarray(image.convert("RGB"), np.int64)[HEIGHT_PX - 24]
+    for part in Part:  # colours are rounded when the picture gets its palette
+        assert np.abs(legend - PART_COLOURS[part]).sum(axis=1).min() < 30, part
+    assert _SMALL_PX * 400 / WIDTH_PX > 8.5
 
 
 @pytest.mark.parametrize("seconds", [60, 240])
