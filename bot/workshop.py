@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from engine.types import Composition, Engine, Progress, Stage
 
 _log = logging.getLogger(__name__)
 
+_TELLING_SHARE = 0.1  # of the sound, after which its own pace is the best estimate
 _ATTEMPTS_MAX = 3  # a piece in whose making the process died so often is not tried again: it may be the cause
 _PACE_PIECES = 20  # finished pieces that the estimates start from: a few minutes' worth, so of this machine and model
 
@@ -269,8 +272,17 @@ class Workshop:
         return record
 
     async def _make(self, job: Job, name: str) -> tuple[Composition, Result]:
+        sounding_since = math.inf
+
         def relay(step: Progress) -> None:
-            job.tell(step.stage, step.done, step.total, self._turns.remaining_s(job.ticket))
+            nonlocal sounding_since
+            remaining_s = self._turns.remaining_s(job.ticket)
+            if step.stage is Stage.RENDERING:
+                sounding_since = min(sounding_since, time.monotonic())
+                if step.done >= _TELLING_SHARE * step.total:
+                    # How fast this very piece sounds says more by now than how long others took.
+                    remaining_s = (time.monotonic() - sounding_since) * (step.total - step.done) / step.done
+            job.tell(step.stage, step.done, step.total, remaining_s)
 
         await job.ticket.turn
         composition = await job.engine.compose(job.record.request, relay)

@@ -14,8 +14,9 @@ from bot.studio import Limits, Piece, Update
 from data.midi import read_midi
 from data.moods import Mood
 from engine.errors import EngineClosed, InvalidRequest, RenderFailed
-from engine.types import ComposeRequest, Stage
+from engine.types import ComposeRequest, Progress, Stage
 from tests.bot.conftest import ADA, BEN, EVE, TERMINAL, House
+from tests.bot.small_engine import SmallEngine
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
@@ -339,3 +340,21 @@ async def test_after_closing_it_says_so(house: House) -> None:
 def test_the_use_cases_load_neither_discord_nor_torch() -> None:
     code = "import sys, bot.studio; sys.exit(len({'discord', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+async def test_the_rest_of_a_sound_is_estimated_from_its_own_pace(house: House, monkeypatch) -> None:
+    class Sounding(SmallEngine):
+        async def compose(self, request, progress=None):
+            for percent in (0, 5, 50, 90):
+                progress(Progress(Stage.RENDERING, percent, 100))
+                await asyncio.sleep(0.02)
+            return await super().compose(request)
+
+    monkeypatch.setattr(house.studio._workshop, "_engine", Sounding(house.folder / "engine"))
+    house.studio._turns.learn(1, 1000.0)  # short pieces took long, so that this one would take days
+    updates: list[Update] = []
+    await house.studio.compose(ComposeRequest(), ADA, updates.append)
+    left = [update.remaining_s for update in updates if update.stage is Stage.RENDERING]
+    assert left[0] == pytest.approx(200_000, rel=0.01)
+    assert left[1] == pytest.approx(200_000, rel=0.01)
+    assert 0 < left[3] < left[2] < 5
