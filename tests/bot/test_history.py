@@ -253,7 +253,11 @@ def _write_until_killed(path: Path, moment_s: float) -> dict[str, str]:
 async def test_kill_9_at_any_moment_leaves_a_readable_database_that_kept_every_promise(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     promised: dict[str, str] = {}
-    for moment_s in (0.0, 0.013, 0.05, 0.11):
+    kills = 0
+    for moment_s in (0.0, 0.013, 0.05, 0.11, *[0.3] * 20):
+        if kills >= 4 and len(promised) > 4:  # a busy machine writes little in a tenth of a second
+            break
+        kills += 1
         promised |= _write_until_killed(path, moment_s)
         with closing(sqlite3.connect(path)) as db:
             assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -266,6 +270,6 @@ async def test_kill_9_at_any_moment_leaves_a_readable_database_that_kept_every_p
             assert order.index(record.state) >= order.index(State(state))
             assert (record.result == RESULT) or record.state is not State.DELIVERED
         left = await history.abandoned()
-        assert len(left) <= 4
+        assert len(left) <= kills
         assert len(left) == await history.count(states=[State.QUEUED, State.RUNNING])
     assert len(promised) > 4
