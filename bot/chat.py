@@ -26,7 +26,6 @@ from engine.errors import InvalidRequest, StorageProblem
 
 _HISTORY_LINES = 10
 _SIDES: dict[str, Choice] = {"A": "left", "B": "right"}
-_WITHOUT_SLASH = ("continue", "vary")  # nothing that a request could begin with
 _FILE_BYTES_MAX = 1_000_000_000  # an hour of sound has 635 MB
 
 
@@ -63,7 +62,7 @@ class Chat:
         line = line.strip()
         if not line:
             return ""
-        if line.partition(" ")[0].casefold() in _WITHOUT_SLASH:
+        if line.partition(" ")[0].casefold() in COMMANDS:  # nothing else that a request could begin with
             line = f"/{line}"
         if not line.startswith("/"):
             return await self.compose(line)  # what people type first: the request itself

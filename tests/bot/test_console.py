@@ -42,6 +42,13 @@ async def _piece_id(chat: Chat) -> str:
     return re.findall(r"\(dark, (\w+)\)", await chat.answer("/compose length:16"))[0]
 
 
+async def test_every_command_may_be_typed_without_its_slash(chat: Chat) -> None:
+    assert await chat.answer("help") == await chat.answer("/help")
+    assert await chat.answer("History 3") == await chat.answer("/history 3")
+    with pytest.raises(EOFError):
+        await chat.answer("quit")
+
+
 async def test_favourites_and_ratings_and_deleting(chat: Chat) -> None:
     piece_id = await _piece_id(chat)
     assert "/favourite ID" in await chat.answer("/favourites")
