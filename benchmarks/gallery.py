@@ -80,7 +80,7 @@ async def compose(checkpoint: Path | None, folder: Path, *, length_notes: int, s
             for number in range(_COLUMNS):
                 request = ComposeRequest(mood=mood, length_notes=length_notes, seed=seed + number)
                 made = await engine.compose(request)
-                title = f"{mood}: {made.title}, seed {request.seed}"
+                title = f"{mood} {request.seed}: {made.title}"
                 pieces.append(Pictured(title, mood, made.score, made.wav))
     finally:
         await engine.aclose()

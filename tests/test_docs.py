@@ -14,7 +14,7 @@ from bot.grammar import OPTIONS
 from bot.settings import documented
 from data.moods import MOODS
 from data.spaces import SPACES
-from engine.checkpoint import BUILT_IN, SIDECAR
+from engine.checkpoint import BUILT_IN, SIDECAR, load_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -81,6 +81,32 @@ def test_the_results_are_those_of_the_checkpoints() -> None:
     for sidecar in sorted(BUILT_IN.glob(f"*/{SIDECAR}")):
         about = json.loads(sidecar.read_text(encoding="utf-8"))
         assert f"{about['metrics']['valid_nats_per_note']:.2f}" in README, sidecar
+
+
+def test_the_results_are_those_of_the_evaluation() -> None:
+    facts = json.loads((ROOT / "docs/evaluation/v2/report.json").read_text(encoding="utf-8"))
+    assert facts["checkpoint"] == load_checkpoint(BUILT_IN / "v2").id
+    for row, system in {
+        "unigram": "unigram",
+        "5-gram": "5-gram",
+        "MusicLSTM-v1": load_checkpoint(BUILT_IN / "v1").id,
+        "MusicLSTM-v2": facts["checkpoint"],
+    }.items():
+        cells = re.findall(rf"^\| {row} \|(.*)\|$", README, flags=re.MULTILINE)[0].replace("*", "").split("|")
+        sides = ("valid, by people", "test, by people", "valid")
+        assert [cell.strip() for cell in cells] == [f"{facts['nats_per_note'][side][system]:.2f}" for side in sides]
+    heard = [facts["moods"][listener]["accuracy"] for listener in ("fitted", "histograms", "literature")]
+    for share in heard:
+        assert f"{int(100 * share)} %" in README
+
+
+def test_the_speeds_are_those_of_the_benchmark() -> None:
+    published = (ROOT / "docs/bench/README.md").read_text(encoding="utf-8")
+    table, ours = (
+        re.findall(r"<!-- engine: .*? -->\n(.*?)<!-- /engine -->", page, re.DOTALL) for page in (published, README)
+    )
+    assert table == ours  # the first is compared with engine.json in tests/engine/batching
+    assert len(table) == 1
 
 
 def test_every_direct_dependency_is_pinned() -> None:

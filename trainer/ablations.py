@@ -29,15 +29,18 @@ from trainer.loop import Report, Run, has_fast_bf16
 
 log = logging.getLogger(__name__)
 
-# v2 but for what would hide a difference, or cost time, in so short a run.
+# v2 before its choices were made (dropout, depth and width, learning rate, what is told), and but for what would hide a
+# difference, or cost time, in so short a run.
 BASE = dataclasses.replace(
     PRESETS["v2"],
     name="base",
     model=ModelConfig(embedding=128, dropout=0.3, controlled=True),
     epochs=12,
+    learning_rate=2e-3,
     warm_up=0.05,
     averaging=0.995,
     rewritten=0.0,
+    untold=0.0,
     cache=False,
 )
 
@@ -50,6 +53,10 @@ def variants() -> dict[str, TrainConfig]:
 
     def shaped(**changes: Any) -> TrainConfig:
         return run(model=dataclasses.replace(BASE.model, **changes))
+
+    def longer(**changes: Any) -> TrainConfig:
+        model = dataclasses.replace(BASE.model, dropout=0.15, **changes)
+        return run(model=model, averaging=0.998, warm_up=0.04, rewritten=0.3, untold=0.1)
 
     return {
         "base": BASE,
@@ -69,6 +76,9 @@ def variants() -> dict[str, TrainConfig]:
         "hidden 384": shaped(hidden=384),
         "no weight decay": run(weight_decay=0.0),
         "batch 64, 50 notes a sequence (v1)": run(batch=64, sequence_notes=50),
+        # For longer runs, with --notes and --epochs.
+        "longer, 3 x 320": longer(hidden=320, layers=3),
+        "longer, 2 x 384": longer(hidden=384),
     }
 
 
@@ -109,12 +119,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.ablations", description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder made by ./run data")
     parser.add_argument("--notes", type=int, default=150_000, help="of the training side (default: 150000)")
+    parser.add_argument("--epochs", type=int, help=f"of each row (default: {BASE.epochs})")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose name contains one of these")
     parser.add_argument("--skip", type=int, default=0, help="leave out so many rows")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     arguments = parser.parse_args(argv)
     rows = {
-        name: config
+        name: dataclasses.replace(config, epochs=arguments.epochs or config.epochs)
         for name, config in variants().items()
         if not arguments.only or any(part in name for part in arguments.only)
     }
