@@ -105,7 +105,7 @@ def test_the_speeds_are_those_of_the_benchmark() -> None:
     table, ours = (
         re.findall(r"<!-- engine: .*? -->\n(.*?)<!-- /engine -->", page, re.DOTALL) for page in (published, README)
     )
-    assert table == ours  # the first is compared with engine.json in tests/engine/batching
+    assert table == ours  # the first is compared with engine.json in tests/benchmarks
     assert len(table) == 1
 
 

@@ -12,7 +12,7 @@ import torch
 from benchmarks import compose, engine
 from tests.engine.batching.making import odd_checkpoint
 
-BENCH = Path(__file__).resolve().parents[3] / "docs" / "bench"
+BENCH = Path(__file__).resolve().parents[2] / "docs" / "bench"
 
 
 @pytest.mark.parametrize(("name", "module"), [("engine", engine), ("compose", compose)])
