@@ -38,7 +38,7 @@ async def test_the_preview_serves_a_page_and_composes(checkpoint: Path, tmp_path
         assert [file.filename for file in test.response.attachments] == ["A.ogg", "B.ogg"]
 
         for _ in range(4):  # as many as one person may have: the page is not held up by those that wait
-            await _quiet(page, ada.slash(page.channel, "compose", length=2000))
+            await _quiet(page, ada.slash(page.channel, "compose", length=600, tempo=200))
         listed = await _quiet(page, ada.slash(page.channel, "queue"))
         buttons = [button for row in listed.response.components for button in row["components"]]
         assert len(buttons) == 4
