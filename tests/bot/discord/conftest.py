@@ -20,8 +20,9 @@ import pytest
 from PIL import Image
 from simcord.env import Env
 
+from bot.discord import persist
 from bot.discord.client import MusicLSTMClient
-from bot.history import History
+from bot.history import History, Record
 from bot.studio import Limits, Studio
 from data.keys import Key
 from data.midi import write_midi
@@ -161,6 +162,12 @@ class House:
         self.new_engine()
         return self.client()
 
+    async def only_record(self) -> Record:
+        """The one request that there is."""
+        async with History(self.database) as history:
+            (record,) = await history.newest()
+        return record
+
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
@@ -200,3 +207,9 @@ def ada(simcord_env, guild):
 @pytest.fixture
 def ben(simcord_env, guild):
     return guild.add_member(simcord_env.create_user("ben"))
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Discord refuses for the moment is tried again at once."""
+    monkeypatch.setattr(persist, "_pause_s", lambda error, _: 0.01 if error.status in {429, 500, 503} else None)

@@ -2,17 +2,11 @@
 
 import pytest
 
-from bot.history import History, State
+from bot.history import State
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
 
 CLOSED = {"status": 403, "code": 50007, "times": 10}  # Cannot send messages to this user
-
-
-async def only_record(house):
-    async with History(house.database) as history:
-        (record,) = await history.newest()
-    return record
 
 
 async def test_a_piece_is_delivered_to_the_direct_messages(house, channel, ada) -> None:
@@ -23,7 +17,7 @@ async def test_a_piece_is_delivered_to_the_direct_messages(house, channel, ada) 
     assert not channel.history()
     assert asked.ephemeral
     assert f"/channels/@me/{ada.user.dm_channel.id}/{message.id}" in asked.response.content
-    record = await only_record(house)
+    record = await house.only_record()
     assert (record.state, record.private) == (State.DELIVERED, True)
     assert (record.message.channel_id, record.message.message_id) == (str(ada.user.dm_channel.id), str(message.id))
 
@@ -46,7 +40,7 @@ async def test_whoever_takes_no_direct_messages_gets_the_piece_where_they_asked(
     assert asked.ephemeral
     assert len(asked.response.attachments) == 3
     assert "no direct messages from me" in asked.response.embeds[0].description
-    assert (await only_record(house)).state is State.DELIVERED
+    assert (await house.only_record()).state is State.DELIVERED
     assert not channel.history()
 
 

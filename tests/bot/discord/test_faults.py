@@ -11,20 +11,9 @@ from bot.discord import persist
 from bot.history import History, State
 from bot.studio import Limits
 
-pytestmark = [pytest.mark.simcord(settle_timeout=60.0), pytest.mark.usefixtures("closing")]
+pytestmark = [pytest.mark.simcord(settle_timeout=60.0), pytest.mark.usefixtures("closing", "quick_retries")]
 
 ORIGINAL = "/webhooks/*/*/messages/@original"
-
-
-async def only_record(house):
-    async with History(house.database) as history:
-        (record,) = await history.newest()
-    return record
-
-
-@pytest.fixture(autouse=True)
-def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(persist, "_pause_s", lambda error, _: 0.01 if error.status in {429, 500, 503} else None)
 
 
 @pytest.mark.parametrize(("status", "times"), [(500, 3), (503, 1), (429, 2)])
@@ -37,7 +26,7 @@ async def test_what_passes_is_repeated_until_it_works(
 
     assert len(channel.history()) == 1
     assert len(channel.last_message.attachments) == 3
-    assert (await only_record(house)).state is State.DELIVERED
+    assert (await house.only_record()).state is State.DELIVERED
 
 
 async def test_what_does_not_pass_is_told_and_remembered(simcord_env, house, channel, ada) -> None:
@@ -47,7 +36,7 @@ async def test_what_does_not_pass_is_told_and_remembered(simcord_env, house, cha
 
     assert result.followups[0].ephemeral
     assert "Discord did not answer" in result.followups[0].content
-    record = await only_record(house)
+    record = await house.only_record()
     assert record.state is State.FAILED
     assert record.result is not None  # the piece exists: /show has it
 
@@ -76,7 +65,7 @@ async def test_a_reply_that_somebody_deleted_meanwhile_is_posted_anew(simcord_en
 
     assert len(channel.history()) == 1
     assert len(channel.last_message.attachments) == 3
-    record = await only_record(house)
+    record = await house.only_record()
     assert record.message is not None
     assert int(record.message.message_id) == channel.last_message.id
 
@@ -115,7 +104,7 @@ async def test_an_interaction_that_ends_early_is_edited_through_the_channel(simc
     await ada.slash(channel, "compose")
 
     assert len(channel.last_message.attachments) == 3
-    assert (await only_record(house)).state is State.DELIVERED
+    assert (await house.only_record()).state is State.DELIVERED
 
 
 async def test_a_channel_that_closed_meanwhile_means_a_direct_message(simcord_env, house, channel, ada) -> None:
@@ -139,7 +128,7 @@ async def test_when_every_way_is_closed_history_says_so(simcord_env, house, chan
     house.engine.gate.set()
     await simcord_env.settle()
 
-    record = await only_record(house)
+    record = await house.only_record()
     assert record.state is State.FAILED
     assert "direct messages" in record.error
 

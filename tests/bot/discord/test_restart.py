@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from bot.discord import persist
 from bot.history import History, Record, State
 from bot.studio import Limits
 from bot.workshop import Workshop
@@ -253,9 +252,8 @@ async def test_a_piece_is_cancelled_after_a_restart_by_its_old_button(
 
 
 async def test_discord_that_fails_during_a_restart_is_asked_again(
-    simcord_env, house, closing, monkeypatch, channel, ada
+    simcord_env, house, closing, quick_retries, channel, ada
 ) -> None:
-    monkeypatch.setattr(persist, "_pause_s", lambda error, _: 0.01 if error.status in {429, 500, 503} else None)
     house.engine.gate.clear()
     await ada.slash(channel, "compose", length=16)
     await simcord_env.advance_time(3)

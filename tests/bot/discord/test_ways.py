@@ -2,25 +2,13 @@
 
 import pytest
 
-from bot.discord import persist
-from bot.history import History, State
+from bot.history import State
 from engine.errors import RenderFailed
 
-pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
+pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing", "quick_retries")]
 
 ORIGINAL = "/webhooks/*/*/messages/@original"
 SILENT = "The sound of this piece came out silent."
-
-
-async def only_record(house):
-    async with History(house.database) as history:
-        (record,) = await history.newest()
-    return record
-
-
-@pytest.fixture(autouse=True)
-def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(persist, "_pause_s", lambda error, _: 0.01 if error.status in {429, 500, 503} else None)
 
 
 async def released(simcord_env, house) -> None:
@@ -67,7 +55,7 @@ async def test_a_refusal_after_a_restart_is_told_although_the_channel_is_gone(
     closing(new)
 
     assert SILENT in ada.user.dm_channel.last_message.content
-    assert (await only_record(house)).state is State.FAILED
+    assert (await house.only_record()).state is State.FAILED
 
 
 async def test_a_piece_whose_channel_was_deleted_comes_as_a_direct_message(
@@ -84,7 +72,7 @@ async def test_a_piece_whose_channel_was_deleted_comes_as_a_direct_message(
     closing(new)
 
     assert len(ada.user.dm_channel.last_message.attachments) == 3
-    assert (await only_record(house)).state is State.DELIVERED
+    assert (await house.only_record()).state is State.DELIVERED
 
 
 async def test_a_thread_that_was_archived_meanwhile_means_a_direct_message(simcord_env, house, channel, ada) -> None:
@@ -107,7 +95,7 @@ async def test_whoever_cannot_be_written_to_gets_the_piece_in_the_reply(
     asked = await ada.slash(channel, "compose", length=16, dm=True)
 
     assert len(asked.response.attachments) == 3
-    assert (await only_record(house)).state is State.DELIVERED
+    assert (await house.only_record()).state is State.DELIVERED
 
 
 async def test_of_somebody_who_is_gone_history_says_so(simcord_env, house, channel, ada) -> None:
@@ -118,7 +106,7 @@ async def test_of_somebody_who_is_gone_history_says_so(simcord_env, house, chann
 
     await released(simcord_env, house)
 
-    record = await only_record(house)
+    record = await house.only_record()
     assert record.state is State.FAILED
     assert "direct messages" in record.error
 
