@@ -251,9 +251,8 @@ async def test_a_piece_is_cancelled_after_a_restart_by_its_old_button(
     await killed.close()
 
 
-async def test_discord_that_fails_during_a_restart_is_asked_again(
-    simcord_env, house, closing, quick_retries, channel, ada
-) -> None:
+@pytest.mark.usefixtures("quick_retries")
+async def test_discord_that_fails_during_a_restart_is_asked_again(simcord_env, house, closing, channel, ada) -> None:
     house.engine.gate.clear()
     await ada.slash(channel, "compose", length=16)
     await simcord_env.advance_time(3)
