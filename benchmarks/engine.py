@@ -11,7 +11,8 @@ and `padded`, where a batch of 50 to 350 notes is written as long as its longest
 
 All that run this model do the same work: with guidance, `usual` has each piece in its batch twice too. Where there is a
 GPU, `cuda, float32` and `cuda, float16` are measured by the clock on the wall and at larger batches, with the ratio to
-`usual` on the CPU at the same batch or the largest.
+`usual` on the CPU at the same batch or the largest, and as shares of what the GPU's memory and its arithmetic allow at
+most (`benchmarks.limits`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.limits import copying, gemm, step_bytes, step_flops
 from benchmarks.plot import bars
 from benchmarks.usual import Stepper, one_step, skuldur, transformer, usual
 from engine.batching.batcher import Batcher
@@ -53,6 +55,9 @@ class Row:
     batch: int
     notes_per_s: float
     ratio: float  # to `usual` at the same batch size
+    # Of the rate at which the bytes and the FLOPs of a note, counted by hand, would be all that takes time.
+    share_of_memory: float | None = None
+    share_of_arithmetic: float | None = None
 
 
 class _Ours:
@@ -106,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.plot.write_text(bars("Notes per second of one CPU core", series, by_variant), encoding="utf-8")
     if options.json:
         facts = {"clock": "cpu", "threads": 1, "rounds": options.rounds, "checkpoint": checkpoint.id}
-        sys.stdout.write(json.dumps(facts | {"rows": [dataclasses.asdict(row) for row in rows]}) + "\n")
+        sys.stdout.write(json.dumps(facts | {"rows": [_facts(row) for row in rows]}) + "\n")
     else:
         for row in rows:
             sys.stdout.write(
@@ -233,7 +238,10 @@ def on_device(
     """Slots that a device steps, all of them filled with pieces of so many notes: wall time, the filling left out."""
     usual_rates = {row.batch: row.notes_per_s for row in rows if row.variant == "usual"}
     found = []
+    config, on = checkpoint.model.config, torch.device(device)
+    bytes_per_s = copying(on)()
     for dtype in (torch.float32, torch.float16):
+        flops_per_s = max(square() for square in gemm(on, dtype))
         for batch in batches:
             # More than sixteen blocks would make graphs of a million nodes.
             block = max(BLOCK, batch // 16)
@@ -252,9 +260,22 @@ def on_device(
                     pass
                 rates.append(batch * notes / (time.perf_counter() - started))
             rate, beside = statistics.median(rates[1:]), usual_rates.get(batch, usual_rates[max(usual_rates)])
-            name = f"{device}, {str(dtype).removeprefix('torch.')}"
-            found.append(Row(name, batch, round(rate, 1), round(rate / beside, 2)))
+            name, steps_per_s = f"{device}, {str(dtype).removeprefix('torch.')}", rate / batch
+            found.append(
+                Row(
+                    name,
+                    batch,
+                    round(rate, 1),
+                    round(rate / beside, 2),
+                    round(steps_per_s * step_bytes(config, batch, dtype) / bytes_per_s, 4),
+                    round(steps_per_s * step_flops(config, batch) / flops_per_s, 4),
+                )
+            )
     return found
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(row).items() if value is not None}
 
 
 def _seconds(work: Callable[[], None]) -> float:

@@ -6,14 +6,10 @@ Each row is one preset on one device at one precision: real steps of the trainin
 AdamW, the averaged weights) over synthetic notes, in rounds that take turns with all other rows; medians. A GPU is
 measured where there is one.
 
-FLOPs are counted by hand. Of the parameters, P take part in a matrix product: an LSTM layer has 4 H (I + H) of them (I
-wide inputs, H hidden units), each of the five attributes E H for its query and E V for its V values; embedding tables
-are looked up, biases added. A product with P weights is P multiplications and P additions, 2 P FLOPs a note; the
-backward pass makes two such products, one for the gradient of the inputs and one for that of the weights. So a note
-costs 6 P FLOPs, and `share_of_gemm` is 6 P x notes/s over what `torch.matmul` reaches in the same round, on the same
-device, at the same precision and with as many threads: the best of square products of 512, 1,024 and 2,048 (on a GPU
-1,024, 4,096 and 8,192). The rest goes to element-wise work, and to products that are small: a step of an LSTM waits for
-the step before and multiplies as many rows as there are lanes.
+`share_of_gemm` is what a note costs, 6 FLOPs for each of the parameters that take part in a matrix product
+(`benchmarks.limits`), x notes/s over what `torch.matmul` reaches in the same round, on the same device, at the same
+precision and with as many threads. The rest goes to element-wise work, and to products that are small: a step of an
+LSTM waits for the step before and multiplies as many rows as there are lanes.
 """
 
 from __future__ import annotations
@@ -26,20 +22,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.limits import gemm, multiplied, wait
 from data.tokens import ATTRIBUTES
-from engine.model import ModelConfig
 from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Batch, Example, batches
 from trainer.loop import Run, has_fast_bf16
 
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_SIZES = {"cpu": (512, 1024, 2048), "cuda": (1024, 4096, 8192)}
 _AT_LEAST_S = 0.5  # of steps a round; at least one step
 _PIECE_NOTES = 500  # a usual length
 
@@ -55,13 +50,6 @@ class Row:
     gflops_per_s: float
     gemm_gflops_per_s: float
     share_of_gemm: float
-
-
-def multiplied(config: ModelConfig) -> int:
-    """The parameters that take part in matrix products: P above."""
-    layers = (config.embedding, *[config.hidden] * (config.layers - 1))
-    lstm = sum(4 * config.hidden * (inputs + config.hidden) for inputs in layers)
-    return lstm + sum(config.embedding * (config.hidden + attribute.size) for attribute in ATTRIBUTES)
 
 
 class Training:
@@ -81,7 +69,7 @@ class Training:
             batch = next(self._batches)
             self.run.step(dataclasses.replace(batch, previous=batch.previous.clone()))
             notes += int(batch.mask.sum())
-        _wait(self._device)
+        wait(self._device)
         return notes / (time.perf_counter() - started)
 
 
@@ -103,32 +91,6 @@ def _synthetic(config: TrainConfig) -> Iterator[Batch]:
     )
 
 
-def gemm(device: torch.device, precision: str) -> list[Callable[[], float]]:
-    """For each size a function that multiplies two square matrices for a moment; FLOPs per second."""
-    return [_square(size, device, _PRECISIONS[precision]) for size in _SIZES[device.type]]
-
-
-def _square(size: int, device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    torch.matmul(left, right)
-
-    def measure() -> float:
-        _wait(device)
-        started, times = time.perf_counter(), 0
-        while not times or time.perf_counter() - started < _AT_LEAST_S / 4:
-            torch.matmul(left, right)
-            times += 1
-            _wait(device)
-        return 2 * size**3 * times / (time.perf_counter() - started)
-
-    return measure
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def measure(presets: list[str], devices: list[torch.device], rounds: int) -> list[Row]:
     """Time every preset on every device at each precision that is fast there, float32 first."""
     where = [
@@ -138,7 +100,7 @@ def measure(presets: list[str], devices: list[torch.device], rounds: int) -> lis
         if precision == "float32" or has_fast_bf16(device)
     ]
     training = {(preset, *at): Training(PRESETS[preset], *at) for preset in presets for at in where}
-    products = {at: gemm(*at) for at in where}
+    products = {(device, name): gemm(device, _PRECISIONS[name]) for device, name in where}
     for each in training.values():
         each.notes_per_s()  # the first steps make buffers and choose kernels
     notes: dict[tuple[str, torch.device, str], list[float]] = {key: [] for key in training}

@@ -5,36 +5,21 @@ import json
 import pytest
 import torch
 
-from benchmarks import train
-from engine.model import ModelConfig, NoteLSTM
+from benchmarks import limits, train
 from trainer.config import PRESETS
-
-
-@pytest.mark.parametrize(
-    "config", [ModelConfig(), ModelConfig(embedding=12, hidden=20, layers=3, controlled=True)], ids=["v1", "odd"]
-)
-def test_the_parameters_that_are_multiplied_are_all_matrices_but_the_embeddings(config: ModelConfig) -> None:
-    matrices = [
-        parameter.numel()
-        for module in NoteLSTM(config).modules()
-        if isinstance(module, torch.nn.LSTM | torch.nn.Linear)
-        for parameter in module.parameters()
-        if parameter.ndim == 2
-    ]
-    assert train.multiplied(config) == sum(matrices)
 
 
 def test_steps_of_training_are_timed_beside_matrix_products(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(train, "_AT_LEAST_S", 0.0)
-    monkeypatch.setattr(train, "_SIZES", {"cpu": (64,), "cuda": (64,)})
+    monkeypatch.setattr(limits, "_SIZES", {"cpu": (64,), "cuda": (64,)})
     assert train.main(["--json", "--rounds", "1", "--presets", "v1"]) == 0
     torch.set_flush_denormal(False)
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {(row["preset"], row["precision"]) for row in rows} >= {("v1", "float32")}
     for row in rows:
-        flops_per_note = 6 * train.multiplied(PRESETS[row["preset"]].model)
+        flops_per_note = 6 * limits.multiplied(PRESETS[row["preset"]].model)
         assert row["gflops_per_s"] == pytest.approx(row["notes_per_s"] * flops_per_note / 1e9)
         assert row["share_of_gemm"] == pytest.approx(row["gflops_per_s"] / row["gemm_gflops_per_s"], abs=1e-3)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from data.moods import Mood
 from engine.batching.torch_slots import _GRAPH_STEPS, DeviceLost, TorchSlots, counts_of_blocks
-from engine.batching.torch_step import TorchBlock
+from engine.batching.torch_step import DeviceWeights, TorchBlock
+from engine.batching.weights import step_weights
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.plan import plan
 from engine.types import ComposeRequest
@@ -117,6 +121,34 @@ def test_the_smallest_graph_is_replayed_that_covers_what_is_written(
 
 def test_graphs_are_of_one_two_four_and_all_blocks() -> None:
     assert [counts_of_blocks(blocks) for blocks in (1, 2, 3, 16)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8, 16]]
+
+
+class Devices(TorchDispatchMode):
+    """Notes on which devices the tensors lie that operations are given and make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.operations += 1
+        self.seen |= {leaf.device.type for leaf in tree_leaves((args, kwargs, made)) if isinstance(leaf, Tensor)}
+        return made
+
+
+def test_a_step_can_be_recorded_it_stays_on_its_device_and_asks_for_no_value(checkpoint: Checkpoint) -> None:
+    # Tensors on "meta" have shapes and no values: whatever reads one back, or sizes another by it, raises. So does
+    # what mixes them with tensors on the host, copies aside, which `Devices` would see.
+    weights = DeviceWeights(step_weights(checkpoint.model), torch.device("meta"), torch.float16)
+    block = TorchBlock(weights, 64, checkpoint.longest_pitch_run)
+    request = ComposeRequest(length_notes=64)
+    block.begin(3, request, plan(request))
+    with torch.inference_mode(), Devices() as devices:
+        block.step()
+    assert devices.seen == {"meta"}
+    assert devices.operations > 100
 
 
 def test_what_was_written_before_a_stop_is_there(checkpoint: Checkpoint) -> None:
