@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from bot.history import History, MessageRef, Record, Requester
-from bot.history.rows import to_text
+from bot.history.rows import IN_CHANNELS, to_text
 
 _ANCESTORS_MAX = 50  # a chain that is longer is cut: nobody reads further
 
@@ -63,19 +65,27 @@ class Library:
             {"person": of.person, "limit": limit, "offset": offset},
         )
 
-    async def top(self, guild_id: str, *, since: datetime | None = None, limit: int = 10) -> list[Ranked]:
+    async def top(
+        self, guild_id: str, channels: Collection[str], *, since: datetime | None = None, limit: int = 10
+    ) -> list[Ranked]:
         """A server's public pieces that most people have among their favourites, the best first.
 
         Args:
             guild_id: the server in which the pieces were made.
+            channels: only pieces that were made in these channels of it.
             since: only pieces asked for at or after this time.
             limit: at most this many.
         """
         rows = await self._history.rows(
-            "SELECT request_id, count(*) AS favourites FROM favourites JOIN requests ON requests.id = request_id "
-            "WHERE guild_id = :guild AND private = 0 AND requests.created_at >= :since "
+            "SELECT request_id, count(*) AS favourites FROM favourites JOIN requests ON requests.id = request_id "  # noqa: S608
+            f"WHERE guild_id = :guild AND private = 0 AND {IN_CHANNELS} AND requests.created_at >= :since "
             "GROUP BY request_id ORDER BY favourites DESC, number DESC LIMIT :limit",
-            {"guild": guild_id, "since": to_text(since) if since else "", "limit": limit},
+            {
+                "guild": guild_id,
+                "channels": json.dumps(list(channels)),
+                "since": to_text(since) if since else "",
+                "limit": limit,
+            },
         )
         ranked = [(await self._history.get(row["request_id"]), int(row["favourites"])) for row in rows]
         return [Ranked(record, count) for record, count in ranked if record is not None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -182,20 +182,26 @@ class Studio:
         self,
         viewer: Requester,
         *,
-        whole_server: bool = False,
+        channels: Collection[str] | None = None,
         mood: Mood | None = None,
         before: str | None = None,
         limit: int = 10,
     ) -> list[Record]:
-        """Newest first: the viewer's own requests, or, with `whole_server`, everybody's in the viewer's server.
+        """Newest first: the viewer's own requests, or, in a server, everybody's there.
 
-        Other people's private pieces are never among them. `before` (a piece id) gives the next page.
+        Args:
+            viewer: who looks; private pieces of others are never among them.
+            channels: those of the viewer's server that they may read; None: only their own pieces.
+            mood: of that mood only.
+            before: a piece; only older ones (for the next page).
+            limit: at most this many.
         """
-        everybody = whole_server and viewer.guild_id is not None
+        everybody = channels is not None and viewer.guild_id is not None
         return await self.history.newest(
             person=None if everybody else viewer.person,
             guild_id=viewer.guild_id if everybody else None,
-            hide_private_from=viewer.person,
+            viewer=viewer.person,
+            channels=channels,
             mood=mood,
             before=before,
             limit=limit,
@@ -209,15 +215,15 @@ class Studio:
             viewer: who asks; a private piece of somebody else is not found. None sees everything.
 
         Raises:
-            NotFound: with the nearest id among the viewer's own and those of the viewer's server.
+            NotFound: with the nearest id among the viewer's own and those of the viewer's channel.
         """
         typed = piece_id.strip().lstrip("#").casefold()
         record = await self.history.get(typed)
         if record is not None and not (record.private and viewer and viewer.person != record.requester.person):
             return record
         known = [] if viewer is None else await self.recent(viewer, limit=200)
-        if viewer is not None and viewer.guild_id is not None:
-            known += await self.recent(viewer, whole_server=True, limit=200)
+        if viewer is not None and viewer.channel_id is not None:
+            known += await self.recent(viewer, channels=[viewer.channel_id], limit=200)
         close = difflib.get_close_matches(typed[:32], [each.id for each in known], n=1)
         hint = did_you_mean(close[0] if close else None)
         shown = "".join(letter for letter in typed[:24] if letter.isprintable())

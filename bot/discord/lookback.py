@@ -12,6 +12,7 @@ from bot.discord import actions, embeds, limits, recognising
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
 from bot.discord.items import FromCustomId
+from bot.discord.permissions import readable_channels
 from bot.discord.placing import AnyTextChannel, everywhere
 from bot.discord.texts import say, whole_lines
 from bot.errors import NotAllowed
@@ -42,7 +43,7 @@ async def _page(
 ) -> tuple[discord.Embed, ui.View]:
     records = await interaction.client.studio.recent(
         requester_of(interaction),
-        whole_server=whole_server,
+        channels=readable_channels(interaction) if whole_server else None,
         mood=None if mood is None else build_request({"mood": mood}).mood,
         before=before,
         limit=PAGE + 1,
@@ -170,7 +171,10 @@ async def top(interaction: Interaction, days: app_commands.Range[int, 1, 3650] |
         if interaction.guild_id is None:
             raise NotAllowed(say(interaction.locale, "That works in a server only."))
         since = None if days is None else discord.utils.utcnow() - timedelta(days=days)
-        ranked = await interaction.client.studio.library.top(str(interaction.guild_id), since=since, limit=PAGE)
+        # Everybody here reads the answer.
+        ranked = await interaction.client.studio.library.top(
+            str(interaction.guild_id), readable_channels(interaction, by_everybody=True), since=since, limit=PAGE
+        )
         heading = say(interaction.locale, "What this server likes best")
         likes = [each.favourites for each in ranked]
         embed = embeds.history_embed(

@@ -37,6 +37,28 @@ def owners(client: discord.Client) -> set[int]:
     return {application.owner.id}
 
 
+def readable_channels(interaction: discord.Interaction[Any], *, by_everybody: bool = False) -> list[str]:
+    """The ids of the server's channels and threads that the one who asks may read; this one is among them.
+
+    Args:
+        interaction: in a server.
+        by_everybody: of the others, only those that every member may read.
+    """
+    here = {str(interaction.channel_id)}
+    guild, member = interaction.guild, interaction.user
+    if guild is None or not isinstance(member, discord.Member):
+        return list(here)
+    reader = guild.default_role if by_everybody else member
+    readable = {
+        str(channel.id)
+        for channel in (*guild.channels, *guild.threads)
+        # Who was added to a private thread is not known here.
+        if not (isinstance(channel, discord.Thread) and channel.is_private())
+        and channel.permissions_for(reader).view_channel
+    }
+    return list(here | readable)
+
+
 def check_can_attach(interaction: discord.Interaction[Any]) -> None:
     """Raises NotAllowed where a finished piece could not be posted.
 

@@ -13,6 +13,9 @@ from data.opening import Opening
 from data.spaces import Space
 from engine.types import ComposeRequest
 
+# Where a piece was posted, or else asked for; :channels are the ids as a JSON list.
+IN_CHANNELS = "coalesce(message_channel_id, channel_id) IN (SELECT value FROM json_each(:channels))"
+
 
 def to_text(time: datetime) -> str:
     """A time as the database keeps it: UTC, ISO 8601, milliseconds; sorts as text."""

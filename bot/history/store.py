@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import aiosqlite
 from bot.errors import HistoryProblem, NotFound
 from bot.history.migrate import migrate
 from bot.history.records import MessageRef, Origin, Record, Requester, Result, State
-from bot.history.rows import record_of, request_columns, result_columns, to_text
+from bot.history.rows import IN_CHANNELS, record_of, request_columns, result_columns, to_text
 from bot.history.session import Session
 from bot.surely import surely
 from data.moods import Mood
@@ -197,7 +198,8 @@ class History:
         guild_id: str | None = None,
         states: Sequence[State] = tuple(State),
         mood: Mood | None = None,
-        hide_private_from: str | None = None,
+        viewer: str | None = None,
+        channels: Collection[str] | None = None,
         before: str | None = None,
         since: datetime | None = None,
         limit: int = 10,
@@ -209,7 +211,8 @@ class History:
             guild_id: asked in that server.
             states: any of these.
             mood: of that mood.
-            hide_private_from: leave out private pieces of everybody but this person.
+            viewer: leave out private pieces of everybody but this person.
+            channels: leave out what everybody but the viewer had made in other Discord channels than these.
             before: only requests asked before this piece (for the next page).
             since: only requests asked at or after this time.
             limit: at most this many.
@@ -219,7 +222,8 @@ class History:
             guild_id=guild_id,
             states=states,
             mood=mood,
-            hide_private_from=hide_private_from,
+            viewer=viewer,
+            channels=channels,
             before=before,
             since=since,
         )
@@ -287,13 +291,16 @@ def _where(**given: Any) -> tuple[str, dict[str, Any]]:
         "guild_id": "guild_id = :guild_id",
         "states": "state IN (SELECT value FROM json_each(:states))",
         "mood": "mood = :mood",
-        "hide_private_from": "(private = 0 OR person = :hide_private_from)",
+        "viewer": "(private = 0 OR person = :viewer)",
+        "channels": f"(person = :viewer OR {IN_CHANNELS})",
         "before": "number < (SELECT number FROM requests AS earlier WHERE earlier.id = :before)",
         "since": "created_at >= :since",
     }
     values = {name: value for name, value in given.items() if value is not None}
     if "states" in values:
-        values["states"] = "[" + ", ".join(f'"{state}"' for state in values["states"]) + "]"
+        values["states"] = json.dumps(list(values["states"]))
+    if "channels" in values:
+        values["channels"] = json.dumps(list(values["channels"]))
     if "since" in values:
         values["since"] = to_text(values["since"])
     return " AND ".join(conditions[name] for name in values) or "1", values

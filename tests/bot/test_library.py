@@ -1,6 +1,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -52,12 +53,23 @@ async def test_the_best_of_a_server_are_its_own_public_pieces(house: House) -> N
         await _made(house, private=True),
         await _made(house, EVE),
     )
-    for record, fans in ((good, [ADA]), (best, [ADA, BEN]), (hidden, [ADA]), (elsewhere, [ADA, BEN, EVE])):
+    aside = await _made(house, replace(ADA, channel_id="200"))
+    for record, fans in (
+        (aside, [ADA]),
+        (good, [ADA]),
+        (best, [ADA, BEN]),
+        (hidden, [ADA]),
+        (elsewhere, [ADA, BEN, EVE]),
+    ):
         for fan in fans:
             await library.set_favourite(record, fan)
-    assert [(ranked.record.id, ranked.favourites) for ranked in await library.top("10")] == [(best.id, 2), (good.id, 1)]
-    assert [ranked.record.id for ranked in await library.top("10", since=best.created_at)] == [best.id]
-    assert await library.top("99") == []
+    assert [(ranked.record.id, ranked.favourites) for ranked in await library.top("10", ["100"])] == [
+        (best.id, 2),
+        (good.id, 1),
+    ]
+    assert [ranked.record.id for ranked in await library.top("10", ["100"], since=best.created_at)] == [best.id]
+    assert [ranked.record.id for ranked in await library.top("10", ["200"])] == [aside.id]
+    assert await library.top("99", ["100"]) == []
 
 
 async def test_a_piece_knows_its_ancestors_and_its_offspring(house: House) -> None:

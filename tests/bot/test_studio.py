@@ -190,12 +190,24 @@ async def test_a_mistyped_id_is_answered_with_the_nearest(house: House) -> None:
         await house.studio.find("abcd2354", EVE)
 
 
+async def test_a_server_s_pieces_are_those_of_the_channels_that_one_may_read(house: House) -> None:
+    here, elsewhere = ComposeRequest(), ComposeRequest(id="hkqden22")
+    await house.studio.compose(here, ADA)
+    await house.studio.compose(elsewhere, replace(BEN, channel_id="200"))
+    both = [elsewhere.id, here.id]
+    assert [record.id for record in await house.studio.recent(ADA, channels=["100"])] == [here.id]
+    assert [record.id for record in await house.studio.recent(ADA, channels=["100", "200"])] == both
+    assert [record.id for record in await house.studio.recent(BEN, channels=["100"])] == both
+    with pytest.raises(NotFound, match=r"^There is no piece 'hkqden23'\.$"):
+        await house.studio.find("hkqden23", ADA)
+
+
 async def test_private_pieces_are_seen_by_their_author_alone(house: House) -> None:
     hidden, shown = ComposeRequest(), ComposeRequest()
     await house.studio.compose(hidden, ADA, private=True)
     await house.studio.compose(shown, BEN)
-    assert [record.id for record in await house.studio.recent(ADA, whole_server=True)] == [shown.id, hidden.id]
-    assert [record.id for record in await house.studio.recent(BEN, whole_server=True)] == [shown.id]
+    assert [record.id for record in await house.studio.recent(ADA, channels=["100"])] == [shown.id, hidden.id]
+    assert [record.id for record in await house.studio.recent(BEN, channels=["100"])] == [shown.id]
     assert [record.id for record in await house.studio.recent(ADA)] == [hidden.id]
     assert (await house.studio.find(hidden.id, ADA)).private
     with pytest.raises(NotFound, match=r"^There is no piece '[a-z0-9]*'\.$"):

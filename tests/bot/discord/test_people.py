@@ -59,6 +59,23 @@ async def test_favourites_and_the_servers_best(channel, ada, ben) -> None:
     assert best.response.embeds[0].description.startswith("⭐ 1")
 
 
+async def test_what_was_made_in_a_channel_is_listed_to_those_who_may_read_it(guild, channel, admin, ada, ben) -> None:
+    unseen = discord.PermissionOverwrite(view_channel=False)
+    secret = guild.create_text_channel("secret", overwrites={guild.default_role: unseen})
+    await admin.slash(secret, "compose", length=16, seed=1)
+    await admin.click(secret.last_message, label="Favourite")
+    await ada.slash(channel, "compose", length=16, seed=2)
+    await ada.click(channel.last_message, label="Favourite")
+
+    async def listed(who, where, command, **options) -> int:
+        return len((await who.slash(where, command, **options)).response.embeds[0].description.splitlines())
+
+    assert await listed(ben, channel, "history", server=True) == 1
+    assert await listed(admin, channel, "history", server=True) == 2
+    assert await listed(admin, channel, "top") == 1  # everybody reads it
+    assert await listed(admin, secret, "top") == 2
+
+
 async def test_history_has_pages(house, channel, ada) -> None:
     house.engine.seconds = 0.1
     for seed in range(12):
