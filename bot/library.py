@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -122,6 +122,26 @@ class Library:
             {"id": piece_id, "person": person},
         )
         return [MessageRef(row["channel_id"], row["message_id"]) for row in rows]
+
+    async def want_gone(self, messages: Sequence[MessageRef]) -> None:
+        """Remember, over restarts, that these messages are to be taken away, whatever becomes of their pieces."""
+        async with self._history.transaction() as db:
+            await db.executemany(
+                "INSERT OR IGNORE INTO unwanted_messages (channel_id, message_id) VALUES (?, ?)",
+                [(message.channel_id, message.message_id) for message in messages],
+            )
+
+    async def unwanted(self) -> list[MessageRef]:
+        """The messages that are still to be taken away."""
+        rows = await self._history.rows("SELECT channel_id, message_id FROM unwanted_messages", {})
+        return [MessageRef(row["channel_id"], row["message_id"]) for row in rows]
+
+    async def gone(self, message: MessageRef) -> None:
+        """The message is not there any more, or can never be taken away."""
+        await self._history.write(
+            "DELETE FROM unwanted_messages WHERE channel_id = :channel AND message_id = :message",
+            {"channel": message.channel_id, "message": message.message_id},
+        )
 
     async def lineage(self, record: Record, viewer: Requester | None = None) -> list[Record]:
         """The pieces that this one came out of, the oldest first, itself not included.

@@ -20,9 +20,10 @@ from bot.discord.persist import persist
 from bot.discord.posts import ChannelPost
 from bot.discord.rating import RatingModal
 from bot.discord.texts import say
-from bot.errors import NotAllowed, NotFound
+from bot.errors import HistoryProblem, NotAllowed, NotFound
 from bot.grammar import build_request
 from bot.history import MessageRef, Origin, Record, Relation
+from bot.library import Library
 from engine.errors import InvalidRequest
 from engine.types import LENGTH_NOTES_MAX, new_id, new_seed
 
@@ -243,17 +244,29 @@ async def _own_or_moderated(interaction: Interaction, piece_id: str, refusal: st
 async def erase(interaction: Interaction, piece_id: str) -> None:
     """Forget the piece, its files and every message that carries it."""
     record = await check_may_delete(interaction, piece_id)
-    messages = await interaction.client.studio.library.messages(record)
+    library = interaction.client.studio.library
+    messages = await library.messages(record)
+    await library.want_gone(messages)
     await interaction.client.studio.delete(record.id, requester_of(interaction), moderator=is_moderator(interaction))
     await interaction.response.edit_message(content=say(interaction.locale, "Deleted."), view=None)
-    await take_away(interaction.client, messages)
+    await take_away(interaction.client, library, messages)
 
 
-async def take_away(client: discord.Client, messages: Sequence[MessageRef]) -> None:
-    """Delete messages of the bot, those that are still there; one that a single person sees is for them to dismiss."""
+async def take_away(client: discord.Client, library: Library, messages: Sequence[MessageRef]) -> None:
+    """Delete messages of the bot, those that are still there; one that a single person sees is for them to dismiss.
+
+    What Discord fails to do for now is left to the next start.
+    """
     for each in messages:
         message: Any = client.get_partial_messageable(int(each.channel_id)).get_partial_message(int(each.message_id))
         try:
             await persist(message.delete)
         except (discord.HTTPException, *TRANSIENT) as error:
             log.info("message %s stays: %s", each.message_id, error)
+            if not isinstance(error, discord.HTTPException) or error.status >= 500 or error.status == 429:
+                continue
+        try:
+            await library.gone(each)
+        except HistoryProblem as error:  # the bot is stopping
+            log.info("the rest is taken away at the next start: %s", error)
+            return

@@ -26,6 +26,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot.discord import blind, limits, lookback, messages
+from bot.discord.actions import take_away
 from bot.discord.buttons import DYNAMIC_ITEMS, cancel_view, piece_view
 from bot.discord.commands import add_commands
 from bot.discord.composing import Composer
@@ -118,6 +119,8 @@ class MusicLSTMClient(discord.AutoShardedClient):
             await sync_when_changed(self.tree, self._commands_memory)
         except (discord.HTTPException, *TRANSIENT):
             log.exception("the commands could not be sent; people go on with those that Discord has")
+        library = self.studio.library
+        self.spawn(take_away(self, library, await library.unwanted()))
         await self._go_on(await self.studio.recover("discord"))
 
     async def on_ready(self) -> None:

@@ -144,9 +144,11 @@ class ForgetButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"forg
                 return
             client, person = interaction.client, requester_of(interaction)
             await interaction.response.edit_message(content="⏳", view=None)
-            messages = await client.studio.library.messages_of(person)
+            library = client.studio.library
+            messages = await library.messages_of(person)
+            await library.want_gone(messages)
             pieces = await client.studio.forget(person)
-            client.spawn(take_away(client, messages))  # a second each, by Discord's limits
+            client.spawn(take_away(client, library, messages))  # a second each, by Discord's limits
             text = say(
                 interaction.locale,
                 "Deleted: {n} requests and all the rest. Only how many you made this hour counts until it is over.",

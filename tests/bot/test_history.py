@@ -125,8 +125,8 @@ async def test_newest_first_with_filters_and_pages(history: History) -> None:
     assert await ids(before=third) == [second, first]
     assert await ids(person=ADA.person) == [third, first]
     assert await ids(guild_id="10", mood=Mood.DARK) == [third, first]
-    assert await ids(guild_id="10", hide_private_from=BEN.person) == [second]
-    assert await ids(guild_id="10", hide_private_from=ADA.person) == [third, second, first]
+    assert await ids(guild_id="10", viewer=BEN.person) == [second]
+    assert await ids(guild_id="10", viewer=ADA.person) == [third, second, first]
     assert await ids(states=[State.DELIVERED]) == []
     assert await history.count(person=ADA.person, states=[State.QUEUED]) == 2
     assert await history.count(since=datetime.now(UTC) + timedelta(minutes=1)) == 0

@@ -3,6 +3,8 @@
 import discord
 import pytest
 
+from bot.discord import persist
+
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
 
 
@@ -115,6 +117,23 @@ async def test_deleting_everything_about_oneself_takes_the_messages_away(
     assert not stage.history()
     assert not ada.user.dm_channel.history()
     assert len(list((house.folder / "pieces").glob("*.mid"))) == 1
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_messages_that_discord_does_not_delete_now_go_at_the_next_start(
+    simcord_env, house, closing, channel, ada, piece
+) -> None:
+    simcord_env.inject_error("DELETE", f"/channels/*/messages/{piece.id}", status=500, times=persist.ATTEMPTS)
+    question = await ada.slash(channel, "privacy delete")
+    await ada.click(question.response, label="Delete everything")
+    assert [message.id for message in channel.history()] == [piece.id]
+
+    await simcord_env.bot.close()
+    await simcord_env.restart_bot(again := house.client())
+    closing(again)
+
+    assert not channel.history()
+    assert not await again.studio.library.unwanted()
 
 
 async def test_the_recipe_names_no_private_piece_of_somebody_else(channel, ada, ben) -> None:
