@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+_NEWS_S = 2.0  # an expected end that moves by less is no news for those who wait
+
 PlaceCallback = Callable[[int, float | None], None]  # pieces ahead, estimated seconds until the piece is complete
 
 
@@ -46,6 +48,7 @@ class Ticket:
     on_place: PlaceCallback
     turn: asyncio.Future[None]
     started: float = 0.0  # time.monotonic() at its turn
+    ends: float | None = None  # time.monotonic() at its expected end, once its own work tells more than the pace
     told: tuple[int, float | None] | None = None
 
 
@@ -174,8 +177,17 @@ class Turns:
         """Learn how long pieces take from one that was made earlier: its notes, and its seconds."""
         self._pace.observe(notes, elapsed_s)
 
+    def expect(self, ticket: Ticket, remaining_s: float) -> None:
+        """The work itself tells how many seconds it takes from now on: better than any pace of others."""
+        ends = time.monotonic() + remaining_s
+        if ticket.ends is None or abs(ends - ticket.ends) >= _NEWS_S:
+            ticket.ends = ends
+            self._tell_soon()
+
     def remaining_s(self, ticket: Ticket) -> float | None:
         """Estimated seconds until a ticket that has its turn is done."""
+        if ticket.ends is not None:
+            return max(0.0, ticket.ends - time.monotonic())
         whole_s = self._pace.estimate_s(ticket.notes)
         return None if whole_s is None else max(0.0, whole_s - (time.monotonic() - ticket.started))
 
@@ -199,6 +211,9 @@ class Turns:
                 ticket.turn.set_result(None)
         if not self._waiting and not self._running:
             self._shares = _Share()  # nobody is here any more: old debts mean nothing
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
         if self._waiting and self._telling is None:
             # Many come and go in one turn of the event loop: they are told once.
             self._telling = asyncio.get_running_loop().call_soon(self._tell)

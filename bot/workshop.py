@@ -282,6 +282,7 @@ class Workshop:
                 if step.done >= _TELLING_SHARE * step.total:
                     # How fast this very piece sounds says more by now than how long others took.
                     remaining_s = (time.monotonic() - sounding_since) * (step.total - step.done) / step.done
+                    self._turns.expect(job.ticket, remaining_s)
             job.tell(step.stage, step.done, step.total, remaining_s)
 
         await job.ticket.turn

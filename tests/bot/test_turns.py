@@ -134,6 +134,29 @@ async def test_estimates_follow_the_measured_pace() -> None:
     assert turns.wait_s(100) == pytest.approx(5.0, rel=0.01)
 
 
+async def test_those_who_wait_learn_how_long_the_piece_before_them_takes_after_all() -> None:
+    turns = Turns(1, Pace())
+    turns.learn(100, 1.0)
+    told: list[float | None] = []
+
+    async def told_next() -> float:
+        await asyncio.sleep(0.01)
+        return told[-1] or 0.0
+
+    before = turns.enter(person="ada", group="", notes=100, on_place=lambda *_: None)
+    turns.enter(person="ben", group="", notes=100, on_place=lambda _, done_s: told.append(done_s))
+    assert await told_next() == pytest.approx(2.0, abs=0.1)
+    turns.expect(before, 60.0)
+    assert await told_next() == pytest.approx(61.0, abs=0.1)
+    assert len(told) == 2
+    turns.expect(before, 60.5)  # no news
+    await asyncio.sleep(0.01)
+    assert len(told) == 2
+    turns.expect(before, 5.0)
+    assert await told_next() == pytest.approx(6.0, abs=0.1)
+    assert turns.wait_s(0) == pytest.approx(6.0, abs=0.2)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("abcd"), st.integers(16, 60)), max_size=30),
