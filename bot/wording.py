@@ -12,6 +12,7 @@ from bot.history import Record, State
 from bot.pieces import Piece, Remade
 from bot.privacy import Kept
 from bot.ratings import CheckpointRatings
+from data.clock import clock
 from engine.titles import title
 from engine.types import ComposeRequest
 
@@ -26,13 +27,6 @@ EXAMPLE = "mood:dark length:200 temp:0.9"
 def stem(request: ComposeRequest) -> str:
     """The name of a piece's files, without an ending: `dark-7kq2m9xp`."""
     return f"{request.mood}-{request.id}"
-
-
-def clock_time(seconds: float) -> str:
-    """A length of time as people read it: `0:07`, `3:21`, `1:02:03`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def options_help() -> str:
@@ -60,7 +54,7 @@ def piece_text(piece: Piece, elapsed_s: float) -> str:
             f"  WAV         {piece.wav}",
             *([f"  OGG         {piece.ogg}"] if piece.ogg.exists() else ()),
             f"  piano roll  {piece.png}",
-            f"  music       {result.notes} notes, {clock_time(result.duration_s)}, {result.key}, "
+            f"  music       {result.notes} notes, {clock(result.duration_s)}, {result.key}, "
             f"{result.tempo_bpm:g} BPM, temp {request.temperature:g}",
             f"  seed        {request.seed}",
             f"  checkpoint  {result.checkpoint_id}",

@@ -17,6 +17,7 @@ from bot.pieces import Remade
 from bot.ratings import CheckpointRatings, Mean
 from bot.recipes import Recognised
 from bot.workshop import Update
+from data.clock import clock
 from data.moods import PROFILES
 from engine.titles import title
 from engine.types import Stage
@@ -40,13 +41,6 @@ RELATIONS = {
     Relation.LONGER: "Longer version of {parent}",
     Relation.MOOD: "Another mood of {parent}",
 }
-
-
-def clock(duration_s: float) -> str:
-    """Seconds as people write a length: `3:42`, `1:02:05`."""
-    minutes, seconds = divmod(round(duration_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def repeat_text(record: Record) -> str:

@@ -18,6 +18,7 @@ from bot.discord.texts import say, whole_lines
 from bot.errors import NotAllowed
 from bot.grammar import build_request
 from bot.history import Record
+from data.clock import clock
 from data.moods import MOODS
 from engine.errors import InvalidRequest
 from engine.titles import title
@@ -122,7 +123,7 @@ async def known_pieces(interaction: Interaction, typed: str) -> list[app_command
 
 
 def _choice_name(record: Record, interaction: Interaction) -> str:
-    duration = "" if record.result is None else f", {embeds.clock(record.result.duration_s)}"
+    duration = "" if record.result is None else f", {clock(record.result.duration_s)}"
     name = f"{record.id} · {title(record.request)} · {say(interaction.locale, record.request.mood)}{duration}"
     return name[: limits.CHOICE_NAME_CHARACTERS_MAX]
 

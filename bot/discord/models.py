@@ -25,6 +25,7 @@ from bot.history import MessageRef
 from bot.models import Model, Models
 from bot.training import EPOCHS_MAX, PRESETS, Training, TrainingRun, Upload
 from bot.training_run import Comparison
+from data.clock import clock
 from data.licensing import ACCEPTED
 
 GROUP = admin.GROUP  # with the commands of this module in it
@@ -189,7 +190,7 @@ def run_embed(run: TrainingRun, locale: discord.Locale | None) -> discord.Embed:
         embed.description += f"\n{plain(run.sentence)[: limits.CONTENT_CHARACTERS_MAX]}"
     facts: list[tuple[str, str]] = [(say(locale, "epoch"), f"{run.epoch} / {run.epochs}")]
     if run.remaining_s is not None and run.state == "running":
-        facts.append((say(locale, "left"), embeds.clock(run.remaining_s)))
+        facts.append((say(locale, "left"), clock(run.remaining_s)))
     if run.train_nats is not None:
         facts.append((say(locale, "loss on what it learns"), f"{run.train_nats:.3f}"))
     if run.valid_nats is not None:

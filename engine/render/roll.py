@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from data.clock import clock
 from data.moods import PROFILES, Mood
 from data.score import STEPS_PER_BAR, Note, Part, Score
 
@@ -69,7 +70,7 @@ def draw_roll(score: Score, title: str, mood: Mood, sound: Sound | None = None, 
     if sound is not None:
         panel = _spectrum(sound, rate_hz, PROFILES[mood].colour)
         image.paste(panel.resize((WIDTH_PX - _LEFT - _RIGHT, _SPECTRUM_HEIGHT)), (_LEFT, _SPECTRUM_TOP))
-    _draw_words(draw, score, title, mood)
+    _draw_words(draw, score, title, mood, duration_s)
     buffer = io.BytesIO()
     # A hundred colours are plenty for a drawing, and a quarter of the bytes and of the time.
     image.quantize(100, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=3)
@@ -134,9 +135,7 @@ def _draw_grid(draw: ImageDraw.ImageDraw, frame: _Frame, score: Score) -> None:
         draw.line((x, _TOP, x, HEIGHT_PX - _BOTTOM), _GRID_STRONG if bar % (4 * every) == 0 else _GRID)
         if bar % (2 * every) == 0:
             time_s = score.seconds(bar * STEPS_PER_BAR)
-            draw.text(
-                (x, HEIGHT_PX - _BOTTOM + 6), f"{int(time_s) // 60}:{int(time_s) % 60:02d}", _TEXT_FAINT, small, "ma"
-            )
+            draw.text((x, HEIGHT_PX - _BOTTOM + 6), clock(time_s), _TEXT_FAINT, small, "ma")
 
 
 def _draw_note(draw: ImageDraw.ImageDraw, frame: _Frame, note: Note) -> None:
@@ -150,13 +149,12 @@ def _draw_note(draw: ImageDraw.ImageDraw, frame: _Frame, note: Note) -> None:
     draw.rectangle((x0, y0, max(x0 + 3, x1 - 1.5), y0 + height), colour)
 
 
-def _draw_words(draw: ImageDraw.ImageDraw, score: Score, title: str, mood: Mood) -> None:
+def _draw_words(draw: ImageDraw.ImageDraw, score: Score, title: str, mood: Mood, duration_s: float) -> None:
     accent = PROFILES[mood].colour
     draw.rectangle((0, 0, 9, HEIGHT_PX), (accent >> 16, accent >> 8 & 255, accent & 255))
     large, medium = _font(_LARGE_PX), _font(_SMALL_PX)
     draw.text((_LEFT - 40, 18), _shortened(draw, title, large, WIDTH_PX - _LEFT - 330), _TEXT, large)
-    duration = f"{int(score.duration_s) // 60}:{int(score.duration_s) % 60:02d}"
-    facts = f"{len(score.notes)} notes · {duration} · {score.tempo_bpm:.0f} bpm"
+    facts = f"{len(score.notes)} notes · {clock(duration_s)} · {score.tempo_bpm:.0f} BPM"
     draw.text((WIDTH_PX - _RIGHT, 28), facts, _TEXT_FAINT, medium, "ra")
     x = float(_LEFT - 40)
     for part in sorted({note.part for note in score.notes}):
