@@ -14,7 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import discord
 import numpy as np
 import pytest
 from PIL import Image
@@ -162,10 +164,14 @@ class House:
         self.new_engine()
         return self.client()
 
+    async def records(self) -> list[Record]:
+        """All requests, the newest first."""
+        async with History(self.database) as history:
+            return await history.newest(limit=100_000)
+
     async def only_record(self) -> Record:
         """The one request that there is."""
-        async with History(self.database) as history:
-            (record,) = await history.newest()
+        (record,) = await self.records()
         return record
 
 
@@ -213,3 +219,17 @@ def ben(simcord_env, guild):
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Discord refuses for the moment is tried again at once."""
     monkeypatch.setattr(persist, "_pause_s", lambda error, _: 0.01 if error.status in {429, 500, 503} else None)
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that were fetched from Discord."""
+    names: list[str] = []
+    read = discord.Attachment.read
+
+    async def noted(self: discord.Attachment, **options: Any) -> bytes:
+        names.append(self.filename)
+        return await read(self, **options)
+
+    monkeypatch.setattr(discord.Attachment, "read", noted)
+    return names

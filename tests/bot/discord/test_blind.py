@@ -7,7 +7,7 @@ import discord
 import pytest
 import soundfile
 
-from bot.history import History, State
+from bot.history import State
 from engine.errors import RenderFailed
 from engine.render.tags import read_tags
 from engine.types import Engine
@@ -60,8 +60,7 @@ async def test_two_unnamed_pieces_come_in_one_message(house, channel, ada) -> No
     shown = str(message.embeds[0].to_dict()) + str(message.components)
     assert "mood:epic length:20" in shown
     assert not any(word in shown for word in ("v1", "mine", "seed"))
-    async with History(house.database) as history:
-        records = await history.newest()
+    records = await house.records()
     assert {record.result.checkpoint_id for record in records} == {"v1", "mine"}
     assert all(record.state is State.DELIVERED and record.private for record in records)
 
@@ -152,8 +151,7 @@ async def test_a_test_in_the_making_survives_a_kill_in_the_same_message(
     (message,) = channel.history()
     assert message.id == notice.id
     assert [file.filename for file in message.attachments] == ["A.ogg", "B.ogg"]
-    async with History(house.database) as history:
-        records = await history.newest()
+    records = await house.records()
     assert sorted(record.result.checkpoint_id for record in records) == ["mine", "v1"]
     assert {record.state for record in records} == {State.DELIVERED}
     await killed.close()
@@ -167,8 +165,7 @@ async def test_a_piece_that_fails_ends_the_test_with_a_sentence(house, channel, 
     assert "silent" in result.followups[-1].content
     assert result.followups[-1].ephemeral
     assert not channel.history()
-    async with History(house.database) as history:
-        assert [record.state for record in await history.newest()] == [State.FAILED]
+    assert [record.state for record in await house.records()] == [State.FAILED]
 
 
 async def test_models_to_compare_with_are_offered_and_the_current_one_is_refused(channel, ada) -> None:

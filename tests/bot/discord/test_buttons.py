@@ -7,7 +7,7 @@ import pytest
 
 from bot.discord import limits
 from bot.discord.buttons import piece_view
-from bot.history import History, Record, Relation, State
+from bot.history import Record, Relation, State
 from engine.types import LENGTH_NOTES_MAX
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
@@ -18,8 +18,7 @@ def piece_id(message: discord.Message) -> str:
 
 
 async def newest(house) -> Record:
-    async with History(house.database) as history:
-        return (await history.newest())[0]
+    return (await house.records())[0]
 
 
 @pytest.fixture
@@ -145,8 +144,7 @@ async def test_its_author_deletes_a_piece_with_its_message(house, channel, ada, 
     await ada.click(question.response, label="Delete for good")
 
     assert channel.last_message is None
-    async with History(house.database) as history:
-        assert await history.newest() == []
+    assert await house.records() == []
     assert list((house.folder / "pieces").iterdir()) == []
 
 

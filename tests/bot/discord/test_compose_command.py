@@ -12,7 +12,7 @@ from PIL import Image
 from simcord import interactions
 
 from bot.grammar import parse_request
-from bot.history import History, State
+from bot.history import State
 from engine.errors import RenderFailed, SetupProblem
 from engine.types import LENGTH_NOTES_MAX
 
@@ -61,8 +61,7 @@ async def test_the_reply_shows_every_parameter_and_how_to_repeat_it(channel, ada
 async def test_a_delivered_piece_is_in_history_with_its_message(house, channel, ada) -> None:
     await ada.slash(channel, "compose")
 
-    async with History(house.database) as history:
-        (record,) = await history.newest()
+    record = await house.only_record()
     assert record.state is State.DELIVERED
     assert record.message is not None
     assert int(record.message.message_id) == channel.last_message.id
@@ -144,8 +143,7 @@ async def test_a_failing_renderer_is_told_to_the_asker_alone_and_logged_with_its
     assert str(error) in caplog.text
     assert error_id.removesuffix(")") in caplog.text
     assert result.response is None  # the public reply is gone
-    async with History(house.database) as history:
-        (record,) = await history.newest()
+    record = await house.only_record()
     assert record.state is State.FAILED
     assert record.error == str(error)
 
@@ -195,8 +193,7 @@ async def test_variations_are_pieces_of_their_own_with_seeds_of_their_own(house,
     messages = channel.history()
     assert len(messages) == 3
     assert all(len(message.attachments) == 3 for message in messages)
-    async with History(house.database) as history:
-        records = await history.newest()
+    records = await house.records()
     assert sorted(record.request.seed for record in records) == [41, 42, 43]
     assert {int(record.message.message_id) for record in records if record.message} == {each.id for each in messages}
 

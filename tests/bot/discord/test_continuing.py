@@ -1,11 +1,9 @@
 """Continuing and varying pieces: buttons, /continue, the menu of a message, plain words."""
 
-from typing import Any
-
 import discord
 import pytest
 
-from bot.history import History, Origin, Record, Relation, State
+from bot.history import Origin, Relation, State
 from data.midi import MAX_BYTES, read_midi, write_midi
 from data.score import Note, Part, Score
 
@@ -24,25 +22,6 @@ async def notes(message: discord.Message) -> tuple[Note, ...]:
     return read_midi(await file.read()).score.notes
 
 
-async def records(house) -> list[Record]:
-    async with History(house.database) as history:
-        return await history.newest()
-
-
-@pytest.fixture
-def fetched(monkeypatch) -> list[str]:
-    """The names of the files that were fetched from Discord."""
-    names = []
-    read = discord.Attachment.read
-
-    async def noted(self: discord.Attachment, **options: Any) -> bytes:
-        names.append(self.filename)
-        return await read(self, **options)
-
-    monkeypatch.setattr(discord.Attachment, "read", noted)
-    return names
-
-
 @pytest.fixture
 async def piece(channel, ada) -> discord.Message:
     await ada.slash(channel, "compose", mood="dark", length=40, seed=11)
@@ -55,7 +34,7 @@ async def test_the_continue_button_adds_notes_to_the_piece(house, channel, ben, 
     answer = channel.last_message
     assert (await notes(answer))[:40] == await notes(piece)
     assert len(await notes(answer)) == 240
-    record = (await records(house))[0]
+    record = (await house.records())[0]
     assert (record.state, record.requester.user_id) == (State.DELIVERED, str(ben.id))
     assert record.origin == Origin(piece_id(piece), Relation.CONTINUED)
     text = answer.embeds[0].description
@@ -71,7 +50,7 @@ async def test_the_vary_button_keeps_the_beginning(house, channel, ada, piece) -
     assert (await notes(answer))[:10] == (await notes(piece))[:10]
     assert (await notes(answer))[10:] != (await notes(piece))[10:]
     assert len(await notes(answer)) == 40
-    assert (await records(house))[0].origin == Origin(piece_id(piece), Relation.VARIED)
+    assert (await house.records())[0].origin == Origin(piece_id(piece), Relation.VARIED)
     assert "Varied from" in answer.embeds[0].description
 
 
@@ -99,7 +78,7 @@ async def test_a_continued_piece_is_shown_again_bit_for_bit(channel, ada, piece)
 async def test_continue_takes_an_id_and_says_how_it_goes_on(house, channel, ben, piece) -> None:
     await ben.slash(channel, "continue", id=f"#{piece_id(piece).upper()}", length=16, mood="epic")
 
-    record = (await records(house))[0]
+    record = (await house.records())[0]
     assert (record.request.length_notes, record.request.mood) == (56, "epic")
     assert (await notes(channel.last_message))[:40] == await notes(piece)
 
@@ -114,7 +93,7 @@ async def test_an_uploaded_file_is_continued(fetched, house, channel, ada) -> No
     await ada.slash(channel, "continue", midi=("tune.MID", MIDI), length=30, mood="hopeful")
     assert fetched == ["tune.MID"]
 
-    (record,) = await records(house)
+    (record,) = await house.records()
     assert (record.request.length_notes, record.request.mood, record.request.tempo_bpm) == (50, "hopeful", 90)
     assert record.origin is None
     pitches = [note.pitch for note in await notes(channel.last_message)]
@@ -161,7 +140,7 @@ async def test_an_upload_that_cannot_be_read_is_told_to_its_sender_alone(
     assert channel.last_message is None
     assert says in result.followups[0].content
     assert result.followups[0].flags.ephemeral
-    assert await records(house) == []
+    assert await house.records() == []
     assert len(fetched) == (len(content) <= MAX_BYTES)
 
 
@@ -171,13 +150,13 @@ async def test_a_message_with_a_file_is_continued_from_its_menu(house, channel, 
     await ben.context_menu(channel, "Continue this MIDI", message)
 
     assert [note.pitch for note in await notes(channel.last_message)][:20] == [note.pitch for note in LINE]
-    assert (await records(house))[0].requester.user_id == str(ben.id)
+    assert (await house.records())[0].requester.user_id == str(ben.id)
 
 
 async def test_a_message_of_the_bot_is_continued_as_the_piece_that_it_is(house, channel, ben, piece) -> None:
     await ben.context_menu(channel, "Continue this MIDI", piece)
 
-    assert (await records(house))[0].origin == Origin(piece_id(piece), Relation.CONTINUED)
+    assert (await house.records())[0].origin == Origin(piece_id(piece), Relation.CONTINUED)
     assert (await notes(channel.last_message))[:40] == await notes(piece)
 
 
@@ -188,7 +167,7 @@ async def test_a_message_without_a_file_says_so(house, channel, ada, ben) -> Non
 
     assert result.ephemeral
     assert "no MIDI file" in result.response.content
-    assert await records(house) == []
+    assert await house.records() == []
 
 
 async def test_somebody_elses_private_piece_is_not_there_to_be_continued(house, channel, ada, ben) -> None:
@@ -201,7 +180,7 @@ async def test_somebody_elses_private_piece_is_not_there_to_be_continued(house, 
     assert refused.ephemeral
     assert "no piece" in refused.response.content
     assert allowed.ephemeral  # as private as what it comes out of
-    assert [record.private for record in await records(house)] == [True, True]
+    assert [record.private for record in await house.records()] == [True, True]
 
 
 @pytest.mark.parametrize("label", ["Continue", "Vary"])
@@ -248,7 +227,7 @@ async def test_a_killed_bot_finishes_a_continuation_whose_piece_is_gone(
     assert message.id == notice.id
     assert (await notes(message))[:40] == before
     assert "first 40 notes were given" in message.embeds[0].description
-    (record,) = await records(house)
+    (record,) = await house.records()
     assert (record.state, record.origin) == (State.DELIVERED, None)
     await killed.close()
 
@@ -262,7 +241,7 @@ async def test_plain_words_continue_and_vary(simcord_env, house, channel, ada, p
     assert continued.reference.message_id == asked.id
     assert len(await notes(continued)) == 60
     assert (await notes(channel.last_message))[:10] == (await notes(piece))[:10]
-    relations = [record.origin and record.origin.relation for record in await records(house)]
+    relations = [record.origin and record.origin.relation for record in await house.records()]
     assert relations == [Relation.VARIED, Relation.CONTINUED, None]
 
 

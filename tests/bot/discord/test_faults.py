@@ -8,7 +8,7 @@ import pytest
 from simcord import interactions
 
 from bot.discord import persist
-from bot.history import History, State
+from bot.history import State
 from bot.studio import Limits
 
 pytestmark = [pytest.mark.simcord(settle_timeout=60.0), pytest.mark.usefixtures("closing", "quick_retries")]
@@ -196,8 +196,7 @@ async def test_a_hundred_people_at_once_each_get_their_piece_once(simcord_env, h
     messages = channel.history()
     assert len(messages) == 100
     assert all(len(message.attachments) == 3 for message in messages)
-    async with History(house.database) as history:
-        records = await history.newest(limit=200)
+    records = await house.records()
     assert {record.state for record in records} == {State.DELIVERED}
     assert {record.requester.user_id for record in records} == {str(person.id) for person in people}
 

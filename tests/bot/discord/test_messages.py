@@ -3,7 +3,7 @@
 import discord
 import pytest
 
-from bot.history import History, State
+from bot.history import State
 from engine.errors import RenderFailed
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
@@ -18,8 +18,7 @@ async def test_a_mention_composes_and_answers_the_message(simcord_env, house, ch
     assert answer.reference.message_id == asked.id
     assert len(answer.attachments) == 3
     assert len([message for message in channel.history() if message.author.bot]) == 1
-    async with History(house.database) as history:
-        (record,) = await history.newest()
+    record = await house.only_record()
     assert (record.request.mood, record.request.length_notes, record.request.seed) == ("epic", 30, 5)
     assert record.state is State.DELIVERED
 
@@ -33,8 +32,7 @@ async def test_plain_words_compose_in_a_direct_message(ada) -> None:
 async def test_a_request_may_have_lines(simcord_env, house, channel, ada) -> None:
     await ada.send(channel, f"{simcord_env.bot.user.mention}\ncompose\nmood:epic\nlength:20")
 
-    async with History(house.database) as history:
-        (record,) = await history.newest()
+    record = await house.only_record()
     assert (record.request.mood, record.request.length_notes) == ("epic", 20)
 
 

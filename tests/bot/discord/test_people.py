@@ -6,7 +6,6 @@ import discord
 import pytest
 
 from bot.discord import limits
-from bot.history import History
 from bot.studio import Limits
 from engine.titles import title
 from tests.bot.discord.test_limits import overflows
@@ -21,8 +20,7 @@ def admin(simcord_env, guild):
 
 
 async def newest_request(house):
-    async with History(house.database) as history:
-        return (await history.newest())[0].request
+    return (await house.records())[0].request
 
 
 async def test_a_preset_says_what_a_request_leaves_out(house, channel, ada) -> None:
@@ -147,8 +145,7 @@ async def test_privacy_shows_exports_and_deletes(house, channel, ada, ben) -> No
     question = await ada.slash(channel, "privacy delete")
     await ada.click(question.response, label="Delete everything")
 
-    async with History(house.database) as history:
-        assert [record.requester.user_id for record in await history.newest()] == [str(ben.id)]
+    assert [record.requester.user_id for record in await house.records()] == [str(ben.id)]
 
 
 async def test_a_very_long_export_comes_in_several_files(monkeypatch, channel, ada) -> None:
@@ -209,8 +206,7 @@ async def test_server_defaults_limits_and_blocks_hold(house, channel, admin, ada
     await admin.slash(channel, "admin limits")
     await admin.slash(channel, "admin block", user=ada)
     assert "blocked" in (await ada.slash(channel, "compose")).followups[0].content
-    async with History(house.database) as history:
-        made = next(record for record in await history.newest() if record.result is not None)
+    made = next(record for record in await house.records() if record.result is not None)
     assert "blocked" in (await ada.slash(channel, "show", id=made.id)).followups[0].content
     health = await admin.slash(channel, "admin health")
     assert {field.name: field.value for field in health.response.embeds[0].fields}["blocked here"] == f"<@{ada.id}>"

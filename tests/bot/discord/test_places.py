@@ -6,7 +6,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.history import History, State
+from bot.history import State
 from tests.bot.discord.test_compose_command import arriving_as
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
@@ -35,8 +35,7 @@ async def test_a_user_installed_bot_composes_in_a_server_that_does_not_have_it(
     result = await ada.slash(channel, "compose", length=16)
 
     assert {Path(file.filename).suffix for file in result.response.attachments} == {".mid", ".wav", ".png"}
-    async with History(house.database) as history:
-        (record,) = await history.newest()
+    record = await house.only_record()
     assert (record.state, record.requester.guild_id) == (State.DELIVERED, ELSEWHERE)
 
 

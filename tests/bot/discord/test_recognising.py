@@ -4,14 +4,12 @@ import io
 import json
 from typing import Any
 
-import discord
 import numpy as np
 import pytest
 import soundfile
 
 from bot.discord import limits
 from bot.grammar import format_request
-from bot.history import History, Record
 from data.midi import MAX_BYTES, write_midi
 from data.opening import Opening
 from data.score import Note, Part, Score
@@ -39,25 +37,6 @@ def sound_of(recipe: dict[str, Any], kind: str) -> bytes:
         set_comments(sound, tags)
         sound.write(silence)
     return file.getvalue()
-
-
-async def records(house) -> list[Record]:
-    async with History(house.database) as history:
-        return await history.newest()
-
-
-@pytest.fixture
-def fetched(monkeypatch) -> list[str]:
-    """The names of the files that were fetched from Discord."""
-    names = []
-    read = discord.Attachment.read
-
-    async def noted(self: discord.Attachment, **options: Any) -> bytes:
-        names.append(self.filename)
-        return await read(self, **options)
-
-    monkeypatch.setattr(discord.Attachment, "read", noted)
-    return names
 
 
 @pytest.mark.parametrize("ending", [".mid", ".wav"])
@@ -90,7 +69,7 @@ async def test_the_recipe_of_another_bots_file_is_shown_and_made(house, channel,
     assert "v1-1a2b3c4d" in text
     assert house.engine.made == 0
     await ada.click(shown.response, label="Make it again")
-    (record,) = await records(house)
+    (record,) = await house.records()
     assert (record.request.mood, record.request.seed, record.request.top_p) == (REQUEST.mood, 9, 0.9)
     assert len(channel.last_message.attachments) == 3
 
@@ -107,7 +86,7 @@ async def test_a_recipe_with_an_opening_is_made_after_a_restart(simcord_env, hou
 
     await ada.click(shown.response, label="Make it again")
 
-    (record,) = await records(house)
+    (record,) = await house.records()
     assert record.request.opening == opening
 
 
@@ -163,4 +142,4 @@ async def test_show_wants_an_id_or_a_file(house, channel, ada, both: bool) -> No
 
     assert result.ephemeral
     assert "one of the two" in result.response.content
-    assert await records(house) == []
+    assert await house.records() == []

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.history import History, Record, State
+from bot.history import History, State
 from bot.studio import Limits
 from bot.workshop import Workshop
 from engine.errors import RenderFailed
@@ -62,8 +62,7 @@ async def test_a_killed_bot_finishes_the_piece_in_the_same_message(simcord_env, 
     assert message.id == notice.id
     assert len(message.attachments) == 3
     assert not message.content
-    async with History(house.database) as history:
-        (record,) = await history.newest()
+    record = await house.only_record()
     assert record.state is State.DELIVERED
     await killed.close()
 
@@ -82,11 +81,6 @@ async def test_a_bot_that_stops_says_that_the_piece_goes_on(simcord_env, house, 
     (message,) = channel.history()
     assert message.id == notice.id
     assert len(message.attachments) == 3
-
-
-async def records(house) -> list[Record]:
-    async with History(house.database) as history:
-        return await history.newest()
 
 
 async def restarted_after_kill(simcord_env, house, closing):
@@ -120,7 +114,7 @@ async def test_pieces_that_waited_for_their_turn_go_on_in_their_own_messages(
     messages = channel.history()
     assert [message.id for message in messages] == [notice.id for notice in notices]
     assert all(len(message.attachments) == 3 for message in messages)
-    assert {record.state for record in await records(house)} == {State.DELIVERED}
+    assert {record.state for record in await house.records()} == {State.DELIVERED}
     await killed.close()
 
 
@@ -140,7 +134,7 @@ async def test_a_finished_piece_that_discord_had_not_taken_is_delivered_and_not_
     (notice,) = channel.history()
     house.engine.gate.set()
     await simcord_env.settle()
-    (record,) = await records(house)
+    (record,) = await house.records()
     assert (record.state, record.result is not None) == (State.RUNNING, True)
 
     killed = await restarted_after_kill(simcord_env, house, closing)
@@ -149,7 +143,7 @@ async def test_a_finished_piece_that_discord_had_not_taken_is_delivered_and_not_
     assert message.id == notice.id
     assert len(message.attachments) == 3
     assert house.engine.made == 0
-    assert [each.state for each in await records(house)] == [State.DELIVERED]
+    assert [each.state for each in await house.records()] == [State.DELIVERED]
     never.set()
     monkeypatch.undo()
     await killed.close()
@@ -176,7 +170,7 @@ async def test_a_piece_that_discord_took_before_the_kill_is_not_posted_twice(
 
     (message,) = channel.history()
     assert message.id == posted.id
-    assert [each.state for each in await records(house)] == [State.DELIVERED]
+    assert [each.state for each in await house.records()] == [State.DELIVERED]
     never.set()
     await killed.close()
 
@@ -203,13 +197,13 @@ async def test_what_has_ended_is_left_alone_by_a_restart(simcord_env, house, clo
     await ada.slash(channel, "compose", length=16)
     await simcord_env.advance_time(3)
     await ada.click(channel.last_message, label="Cancel")
-    before = {record.id: record.state for record in await records(house)}
+    before = {record.id: record.state for record in await house.records()}
     assert set(before.values()) == {State.DELIVERED, State.FAILED, State.CANCELLED}
     messages, asked = channel.history(), len(simcord_env.http_requests)
 
     killed = await restarted_after_kill(simcord_env, house, closing)
 
-    assert {record.id: record.state for record in await records(house)} == before
+    assert {record.id: record.state for record in await house.records()} == before
     assert [message.id for message in channel.history()] == [message.id for message in messages]
     assert not [each.path for each in simcord_env.http_requests[asked:] if "/messages" in each.path]
     await killed.close()
@@ -229,7 +223,7 @@ async def test_whoever_waits_for_a_piece_that_stops_the_bot_again_and_again_is_t
     (message,) = channel.history()
     assert "I stopped 3 times while I made piece" in message.content
     assert not message.components
-    assert [each.state for each in await records(house)] == [State.FAILED]
+    assert [each.state for each in await house.records()] == [State.FAILED]
     await killed.close()
 
 
@@ -247,7 +241,7 @@ async def test_a_piece_is_cancelled_after_a_restart_by_its_old_button(
     await ada.click(channel.last_message, label="Cancel")
 
     assert channel.last_message.content == "Cancelled."
-    assert [each.state for each in await records(house)] == [State.CANCELLED]
+    assert [each.state for each in await house.records()] == [State.CANCELLED]
     await killed.close()
 
 

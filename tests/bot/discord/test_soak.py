@@ -12,7 +12,7 @@ import pytest
 
 from bot.discord import persist
 from bot.errors import Cancelled
-from bot.history import History, State
+from bot.history import State
 from bot.studio import Limits
 from engine.errors import RenderFailed
 
@@ -102,8 +102,7 @@ async def test_every_request_ends_delivered_or_told(simcord_env, house, closing,
     simcord_env.backend.faults.clear()
     await simcord_env.settle()
 
-    async with History(house.database) as history:
-        records = await history.newest(limit=100_000)
+    records = await house.records()
     states = Counter(record.state for record in records)
     assert asked > 10
     assert set(states) <= {State.DELIVERED, State.FAILED, State.CANCELLED}
