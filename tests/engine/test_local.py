@@ -250,7 +250,8 @@ async def test_a_piece_survives_a_renderer_that_hangs(tmp_path: Path, monkeypatc
     (stopped,) = (child.pid for child in multiprocessing.active_children() if child.pid not in before)
     assert stopped is not None
     engine = LocalEngine(load_checkpoint(DEFAULT), pool, tmp_path, device="cpu")
-    monkeypatch.setattr("engine.render.worker._PATIENCE_S", 1.0 - 2 * expected.score.duration_s)
+    monkeypatch.setattr("engine.render.pool._SILENCE_S", 1.0)
+    monkeypatch.setattr("engine.render.pool._BEGIN_S", 0.0)
     os.kill(stopped, signal.SIGSTOP)
     rendering = asyncio.Event()
     again = dataclasses.replace(request, id="anther22")
@@ -258,8 +259,27 @@ async def test_a_piece_survives_a_renderer_that_hangs(tmp_path: Path, monkeypatc
         engine.compose(again, lambda now: rendering.set() if now.stage is Stage.RENDERING else None)
     )
     await rendering.wait()
-    await asyncio.sleep(0.5)  # the deadline of the first attempt is set by now
+    await asyncio.sleep(0.5)  # the patience with the first attempt is settled by now
     monkeypatch.undo()
     assert (await task).midi == expected.midi
     assert stopped not in {child.pid for child in multiprocessing.active_children()}
     await engine.aclose()
+
+
+async def test_closing_does_not_wait_for_a_renderer_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.render.pool._STOP_S", 0.3)
+    pool = RenderPool(workers=1)
+    pool.check()
+    engine = LocalEngine(load_checkpoint(DEFAULT), pool, tmp_path, device="cpu")
+    (stopped,) = pool.pids
+    os.kill(stopped, signal.SIGSTOP)
+    rendering = asyncio.Event()
+    task = asyncio.create_task(
+        engine.compose(quick(6), lambda now: rendering.set() if now.stage is Stage.RENDERING else None)
+    )
+    await rendering.wait()
+    started = time.monotonic()
+    await engine.aclose()
+    assert time.monotonic() - started < 10
+    assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], EngineClosed)
+    assert not any(tmp_path.iterdir())  # noqa: ASYNC240  # nothing else runs by now
