@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,8 +40,9 @@ class Job:
 
     def tell_from_thread(self, stage: Stage, done: int, total: int) -> None:
         """Report from a worker thread; costs nothing when nobody listens."""
-        if self.progress is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.tell, stage, done, total)
+        if self.progress is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: whoever listened is gone
+                self.loop.call_soon_threadsafe(self.tell, stage, done, total)
 
 
 async def settled(future: asyncio.Future[_T], stop: Callable[[], None]) -> _T:

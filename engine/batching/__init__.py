@@ -1,11 +1,15 @@
 """Many pieces at once, each exactly what it would have been alone.
 
     scheduler    whose turn it is when more wait than fit
+    process      a writer of pieces in a process of its own, watched and started again
+      writing      what runs in that process
+    best_of      pieces out of a batcher, each the best of several takes
     batcher      one thread that keeps the slots full: pieces join and leave between steps
     slots        what slots do, and which kind this machine gets
       native       stepped by compiled C (engine/native/step.c): the way on a CPU
       torch_slots  stepped by PyTorch in blocks: CUDA graphs on a GPU, or a CPU without a C compiler
         torch_step   a note of every slot of a block
+        torch_cache  what was played may come back, for the slots of a block
     weights      a model in the shapes that a step reads
     layout       those shapes as C sees them
     randomness   random numbers by place, not by turn

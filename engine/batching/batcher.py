@@ -129,25 +129,28 @@ class Batcher:
         self._thread.join()
 
     def _serve(self) -> None:
-        while True:
-            with self._lock:
-                while not (self._closing or self._waiting or self._running):
-                    self._lock.wait()
-                if self._closing:
+        try:
+            while (joining := self._next()) is not None:
+                written = self._write(joining)
+                if written is not None:
+                    self._tell()
+                    self._settle(written)
+                elif not self._start_again():
                     break
-                joining = self._admit()
-            written = self._write(joining)
-            if written is not None:
-                self._tell()
-                self._settle(written)
-            elif not self._start_again():
-                break
+        finally:  # whatever happened, nobody waits for ever
+            with self._lock:
+                self._closing = True
+                for ticket in (*self._running.values(), *self._waiting):
+                    ticket.future.set_exception(EngineClosed("The engine was shut down before the piece was finished."))
+                self._running.clear()
+                self._waiting.clear()
+
+    def _next(self) -> list[Ticket] | None:
+        """Wait for something to do: the pieces that join; None when the batcher is closed."""
         with self._lock:
-            self._closing = True
-            for ticket in (*self._running.values(), *self._waiting):
-                ticket.future.set_exception(EngineClosed("The engine was shut down before the piece was finished."))
-            self._running.clear()
-            self._waiting.clear()
+            while not (self._closing or self._waiting or self._running):
+                self._lock.wait()
+            return None if self._closing else self._admit()
 
     def _write(self, joining: list[Ticket]) -> dict[int, IntArray] | None:
         """Some notes of every piece: the tokens of those that ended, by slot; None when the slots failed."""

@@ -19,7 +19,6 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -28,6 +27,7 @@ from data.moods import Mood
 from data.score import Score
 from data.spaces import Space
 from engine.errors import Cancelled, RenderFailed, SetupProblem
+from engine.pipes import listen
 from engine.render.renderer import Rendered, Renderer
 from engine.render.worker import CANCELLED, Board, Failure, RenderJob, work
 
@@ -87,9 +87,8 @@ class _Worker:
             self._process.start()
         finally:
             theirs.close()  # so that the pipe ends when the process does
-        # A process that is stopped in the middle of a word holds up whoever listens, so that is a thread of its own.
         self._heard: SimpleQueue[Rendered | Failure | None] = SimpleQueue()
-        self._ear = threading.Thread(target=_listen, args=(self._connection, self._heard), daemon=True)
+        self._ear = threading.Thread(target=listen, args=(self._connection, self._heard), daemon=True)
         self._ear.start()
 
     @property
@@ -159,19 +158,6 @@ class _Worker:
             self._ear.join()  # the pipe has ended
             self._connection.close()
             self._remove_scratch()
-
-
-def _listen(connection: Connection, heard: SimpleQueue[Rendered | Failure | None]) -> None:
-    """Take in what a worker says until it ends; then None."""
-    try:
-        while True:
-            heard.put(connection.recv())
-    except (EOFError, OSError):
-        pass
-    except Exception:
-        _log.exception("A render worker said what cannot be understood.")
-    finally:
-        heard.put(None)
 
 
 class RenderPool:

@@ -19,6 +19,7 @@ from data.score import Score
 from engine import Busy, CheckpointProblem, ComposeRequest, Composition, EngineClosed, Progress, SetupProblem, Stage
 from engine.batching.scheduler import Priority
 from engine.checkpoint import DEFAULT, load_checkpoint
+from engine.jobs import Job
 from engine.local import LocalEngine, open_engine
 from engine.originality import Index, Source, all_runs
 from engine.render import Renderer, RenderPool
@@ -283,3 +284,12 @@ async def test_closing_does_not_wait_for_a_renderer_that_hangs(tmp_path: Path, m
     assert time.monotonic() - started < 10
     assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], EngineClosed)
     assert not any(tmp_path.iterdir())  # noqa: ASYNC240  # nothing else runs by now
+
+
+def test_a_loop_that_was_closed_a_moment_ago_hears_nothing_and_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.new_event_loop()
+    job = Job(quick(1), lambda _: None, loop, loop.create_future())
+    loop.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "is_closed", lambda: False)  # it closes between this answer and the call
+        job.tell_from_thread(Stage.SAMPLING, 1, 16)

@@ -93,6 +93,19 @@ def test_closing_tells_everybody_and_takes_nothing_more(checkpoint: Checkpoint) 
         batcher.submit(request, plan(request))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_ever_whatever_happens_to_the_thread(batcher: Batcher) -> None:
+    request = ComposeRequest(length_notes=2000, seed=3)
+
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
+    tickets = [batcher.submit(request, plan(request), on_written=heard) for heard in (fail, None, None, None, None)]
+    assert all(isinstance(ticket.future.exception(30), EngineClosed) for ticket in tickets)
+    with pytest.raises(EngineClosed):
+        batcher.submit(request, plan(request))
+
+
 class Failing(NativeSlots):
     """A device that is lost after a few calls."""
 

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
+import torch
 
 from data.opening import Opening
-from engine.batching import process
+from engine.batching import writing
 from engine.batching.best_of import BestOf
 from engine.batching.native import NativeSlots
 from engine.batching.process import WriterProcess
@@ -22,7 +27,7 @@ from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed
 from engine.originality import Index
 from engine.plan import plan
-from engine.takes import Judge
+from engine.takes import Chosen, Judge
 from engine.types import ComposeRequest
 
 
@@ -99,44 +104,79 @@ class Poisoned(NativeSlots):
     """As on a GPU that fails after a few notes, which no process survives that has used it."""
 
     calls = 0
+    problem: type[Exception] = DeviceLost
 
     def run(self, steps: int) -> int:
         self.calls += 1
         if self.calls > 2:
-            raise DeviceLost("CUDA error: an illegal memory access was encountered")
+            raise self.problem("CUDA error: an illegal memory access was encountered")
         return super().run(min(steps, 5))
+
+
+class Full(Poisoned):
+    """As where the machine has no memory left."""
+
+    problem = MemoryError
+
+
+Deed: TypeAlias = Callable[[int], None]  # what is done to a process, told how many began before it
 
 
 @dataclass
 class Sabotage:
-    """A judge in whose process the first way to make slots is a GPU that fails, in the first processes."""
+    """A judge in whose process something is done before anything else."""
 
     judge: Judge
     marks: Path  # a file for each process that began
-    failing: int
+    deed: Deed
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _sabotage, (self.judge, self.marks, self.failing)
+        return _sabotage, (self.judge, self.marks, self.deed)
 
 
-def _sabotage(judge: Judge, marks: Path, failing: int) -> Judge:
+def _sabotage(judge: Judge, marks: Path, deed: Deed) -> Judge:
     begun = len(list(marks.iterdir()))
     (marks / f"{begun} {os.getpid()}").touch()
-
-    def with_a_gpu(checkpoint: Checkpoint, count: int, device: str | None) -> Iterator[Callable[[], Slots]]:
-        if device != "cpu":
-            yield partial(Poisoned if begun < failing else NativeSlots, checkpoint, count)
-        yield from ways(checkpoint, count, "cpu")
-
-    process.ways = with_a_gpu  # type: ignore[assignment]  # in the child, which has no other door
+    deed(begun)  # in the child, which has no other door
     return judge
 
 
-@pytest.mark.parametrize(("failing", "processes"), [(1, 2), (9, 3)])
-def test_a_gpu_that_fails_is_used_again_by_another_process_and_in_the_end_not_at_all(
-    checkpoint: Checkpoint, judge: Judge, tmp_path: Path, failing: int, processes: int
+def give_a_gpu_that_fails(kind: type[Poisoned], failing: int, begun: int) -> None:
+    def with_a_gpu(checkpoint: Checkpoint, count: int, device: str | None) -> Iterator[Callable[[], Slots]]:
+        if device != "cpu":
+            yield partial(kind if begun < failing else NativeSlots, checkpoint, count)
+        yield from ways(checkpoint, count, "cpu")
+
+    writing.ways = with_a_gpu  # type: ignore[assignment]
+
+
+def die(times: int, begun: int) -> None:
+    if begun < times:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop_in_the_middle_of_a_word(begun: int) -> None:
+    def say(mouth: writing.Mouth, *_: object) -> None:
+        os.write(mouth.connection.fileno(), struct.pack("!i", 1000) + b"a thousand bytes, of which these come")
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    if begun == 0:
+        writing.Mouth.say = say  # type: ignore[method-assign]
+
+
+def let_the_judge_have_no_memory(begun: int) -> None:
+    def choose(*_: object) -> Chosen:
+        raise MemoryError
+
+    if begun == 0:
+        Judge.choose = choose  # type: ignore[assignment,method-assign]
+
+
+@pytest.mark.parametrize(("kind", "failing", "processes"), [(Poisoned, 1, 2), (Poisoned, 9, 3), (Full, 1, 2)])
+def test_slots_that_fail_are_had_again_by_another_process_and_a_gpu_in_the_end_not_at_all(
+    checkpoint: Checkpoint, judge: Judge, tmp_path: Path, kind: type[Poisoned], failing: int, processes: int
 ) -> None:
-    sabotaged = Sabotage(judge, tmp_path, failing)
+    sabotaged = Sabotage(judge, tmp_path, partial(give_a_gpu_that_fails, kind, failing))
     writer = WriterProcess(checkpoint, sabotaged, 40)  # type: ignore[arg-type]  # a judge in the child
     here = BestOf(partial(NativeSlots, checkpoint, 16), judge)
     wanted = [ComposeRequest(length_notes=60, seed=n) for n in range(4)]
@@ -160,3 +200,80 @@ def test_deaths_are_forgiven_when_pieces_were_finished_between_them(
         assert pid is not None
         if seed < 2:
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("deed", [stop_in_the_middle_of_a_word, let_the_judge_have_no_memory])
+def test_a_piece_survives_a_process_that(
+    checkpoint: Checkpoint, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: Deed
+) -> None:
+    monkeypatch.setattr("engine.batching.process._BEGIN_S", 6.0)
+    writer = WriterProcess(checkpoint, Sabotage(judge, tmp_path, deed), 16, "cpu")  # type: ignore[arg-type]
+    request = ComposeRequest(length_notes=40, seed=1)
+    wish = writer.submit(request, plan(request))
+    here = BestOf(partial(NativeSlots, checkpoint, 16), judge)
+    assert wish.future.result(60) == here.submit(request, plan(request)).future.result(60)
+    assert len(list(tmp_path.iterdir())) == 2
+    writer.close()
+    here.close()
+
+
+def test_after_too_many_deaths_those_who_wait_are_told_and_the_next_is_served(
+    checkpoint: Checkpoint, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.batching.process._DEATHS_MAX", 1)
+    writer = WriterProcess(checkpoint, Sabotage(judge, tmp_path, partial(die, 2)), 16, "cpu")  # type: ignore[arg-type]
+    request = ComposeRequest(length_notes=16, seed=1)
+    assert isinstance(writer.submit(request, plan(request)).future.exception(60), EngineClosed)
+    time.sleep(0.2)
+    assert len(list(tmp_path.iterdir())) == 2  # nothing is tried while nothing is wanted
+    assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
+    writer.close()
+
+
+def test_where_there_is_no_room_for_a_process_it_is_tried_again(
+    writer: WriterProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.batching.process._PAUSE_S", 0.05)
+    request = ComposeRequest(length_notes=16, seed=1)
+    writer.submit(request, plan(request)).future.result(60)
+    full, start = [True, True], SpawnProcess.start
+
+    def start_unless_full(process: SpawnProcess) -> None:
+        if full:
+            full.pop()
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", start_unless_full)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGKILL)
+    assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
+    assert not full
+
+
+def test_no_memory_need_be_shared(checkpoint: Checkpoint, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch would send weights through /dev/shm, which is small in a container."""
+
+    def no_space_left(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", no_space_left)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", no_space_left)
+    writer = WriterProcess(checkpoint, judge, 16, "cpu")
+    request = ComposeRequest(length_notes=16, seed=1)
+    assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
+    writer.close()
+
+
+def test_nobody_is_held_up_while_a_process_is_replaced(writer: WriterProcess) -> None:
+    request = ComposeRequest(length_notes=16, seed=1)
+    writer.submit(request, plan(request)).future.result(60)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGKILL)
+    longest_s, wishes = 0.0, []
+    while not wishes or not wishes[0].future.done():
+        started = time.monotonic()
+        wishes.append(writer.submit(request, plan(request)))
+        longest_s = max(longest_s, time.monotonic() - started)
+        time.sleep(0.1)
+    assert longest_s < 0.3  # a new process takes seconds to come
