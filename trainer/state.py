@@ -19,7 +19,11 @@ def write_state(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]
     Raises:
         StorageProblem: the disk is full or read-only; the file written before is intact.
     """
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    # Cloned, because tied weights are one tensor under two names.
+    content = save(
+        {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()},
+        metadata,
+    )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically({file: content})

@@ -32,7 +32,7 @@ def pieces(count: int, seed: int) -> list[Example]:
 
 SMALL_V2 = dataclasses.replace(
     SMALL,
-    model=ModelConfig(embedding=12, hidden=24, layers=2, variational=True),
+    model=ModelConfig(embedding=12, hidden=24, layers=2, variational=True, weight_dropout=0.2, tied=True),
     weight_decay=0.01,
     warm_up=0.1,
     final_rate=0.05,
