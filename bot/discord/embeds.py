@@ -107,7 +107,7 @@ def _parameters(record: Record, result: Result, locale: Locale) -> Iterable[tupl
     """Every option of the grammar with what became of it, then what can only be measured."""
     made = {
         "space": str(record.request.room),
-        "tempo": f"{result.tempo_bpm:g} bpm",
+        "tempo": f"{result.tempo_bpm:g} BPM",
         "key": str(result.key),
         "length": say(locale, "{n} notes", n=result.notes),
     }

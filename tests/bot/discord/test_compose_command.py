@@ -47,7 +47,7 @@ async def test_the_reply_shows_every_parameter_and_how_to_repeat_it(channel, ada
     assert shown["mood"] == "tense"
     assert shown["length"] == "33 notes"
     assert shown["temp"] == "1.2"
-    assert shown["tempo"] == "96 bpm"
+    assert shown["tempo"] == "96 BPM"
     assert shown["key"] == "F#m"
     assert shown["seed"] == "5"
     assert shown["checkpoint"] == "small-00000000"
