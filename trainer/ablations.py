@@ -2,6 +2,8 @@
 
 Every row is one run that differs from v2 in one choice. All train on the corpus's training side for as many epochs,
 from the same seed, and are scored on the whole validation side, so that what helps against learning by heart can show.
+With `--from` they begin with finished weights instead of random ones, at a tenth of the rate: what a short run says of
+the beginning, this says of the end of a long one.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import torch
 
 from data.controls import NOT_TOLD
 from data.corpus import Piece, load_corpus, split_by_composer
+from engine.checkpoint import Checkpoint, load_checkpoint
 from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Example, to_example
 from trainer.loop import Report, Run, has_fast_bf16
@@ -81,12 +84,15 @@ def _silent(_: Report) -> None:
     """Short runs need no bar."""
 
 
-def measure(config: TrainConfig, train: Sequence[Example], valid: Sequence[Example]) -> dict[str, Any]:
-    """Train one variant from scratch; its figures."""
+def measure(
+    config: TrainConfig, train: Sequence[Example], valid: Sequence[Example], start: Checkpoint | None = None
+) -> dict[str, Any]:
+    """Train one variant; its figures."""
     device = torch.device("cpu")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        trained = Run(config, Path(folder), device, bf16=has_fast_bf16(device)).train(train, valid, _silent)
+        run = Run(config, Path(folder), device, bf16=has_fast_bf16(device), start=start)
+        trained = run.train(train, valid, _silent)
     return {
         "valid_nats_per_note": trained.valid_nats,
         "train_nats_per_note": trained.train_nats,
@@ -101,12 +107,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, required=True, help="folder made by ./run data")
     parser.add_argument("--notes", type=int, help="of the training side (default: all)")
     parser.add_argument("--epochs", type=int, help=f"of each row (default: {BASE.epochs})")
+    parser.add_argument("--from", dest="start", type=Path, metavar="CHECKPOINT", help="begin with these weights")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose name contains one of these")
     parser.add_argument("--skip", type=int, default=0, help="leave out so many rows")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     arguments = parser.parse_args(argv)
     rows = {
-        name: dataclasses.replace(config, epochs=arguments.epochs or config.epochs)
+        name: dataclasses.replace(
+            config,
+            epochs=arguments.epochs or config.epochs,
+            learning_rate=config.learning_rate / (1 if arguments.start is None else 10),
+        )
         for name, config in variants().items()
         if not arguments.only or any(part in name for part in arguments.only)
     }
@@ -117,8 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     split = split_by_composer(load_corpus(arguments.corpus))
     train, valid = _examples(split.train, arguments.notes, training=True), _examples(split.valid, None, training=False)
+    start = None if arguments.start is None else load_checkpoint(arguments.start)
     for name, config in list(rows.items())[arguments.skip :]:
-        found = measure(config, train, valid)
+        found = measure(config, train, valid, start)
         sys.stdout.write(json.dumps({"row": name, "epochs": config.epochs, "notes": arguments.notes} | found) + "\n")
         sys.stdout.flush()
     return 0
