@@ -6,7 +6,7 @@ human feedback"). In this order the best take
 
 1. copies no more than a human composer does (`engine.originality`; a rejection test, so takes are looked up from the
    best downwards until one passes),
-2. ends, rather than stops (`data.endings`),
+2. ends, rather than stops, and does not fall silent before that, which sounds like the end (`data.endings`),
 3. has the mood that was asked for: the log-probability that `data.mood_estimate` gives it, whose cues come from the
    literature, and that of the checkpoint's own listener (`data.listener`), fitted to its training music; less one nat
    for each measure of repetition outside the human band.
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.attributes import attributes
-from data.endings import ending
+from data.endings import ending, longest_silence_s
 from data.listener import Listener, features_of
 from data.mood_estimate import mood_log_shares
 from data.moods import MOODS
@@ -42,6 +42,7 @@ TAKES = 32  # of a request
 TAKES_MIN = 4  # of a long one
 TAKES_NOTES = 6400  # beyond so many notes a request has fewer takes: a fifth of a second of a core, choosing included
 ROUNDS_MAX = 3  # so many times takes are drawn while every one copies too much
+_SILENCE_MAX_S = 4.0
 _BAND_NATS = 1.0  # a measure outside its band weighs like a mood that is less likely by a factor e
 
 Bands = Mapping[str, tuple[float, float]]
@@ -136,8 +137,8 @@ class Judge:
                 return checked[-1]
         return most_original(checked)
 
-    def rank(self, score: Score, request: ComposeRequest, plan: Plan) -> tuple[bool, float]:
-        """Sorts the better of several takes first: whether it lacks an ending, and the nats against it."""
+    def rank(self, score: Score, request: ComposeRequest, plan: Plan) -> tuple[int, float]:
+        """Sorts the better of several takes first: faults (no ending, a long silence), and the nats against it."""
         excerpted = excerpts(score) if self.bands else []
         outside = 0
         for name, (low, high) in self.bands.items():
@@ -147,7 +148,8 @@ class Judge:
         nats = -mood_log_shares(found)[request.mood] + _BAND_NATS * outside
         if self.listener is not None:
             nats -= float(self.listener.log_shares(features_of(found)[None])[0, MOODS.index(request.mood)])
-        return not ending(score, plan.key.tonic).ends, nats
+        faults = (not ending(score, plan.key.tonic).ends) + (longest_silence_s(score) > _SILENCE_MAX_S)
+        return faults, nats
 
     def _check(self, score: Score, request: ComposeRequest) -> Originality | None:
         """What the notes that the model wrote share with the training music.

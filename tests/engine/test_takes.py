@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
 from data.composer import compose_piece
-from data.endings import ending
+from data.endings import ending, longest_silence_s
 from data.keys import Key
 from data.mood_estimate import estimate_mood
 from data.moods import MOODS, Mood
@@ -52,6 +53,18 @@ def test_a_take_that_ends_is_served_before_one_that_breaks_off() -> None:
     for mood in (Mood.AMBIENT, Mood.EPIC):
         assert ending(ANY.choose(takes, request(mood), PLAN).score, 0).ends
     assert ANY.choose(BROKEN[:1], request(), PLAN).take == 0  # when there is no better one
+
+
+def test_a_take_that_falls_silent_in_the_middle_is_served_after_one_that_does_not() -> None:
+    whole = next(tokens for tokens in WHOLE if ends(tokens))
+    notes = score(whole).notes
+    half = notes[len(notes) // 2].start_step
+    moved = [replace(note, start_step=note.start_step + 400 * (note.start_step >= half)) for note in notes]
+    silent = encode(Score(tuple(moved), PLAN.tempo_bpm))
+    assert longest_silence_s(score(silent)) > 4 > longest_silence_s(score(whole))
+    for takes in ([silent, whole], [whole, silent]):
+        assert longest_silence_s(ANY.choose(takes, request(), PLAN).score) < 4
+    assert ANY.choose([silent], request(), PLAN).take == 0  # when there is no better one
 
 
 @pytest.mark.parametrize("mood", [Mood.DARK, Mood.AMBIENT, Mood.TENSE, Mood.MELANCHOLIC, Mood.HOPEFUL, Mood.EPIC])
