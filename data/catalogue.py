@@ -168,7 +168,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """(line number, row) of a table; none if the file does not exist."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some spreadsheets write a mark in front
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:

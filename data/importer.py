@@ -119,7 +119,7 @@ def offers_from_catalogue(
     are not offered, since nothing says under which licence they are.
 
     Raises:
-        CorpusProblem: there is no such folder or table, or it has no `file` column.
+        CorpusProblem: there is no such folder or table, or it has no `file` column, or a line names no file.
     """
     if not folder.is_dir():
         raise CorpusProblem(f"There is no folder {folder}.")
@@ -127,6 +127,8 @@ def offers_from_catalogue(
     if rows and "file" not in rows[0]:
         raise CorpusProblem(f"{table} needs a column named file.")
     for row in rows:
+        if not row["file"]:
+            raise CorpusProblem(f"A line of {table} names no file: mend or delete it.")
         source = row.get("source") or folder.resolve().name
         path = folder / source / row["file"]
         if not _inside(path, folder) or not path.is_file():

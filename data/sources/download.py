@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import logging
 import re
+import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,28 +51,46 @@ def download(
     """
     if not url.startswith(("https://", "http://")):
         raise CorpusProblem(f"'{url}' is not an address to download from.")
+    why = ""
     for attempt in range(ATTEMPTS):
         try:
             if _continue(url, target, limit_bytes, progress):
                 return
-            _log.info("%s broke off; attempt %d of %d", url, attempt + 1, ATTEMPTS)
+            why = "it broke off"
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code < 500 and error.code != 429:
+            why = f"it answered {error.code} {error.reason}"
+            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # there is no more of it than is here already
+                _part(target).unlink(missing_ok=True)
+            elif error.code < HTTPStatus.INTERNAL_SERVER_ERROR and error.code != HTTPStatus.TOO_MANY_REQUESTS:
                 raise CorpusProblem(f"{url} answered {error.code} {error.reason}: is it still there?") from error
-            _log.info("%s answered %d; attempt %d of %d", url, error.code, attempt + 1, ATTEMPTS)
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            _log.info("%s: %s; attempt %d of %d", url, error, attempt + 1, ATTEMPTS)
+        except (
+            urllib.error.URLError,
+            http.client.HTTPException,
+            ssl.SSLError,
+            TimeoutError,
+            ConnectionError,
+        ) as error:
+            cause = getattr(error, "reason", error)
+            why = getattr(cause, "strerror", None) or str(cause)
         except OSError as error:
             raise CorpusProblem(f"{target} could not be written: {error.strerror}.") from error
+        _log.info("%s: %s; attempt %d of %d", url, why, attempt + 1, ATTEMPTS)
         if attempt + 1 < ATTEMPTS:
             sleep(2.0**attempt)
-    raise CorpusProblem(f"{url} could not be reached or kept breaking off: start again later, it goes on from there.")
+    raise CorpusProblem(
+        f"{url} could not be reached or kept breaking off ({why}): start again later, it goes on from there."
+    )
+
+
+def _part(target: Path) -> Path:
+    """Where a download is kept until it is complete."""
+    return target.with_name(target.name + ".part")
 
 
 def _continue(url: str, target: Path, limit_bytes: int, progress: Progress) -> bool:
     """One attempt, from where the last one stopped. Returns whether the file is complete now."""
-    part, tag_file = target.with_name(target.name + ".part"), target.with_name(target.name + ".etag")
+    part, tag_file = _part(target), target.with_name(target.name + ".etag")
     target.parent.mkdir(parents=True, exist_ok=True)
     have = part.stat().st_size if part.is_file() else 0
     tag = tag_file.read_text() if tag_file.is_file() else ""

@@ -86,6 +86,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         start = 0
         match = re.fullmatch(r"bytes=(\d+)-", asked)
+        if match and int(match[1]) >= len(server.body):
+            self.send_error(416)
+            return
         if match and server.ranges and self.headers.get("If-Range") == server.etag:
             start = int(match[1])
             self.send_response(206)
@@ -162,6 +165,22 @@ def test_a_later_start_goes_on_too(server: Server, tmp_path: Path) -> None:
     get(server, tmp_path / "music.tar.gz")
     assert server.asked[-1] == "bytes=50000-"
     assert (tmp_path / "music.tar.gz").read_bytes() == server.body
+
+
+def test_a_download_that_was_complete_but_not_yet_moved_does_not_stand_in_the_way(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "music.tar.gz.part").write_bytes(server.body)
+    (tmp_path / "music.tar.gz.etag").write_text(server.etag)
+    get(server, tmp_path / "music.tar.gz")
+    assert server.asked == [f"bytes={len(server.body)}-", ""]
+    assert (tmp_path / "music.tar.gz").read_bytes() == server.body
+    assert [path.name for path in tmp_path.iterdir()] == ["music.tar.gz"]
+
+
+def test_without_a_network_the_reason_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CorpusProblem, match=r"could not be reached.*\(Connection refused\): start again later"):
+        download("http://127.0.0.1:1/music.tar.gz", tmp_path / "x", limit_bytes=10, sleep=lambda _: None)
 
 
 def test_changed_content_is_downloaded_anew(server: Server, tmp_path: Path) -> None:

@@ -199,6 +199,22 @@ def test_a_catalogue_says_what_each_file_is(corpus: Path, music: Path, tmp_path:
     assert read_catalogue(corpus) == sorted(added.accepted, key=lambda entry: entry.file)
 
 
+def test_a_table_that_a_spreadsheet_saved_is_read(corpus: Path, music: Path, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "table.tsv", [{"file": "song0.mid", "licence": "MIT", "credit": "x"}])
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())  # the mark that they put in front of UTF-8
+    assert len(add(corpus, list(offers_from_catalogue(music, table))).accepted) == 1
+    catalogue = corpus / "catalogue.tsv"
+    catalogue.write_bytes(b"\xef\xbb\xbf" + catalogue.read_bytes().replace(b"\n", b"\r\n"))
+    assert [piece.title for piece in load_corpus(corpus)] == ["Song 0"]
+
+
+def test_a_line_of_a_table_that_names_no_file_is_said(music: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.tsv"
+    table.write_text("title\tfile\nonly a title\n")
+    with pytest.raises(CorpusProblem, match="names no file"):
+        list(offers_from_catalogue(music, table))
+
+
 def test_a_catalogue_without_licence_is_refused_file_by_file(corpus: Path, music: Path, tmp_path: Path) -> None:
     table = write_table(tmp_path / "table.tsv", [{"file": "song0.mid", "title": "x"}])
     added = add(corpus, list(offers_from_catalogue(music, table)))
