@@ -39,7 +39,8 @@ def main(folder: Path) -> None:
         resumed.resume()
         cut = resumed.train(TRAIN, VALID, reports.append)
     found = {"exact": exact, "whole": whole, "cut": cut}
-    tensors = {f"{run}/{name}": t for run, it in found.items() for name, t in it.model.state_dict().items()}
+    # Cloned, because tied weights are one tensor under two names.
+    tensors = {f"{run}/{name}": t.clone() for run, it in found.items() for name, t in it.model.state_dict().items()}
     save_file(tensors, folder / f"process-{group.rank}.safetensors")
     leave()
 
