@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -133,6 +135,15 @@ def _losses(model: NoteLSTM, batch: Batch, state: State, device: torch.device, *
     return model.nats(hidden[mask].float(), batch.target.to(device)[mask]), (state[0].float(), state[1].float())
 
 
+def _made_of(config: TrainConfig, train: Sequence[Example], valid: Sequence[Example]) -> str:
+    """Names what decides a run: SHA-256 in hexadecimal of its configuration and of the examples in their order."""
+    digest = hashlib.sha256(json.dumps(config.as_dict(), sort_keys=True).encode())
+    for example in (*train, *valid):
+        digest.update(example.tokens.tobytes())
+        digest.update(example.conditions.tobytes())
+    return digest.hexdigest()
+
+
 def _hide(previous: Tensor, share: float) -> None:
     """Replace a random share of the notes before ([B, T, 5] int64) by "no note yet", in place."""
     if share:
@@ -183,6 +194,7 @@ class Run:
         h, c = self.model.initial_state(config.batch, device)
         self._state = group.own(h), group.own(c)
         self._best: dict[str, Tensor] = {}
+        self._made_of = ""  # names configuration and music, once they are known
         if not group.leads:
             torch.manual_seed(config.seed + (group.rank << 32))  # dropout of its own
 
@@ -205,8 +217,16 @@ class Run:
         Raises:
             TrainingDiverged: the loss became NaN; the state saved last is intact.
             StorageProblem: the working folder cannot be written.
+            CheckpointProblem: the run that was resumed had begun with other music or another configuration.
         """
         config, at = self.config, self._at
+        made_of = _made_of(config, train, valid)
+        if self._made_of not in {"", made_of}:
+            raise CheckpointProblem(
+                f"The interrupted run in {self._file} had another corpus, preset, seed or number of epochs: name those "
+                "that it began with, or delete that file."
+            )
+        self._made_of = made_of
         total_notes = sum(len(example.tokens) for example in train)
         started, saved, done_here = time.monotonic(), time.monotonic(), 0
         seconds_before = at.seconds
@@ -329,7 +349,7 @@ class Run:
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{name}": tensor for name, tensor in moments.items()}
         at = self._at
-        metadata = {name: repr(getattr(at, name)) for name in at.__slots__}
+        metadata = {name: repr(getattr(at, name)) for name in at.__slots__} | {"made_of": self._made_of}
         write_state(self._file, tensors, metadata)
 
     def resume(self) -> None:
@@ -350,6 +370,7 @@ class Run:
         for name in self._at.__slots__:
             kind: type[Any] = type(getattr(self._at, name))
             setattr(self._at, name, kind(metadata[name]))
+        self._made_of = metadata.get("made_of", "")
         random = random_state(self.device)
         rows = tensors["random"].view(-1, len(random))
         if self.group.rank < len(rows):  # more processes than before keep the states that they began with

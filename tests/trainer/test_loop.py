@@ -105,6 +105,22 @@ def test_a_damaged_or_foreign_state_is_refused_in_one_sentence(tmp_path: Path) -
         Run(SMALL, tmp_path, CPU).resume()
 
 
+def test_a_run_is_not_resumed_with_other_music_or_another_configuration(tmp_path: Path) -> None:
+    def interrupted(report: Report) -> None:
+        if report.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Run(SMALL, tmp_path, CPU).train(TRAIN, VALID, interrupted)
+    kept = (tmp_path / "training.safetensors").read_bytes()
+    for config, train in ((SMALL, TRAIN[:-1]), (dataclasses.replace(SMALL, seed=2), TRAIN)):
+        resumed = Run(config, tmp_path, CPU)
+        resumed.resume()
+        with pytest.raises(CheckpointProblem, match="another corpus, preset, seed"):
+            resumed.train(train, VALID, lambda _: None)
+    assert (tmp_path / "training.safetensors").read_bytes() == kept
+
+
 def test_a_loss_that_is_no_number_stops_with_one_sentence(tmp_path: Path) -> None:
     run = Run(dataclasses.replace(SMALL, learning_rate=float("inf")), tmp_path, CPU)
     with pytest.raises(TrainingDiverged, match="learning rate"):
