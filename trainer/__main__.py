@@ -16,6 +16,7 @@ import torch
 from data.errors import MusicLSTMError
 from engine.checkpoint import Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
+from engine.types import SEED_MAX
 from trainer.config import PRESETS, TrainConfig
 from trainer.distributed import Group, join, leave, noticing_others
 from trainer.loop import Report, Run, has_fast_bf16
@@ -39,8 +40,10 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--epochs", type=int, help="instead of the preset's number")
     result.add_argument("--seed", type=int, help="instead of the preset's seed")
-    result.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    result.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    result.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted run; begin where there is none"
+    )
+    result.add_argument("--device", choices=("cpu", "cuda"), type=_device, help="default: cuda where there is one")
     result.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     result.add_argument(
         "--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of the LSTM (default: auto)"
@@ -51,11 +54,19 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def _device(name: str) -> str:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("there is no GPU here that PyTorch can use")
+    return name
+
+
 def configuration(arguments: argparse.Namespace, start: Checkpoint | None) -> TrainConfig:
     """The preset with what the command line changes, and of the shape of the checkpoint that is fine-tuned."""
     changes = {name: value for name in ("epochs", "seed") if (value := getattr(arguments, name)) is not None}
     if changes.get("epochs", 1) < 1:
         raise SetupProblem("--epochs is at least 1.")
+    if not 0 <= changes.get("seed", 0) <= SEED_MAX:
+        raise SetupProblem(f"--seed is 0 to {SEED_MAX}.")
     preset = PRESETS[arguments.preset]
     if start is not None:
         ours, theirs = preset.model, start.model.config
@@ -78,7 +89,9 @@ def run(arguments: argparse.Namespace, group: Group, device: torch.device) -> Pa
         MusicLSTMError: the corpus is missing or too small, the disk is full, the loss diverged.
     """
     torch.set_flush_denormal(True)  # Adam's moments of rarely used rows fade into denormals, which slow a CPU down
-    if arguments.threads:
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise SetupProblem("--threads is at least 1.")
         torch.set_num_threads(arguments.threads)
     start = load_checkpoint(arguments.start) if arguments.start else None
     config = configuration(arguments, start)
@@ -90,6 +103,8 @@ def run(arguments: argparse.Namespace, group: Group, device: torch.device) -> Pa
     unfinished = Run(config, out, device, bf16=bf16, start=start, group=group)
     if arguments.resume and unfinished.resumable:
         unfinished.resume()
+    elif arguments.resume:
+        logging.getLogger("trainer").info("There is no interrupted run in %s: this one begins anew.", out)
     elif unfinished.resumable:
         raise SetupProblem(f"{out} holds an interrupted run: add --resume to go on with it, or choose another --out.")
     with contextlib.ExitStack() as stack:

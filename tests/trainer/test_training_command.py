@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def test_a_checkpoint_of_any_shape_is_fine_tuned_and_says_what_it_learnt_before(
 def test_an_interrupted_run_is_resumed_to_the_same_checkpoint_and_never_overwritten(
     corpus: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert main(command(corpus, start, tmp_path / "whole")) == 0
+    caplog.set_level(logging.INFO)
+    assert main(command(corpus, start, tmp_path / "whole", "--resume")) == 0
+    assert "this one begins anew" in caplog.text
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
     steps = 0
 
@@ -83,6 +86,32 @@ def test_an_interrupted_run_is_resumed_to_the_same_checkpoint_and_never_overwrit
     whole, cut = (load_checkpoint(tmp_path / name) for name in ("whole", "cut"))
     assert cut.id == whole.id
     assert cut.sidecar["metrics"] == whole.sidecar["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--epochs", "0"], "--epochs is at least 1."),
+        (["--seed", "-1"], "--seed is 0 to 4294967295."),
+        (["--threads", "0"], "--threads is at least 1."),
+    ],
+)
+def test_a_number_out_of_range_is_one_sentence(
+    words: list[str], says: str, corpus: Path, start: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main([*command(corpus, start, tmp_path / "out"), *words]) == 78
+    assert caplog.messages == [says]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda"])
+def test_a_device_that_is_not_there_is_refused(
+    device: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        main(["--device", device])
+    assert "argument --device" in capsys.readouterr().err
 
 
 def test_a_corpus_with_a_damaged_file_is_refused_in_one_sentence(
