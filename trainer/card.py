@@ -20,7 +20,7 @@ from data.errors import MusicLSTMError
 from data.score import Part
 from data.sources import Source, source, source_names
 from engine.checkpoint import WEIGHTS, Checkpoint, load_checkpoint, write_atomically
-from engine.errors import StorageProblem
+from engine.errors import CheckpointProblem, StorageProblem
 from engine.originality import IDIOM_AUTHORS, NGRAM_INTERVALS, Index
 
 CARD = "README.md"
@@ -34,11 +34,15 @@ def write_card(folder: Path) -> None:
     """Write the card of a checkpoint into its folder.
 
     Raises:
-        CheckpointProblem: there is no sound checkpoint in the folder.
+        CheckpointProblem: there is no sound checkpoint in the folder, or its sidecar says too little.
         StorageProblem: the disk is full or read-only; an older card is intact.
     """
     try:
         write_atomically({folder / CARD: card(load_checkpoint(folder), Index.load(folder)).encode()})
+    except KeyError as error:
+        raise CheckpointProblem(
+            f"{folder} does not say what a card tells ({error} is missing): train it anew."
+        ) from error
     except OSError as error:
         raise StorageProblem(f"The model card could not be written to {folder}: {error.strerror}.") from error
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data.errors import MusicLSTMError
 from engine.checkpoint import load_checkpoint
+from engine.errors import CheckpointProblem
 from engine.model import ModelConfig
 from trainer.cache import held_out_nats
 from trainer.config import PRESETS, TrainConfig
@@ -30,11 +31,15 @@ def measure(folder: Path, corpus: Path, start: Path | None = None) -> None:
         start: the checkpoint that it was fine-tuned from.
 
     Raises:
-        MusicLSTMError: the checkpoint or the corpus is missing or damaged.
+        MusicLSTMError: the checkpoint or the corpus is missing or damaged, or the checkpoint was not trained by us.
     """
     checkpoint = load_checkpoint(folder)
-    told = checkpoint.sidecar["training"]
-    preset = PRESETS[checkpoint.sidecar["preset"]]
+    try:
+        told, preset = checkpoint.sidecar["training"], PRESETS[checkpoint.sidecar["preset"]]
+    except KeyError as error:
+        raise CheckpointProblem(
+            f"{folder} does not say how it was trained, or by a preset that is no more: train it anew."
+        ) from error
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
     config = TrainConfig(
         **{name: value for name, value in told.items() if name in fields and name not in {"model", "cache"}},

@@ -77,8 +77,10 @@ def add_index(checkpoint: Path, corpus: Path, start: Path | None = None) -> Inde
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    parser = argparse.ArgumentParser(description="Add the originality index to a checkpoint that has none.")
-    parser.add_argument("checkpoint", type=Path)
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer.originality", description="Add the originality index to a checkpoint that has none."
+    )
+    parser.add_argument("checkpoint", type=Path, help="its folder")
     parser.add_argument(
         "--corpus", type=Path, default=DEFAULT_FOLDER, help=f"what it learnt (default: {DEFAULT_FOLDER})"
     )

@@ -16,6 +16,7 @@ from engine.model import ModelConfig, NoteLSTM
 from trainer.__main__ import main as train
 from trainer.cache import held_out_nats
 from trainer.card import CARD
+from trainer.card import main as write_card
 from trainer.config import PRESETS
 from trainer.measure import main
 from trainer.pipeline import prepare
@@ -87,3 +88,13 @@ def test_a_missing_corpus_is_one_sentence(finished: Path, tmp_path: Path, caplog
     assert main([str(finished), "--corpus", str(tmp_path / "none")]) == 1
     assert "none" in caplog.messages[-1]
     assert (finished / SIDECAR).read_bytes() == before
+
+
+def test_a_checkpoint_that_does_not_say_how_it_was_made_is_one_sentence(
+    corpus: Path, start: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main([str(start), "--corpus", str(corpus)]) == 1
+    assert "does not say how it was trained" in caplog.messages[-1]
+    assert write_card([str(start)]) == 1
+    assert "does not say what a card tells" in caplog.messages[-1]
+    assert not (start / CARD).exists()
