@@ -10,6 +10,7 @@
 | `systems` | who writes the pieces: the checkpoint, the n-grams, a shuffle |
 | `moods` | are requested moods recognised |
 | `spectrum` | the sound of a piece beside that of its nearest in the corpus |
+| `answers` | each question of the evaluation as a value |
 | `study` | the whole evaluation as one value |
 | `report`, `plots` | that value in Markdown, JSON and pictures |
 | `jsb` | a published benchmark for the model class |

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,9 +24,17 @@ from data.errors import MusicLSTMError
 from data.moods import Mood
 from data.score import Score
 from engine.checkpoint import BUILT_IN
-from engine.errors import SetupProblem
+from engine.errors import SetupProblem, StorageProblem
 from engine.render import Renderer
+from engine.types import (
+    LENGTH_NOTES_MAX,
+    LENGTH_NOTES_MIN,
+    SEED_MAX,
+    TEMPERATURE_MAX,
+    TEMPERATURE_MIN,
+)
 from trainer.evaluation import jsb, plots, report, study
+from trainer.evaluation.answers import Say
 from trainer.evaluation.bleu import bleu
 from trainer.evaluation.spectrum import distance_db, log_mel
 from trainer.evaluation.study import Options, Study
@@ -108,8 +117,15 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """
     if arguments.checkpoint is None:
         raise SetupProblem("Name a checkpoint: ./run evaluate v1, or the folder of one.")
-    if arguments.pieces < 8 or not 16 <= arguments.length <= 2000:
-        raise SetupProblem("--pieces is at least 8, one a mood, and --length 16 to 2000.")
+    if arguments.pieces < len(Mood) or arguments.sounds < 0:
+        raise SetupProblem(f"--pieces is at least {len(Mood)}, one a mood, and --sounds 0 or more.")
+    for name, low, high in (
+        ("length", LENGTH_NOTES_MIN, LENGTH_NOTES_MAX),
+        ("temp", TEMPERATURE_MIN, TEMPERATURE_MAX),
+        ("seed", 0, SEED_MAX),
+    ):
+        if not low <= getattr(arguments, name) <= high:
+            raise SetupProblem(f"--{name} is {low:g} to {high:.10g}.")
     checkpoint = checkpoint_folder(arguments.checkpoint)
     beside = checkpoint_folder(arguments.beside) if arguments.beside else study.default_beside(checkpoint)
     return Options(
@@ -133,17 +149,43 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
     name, path = arguments.benchmark
     if name != "jsb":
         raise SetupProblem(f"There is no benchmark '{name}': jsb is the one.")
+    if arguments.epochs is not None and arguments.epochs < 1:
+        raise SetupProblem("--epochs is at least 1.")
     config = dataclasses.replace(jsb.CONFIG, epochs=arguments.epochs or jsb.CONFIG.epochs)
     folder: Path = arguments.out or BENCHMARKS / name
     with BarProgress() as progress:
         result = jsb.run(Path(path), folder, progress, config=config).as_dict()
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    with _storing(folder):
+        (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 
 
-def write(done: Study, out: Path, sounds: int, say: study.Say) -> None:
-    """Write report.md, report.json and the pictures."""
-    out.mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def _storing(folder: Path) -> Iterator[None]:
+    """Say in one sentence what keeps files out of a folder.
+
+    Raises:
+        StorageProblem: the disk is full, or the folder is read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageProblem(f"The figures could not be written to {folder}: {error.strerror}.") from error
+
+
+def write(done: Study, out: Path, sounds: int, say: Say) -> None:
+    """Write report.md, report.json and the pictures.
+
+    Raises:
+        StorageProblem: the disk is full, or the folder is read-only.
+        RenderFailed: a piece cannot be made to sound.
+    """
+    with _storing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        _write(done, out, sounds, say)
+
+
+def _write(done: Study, out: Path, sounds: int, say: Say) -> None:
     facts = done.facts
     banded = [row for row in facts["measures"] if "human" in row]
     curves = next(row["curves"] for row in facts["measures"] if "curves" in row)
@@ -159,7 +201,7 @@ def write(done: Study, out: Path, sounds: int, say: study.Say) -> None:
     (out / "report.md").write_text(report.markdown(facts), encoding="utf-8")
 
 
-def _sounds(done: Study, out: Path, count: int, say: study.Say) -> list[dict[str, Any]]:
+def _sounds(done: Study, out: Path, count: int, say: Say) -> list[dict[str, Any]]:
     """Render pieces of different moods and their nearest in the corpus, and compare spectra."""
     result: list[dict[str, Any]] = []
     tick = say("Rendering pieces and their nearest", count)
@@ -214,13 +256,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = parser().parse_args(argv)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     try:
+        if arguments.threads is not None:
+            if arguments.threads < 1:
+                raise SetupProblem("--threads is at least 1.")
+            torch.set_num_threads(arguments.threads)
         if arguments.benchmark:
             sys.stdout.write(json.dumps(benchmark(arguments), indent=2) + "\n")
             return 0
         options = options_of(arguments)
+        folder = arguments.out or DEFAULT_OUT
+        with _storing(folder):  # before an hour's work that nowhere could be kept
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
         with _Bar() as bar:
             done = study.run(options, bar)
             out = arguments.out or DEFAULT_OUT / done.facts["checkpoint"]

@@ -113,11 +113,13 @@ def _measures(facts: Json) -> str:
 
 def _moods(facts: Json) -> str:
     moods = facts["moods"]
+    others = list(moods["literature"]["baselines"])
     rows = [
         (
             name,
             f"{moods[key]['accuracy']:.1%}",
             f"{moods[key]['shuffled_mean']:.1%} (99 % below {moods[key]['shuffled_p99']:.1%})",
+            *(f"{moods[key]['baselines'][other]:.1%}" for other in others),
         )
         for key, name in (
             ("literature", "attribute model of the literature, fitted to nothing of ours"),
@@ -137,14 +139,16 @@ def _moods(facts: Json) -> str:
         for axis in ("valence", "arousal")
     )
     return (
-        "## Mood\n\nHow often the mood that was asked for is the one that is heard.\n\n"
-        + _table(("listener", "right", "with shuffled labels"), rows)
+        "## Mood\n\nHow often the mood that was asked for is the one that is heard, and the same of the others; of "
+        "it the n-grams know only the key and the tempo that a request gets.\n\n"
+        + _table(("listener", "right", "with shuffled labels", *others), rows)
         + "\n\nOf held-out excerpts the regressions are right in "
         f"{moods['fitted']['held_out_accuracy']:.1%} and {moods['histograms']['held_out_accuracy']:.1%}; the labels of "
         "human ones are estimates themselves.\n\n"
         + _table(("mood", "valence", "arousal"), affect)
         + f"\n\n{orders}\n\n![Asked and heard, regression](confusion-fitted.png)\n\n"
-        "![Asked and heard, literature](confusion-literature.png)\n\n![Valence and arousal](affect.png)"
+        "![Asked and heard, literature](confusion-literature.png)\n\n"
+        "![Asked and heard, histograms](confusion-histograms.png)\n\n![Valence and arousal](affect.png)"
     )
 
 
@@ -153,16 +157,17 @@ def _originality(facts: Json) -> str:
     rows = [
         (
             name,
-            f"{found[key]['copied_share_median']:.3f}",
-            f"{found[key]['copied_share_p95']:.3f}",
-            f"{found[key]['copied_share_max']:.3f}",
-            f"{found[key]['longest_run_median_notes']:.0f}",
-            f"{found[key]['longest_run_p95_notes']:.0f}",
-            found[key]["longest_run_max_notes"],
+            f"{of['copied_share_median']:.3f}",
+            f"{of['copied_share_p95']:.3f}",
+            f"{of['copied_share_max']:.3f}",
+            f"{of['longest_run_median_notes']:.0f}",
+            f"{of['longest_run_p95_notes']:.0f}",
+            of["longest_run_max_notes"],
         )
-        for key, name in (
-            ("held_out_human", "held-out human pieces"),
-            ("served", "served pieces"),
+        for name, of in (
+            ("held-out human pieces", found["held_out_human"]),
+            ("served pieces", found["served"]),
+            *found["baselines"].items(),
         )
     ]
     closest = [

@@ -176,13 +176,15 @@ def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp
     checkpoint = Checkpoint("tiny-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
     pieces = [piece(n, f"author {n}", ("folk", SOURCE)[n % 5 == 0]) for n in range(60)]
     options = Options(tmp_path, tmp_path, pieces=8, length_notes=24)
+    beside = Checkpoint("other-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
     steps: list[str] = []
-    done = study.examine(checkpoint, None, None, pieces, pieces, options, lambda what, _: lambda: steps.append(what))
+    done = study.examine(checkpoint, beside, None, pieces, pieces, options, lambda what, _: lambda: steps.append(what))
     write(done, tmp_path / "report", 0, lambda _what, _steps: lambda: None)
     facts = json.loads((tmp_path / "report" / "report.json").read_text())
     assert facts["exact_length"] == 1.0
     assert set(facts["nats_per_note"]["test"]) == {
         "tiny-0",
+        "other-0",
         "5-gram",
         "unigram",
         "tiny-0 on a shuffle of the same notes",
@@ -192,7 +194,15 @@ def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp
     assert not facts["verdicts"]["held-out nats per note below every baseline"]
     assert sum(map(sum, facts["moods"]["literature"]["confusion"])) == 8
     assert facts["originality"]["served"]["longest_run_max_notes"] <= 12
+    others = {"other-0", "5-gram", "unigram"}
+    for listener in ("literature", "fitted", "histograms"):
+        assert set(facts["moods"][listener]["baselines"]) == others
+        assert all(0 <= share <= 1 for share in facts["moods"][listener]["baselines"].values())
+    assert set(facts["originality"]["baselines"]) == {*others, "shuffle"}
+    assert all(set(row["systems"]) == {"tiny-0", *others, "shuffle"} for row in facts["measures"])
     text = (tmp_path / "report" / "report.md").read_text()
+    for row in ("| listener | right | with shuffled labels | other-0 | 5-gram | unigram |", "| shuffle | 0."):
+        assert row in text
     for heading in ("Coherence: held-out nats per note", "Coherence and repetition", "Mood", "Originality", "Endings"):
         assert f"## {heading}" in text
     for picture in re.findall(r"\]\(([\w-]+\.png)\)", text):
@@ -203,8 +213,34 @@ def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp
 def test_what_cannot_be_evaluated_is_said_in_one_sentence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path)]) == 78
+    assert main([str(tmp_path), "--out", str(tmp_path)]) == 78
     assert main([]) == 78
-    assert main(["v1", "--pieces", "3"]) == 78
     assert "There is no checkpoint" in caplog.text
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["v1", "--pieces", "3"], "--pieces is at least 8"),
+        (["v1", "--sounds", "-1"], "--sounds 0 or more"),
+        (["v1", "--length", "15"], "--length is 16 to 2000."),
+        (["v1", "--temp", "nan"], "--temp is 0.1 to 2."),
+        (["v1", "--seed", "-1"], "--seed is 0 to 4294967295."),
+        (["v1", "--threads", "0"], "--threads is at least 1."),
+        (["--benchmark", "jsb", "none.json", "--epochs", "0"], "--epochs is at least 1."),
+    ],
+)
+def test_a_number_out_of_range_is_one_sentence(words: list[str], says: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert main(words) == 78
+    assert len(caplog.messages) == 1
+    assert says in caplog.text
+
+
+def test_a_report_that_could_not_be_kept_is_said_before_the_work(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(study, "run", lambda *_: pytest.fail("it began to work"))
+    assert main(["v1", "--out", str(tmp_path / "file")]) == 78
+    assert caplog.messages == [f"The figures could not be written to {tmp_path / 'file'}: File exists."]
