@@ -23,7 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from data.catalogue import parse_mood
 from data.composer.corpus import LICENCE, write_corpus
@@ -34,6 +34,8 @@ from data.importer import Added, Offer, add, offers_from_catalogue, offers_from_
 from data.report import CorpusReport, report, set_mood, write_plots
 from data.sources import source, source_names
 from data.sources.fetch import fetch
+
+HALF_TIME = "bring dense pieces into the ambient range: half the tempo or less, no drums (the files stay as they are)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,12 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("--composer", default="", help="who wrote all of them")
     adding.add_argument("--mood", type=_mood_option, help="the mood of all of them (default: estimated for each)")
     adding.add_argument("--catalogue", type=Path, help="a table with file, title, composer, licence, sha256, mood …")
-    adding.add_argument("--half-time", action="store_true", help="bring dense pieces into the ambient range")
+    adding.add_argument("--half-time", action="store_true", help=HALF_TIME)
     fetching = commands.add_parser("fetch", help="download open music, verify it and add it")
     fetching.add_argument("name", help=f"one of {', '.join(source_names())}")
-    fetching.add_argument("--from", dest="local", type=Path, help="an archive or a folder that is here already")
+    fetching.add_argument(
+        "--from", dest="local", type=Path, metavar="PATH", help="an archive or a folder that is here already"
+    )
     fetching.add_argument("--url", default="", help="a mirror of the archive; every file is verified all the same")
-    fetching.add_argument("--half-time", action="store_true", help="bring dense pieces into the ambient range")
+    fetching.add_argument("--half-time", action="store_true", help=HALF_TIME)
     own = commands.add_parser("own", help="have the project's own composer write pieces (CC0-1.0) and add them")
     own.add_argument("--count", type=int, default=2000, help="pieces, the moods taking turns (default: 2000)")
     own.add_argument("--seed", type=int, default=1, help="0 or more; the same seed gives the same pieces (default: 1)")
@@ -116,11 +120,12 @@ def _add(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
+    wanted = source(options.name)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with _progress(*columns, options=options) as bar:
-        task = bar.add_task(f"Fetching {options.name}", total=None)
+        task = bar.add_task(f"Fetching {wanted.name}", total=None)
         offers = fetch(
-            source(options.name),
+            wanted,
             options.corpus.parent / "sources",
             url=options.url,
             local=options.local,
@@ -152,11 +157,21 @@ def _own(options: argparse.Namespace) -> None:
 
 
 def _sources(_: argparse.Namespace) -> None:
-    table = Table("name", "what", "licence", "files", "fetched from", title="Open music")
+    table = _table("name", "what", "licence", "files", "fetched from", title="Open music")
     for name in source_names():
         found = source(name)
         table.add_row(name, found.title, found.licence, str(len(found.files)), found.url or "--from FOLDER")
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Standard output, on which titles and file names stand as they are: brackets in them are no markup."""
+    return Console(markup=False)
+
+
+def _table(*columns: str, title: str) -> Table:
+    """A table that breaks long words rather than cut them: of two long file names nobody could tell which is meant."""
+    return Table(*(Column(name, overflow="fold") for name in columns), title=title)
 
 
 def _import(options: argparse.Namespace, offers: Sequence[Offer]) -> None:
@@ -184,8 +199,8 @@ def _progress(*columns: ProgressColumn, options: argparse.Namespace) -> Progress
 
 
 def _show_added(added: Added, folder: Path) -> None:
-    console = Console()
-    table = Table("source", "accepted", "known", "quarantined", "notes", title="Imported")
+    console = _console()
+    table = _table("source", "accepted", "known", "quarantined", "notes", title="Imported")
     counts = [Counter(item.source for item in items) for items in (added.accepted, added.known, added.refused)]
     notes: Counter[str] = Counter()
     for entry in added.accepted:
@@ -194,7 +209,7 @@ def _show_added(added: Added, folder: Path) -> None:
         table.add_row(name, *(str(count[name]) for count in counts), f"{notes[name]:,}")
     console.print(table)
     if added.refused:
-        reasons = Table("file", "why not", title="Quarantined")
+        reasons = _table("file", "why not", title="Quarantined")
         for refusal in added.refused:
             reasons.add_row(refusal.file, refusal.reason)
         console.print(reasons)
@@ -209,11 +224,11 @@ def _report(options: argparse.Namespace) -> None:
         return
     _show_report(found)
     for path in pictures:
-        Console().print(f"Picture: {path}")
+        _console().print(f"Picture: {path}")
 
 
 def _show_report(found: CorpusReport) -> None:
-    console = Console()
+    console = _console()
     console.print(
         f"{found.pieces:,} pieces, {found.notes:,} notes, {found.hours:.1f} hours, {found.composers} composers, "
         f"{found.quarantined} files in quarantine."
@@ -224,7 +239,7 @@ def _show_report(found: CorpusReport) -> None:
         ("Licences", found.licences),
         ("Composers with most notes", found.top_composers),
     ):
-        table = Table(title.split()[0].lower().rstrip("s"), "pieces", "notes", "hours", title=title)
+        table = _table(title.split()[0].lower().rstrip("s"), "pieces", "notes", "hours", title=title)
         for share in shares:
             table.add_row(share.name, f"{share.pieces:,}", f"{share.notes:,}", f"{share.hours:.1f}")
         console.print(table)
@@ -232,7 +247,7 @@ def _show_report(found: CorpusReport) -> None:
 
 def _mood(options: argparse.Namespace) -> None:
     entry = set_mood(options.corpus, options.piece, options.mood)
-    Console().print(f"{entry.title} is {entry.effective_mood} now.")
+    _console().print(f"{entry.title} is {entry.effective_mood} now.")
 
 
 def _print_json(value: object) -> None:

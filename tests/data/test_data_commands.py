@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_add_report_and_mood(tmp_path: Path, music: Path, capsys: pytest.Capture
     assert main(["add", str(music), *words, "--json", *corpus]) == 0
     again = json.loads(capsys.readouterr().out)
     assert (again["accepted"], again["known"], len(again["quarantined"])) == (0, 2, 1)
+
+
+def test_file_names_are_shown_whole_and_as_they_are(
+    tmp_path: Path, music: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    names = [f"{'a_long_name_' * 6}{number}[b].mid" for number in range(2)]
+    for name in names:
+        (music / name).write_bytes(b"MThd")
+    words = ["--licence", "CC0-1.0", "--credit", "Music by nobody", "--source", "songs [/b]"]
+    assert main(["add", str(music), *words, "--corpus", str(tmp_path / "corpus")]) == 0
+    said = "".join(re.findall(r"^│ (\S*) *│", capsys.readouterr().out, flags=re.MULTILINE))
+    assert all(name in said for name in names)
+    assert main(["report", "--corpus", str(tmp_path / "corpus")]) == 0
+    assert "songs [/b]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
