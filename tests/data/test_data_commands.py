@@ -3,17 +3,23 @@ from __future__ import annotations
 import json
 import random
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from data.__main__ import main
+from data.__main__ import _parser, main
 from data.corpus import load_corpus
-from data.midi import write_midi
+from data.importer import MAX_DURATION_S, MIN_DURATION_S, MIN_NOTES
+from data.midi import MAX_BYTES, write_midi
 from data.moods import MOODS
 from data.score import Note, Part, Score
+from data.similarity import NEAR_DUPLICATE_SHARE
+from data.thin import AMBIENT_NOTES_PER_SECOND, SLOWEST_BPM
+
+TRAINING = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -114,3 +120,24 @@ def test_the_projects_own_composer_fills_a_corpus(tmp_path: Path, capsys: pytest
     assert json.loads(capsys.readouterr().out)["accepted"] == 0  # they are known
     assert main(["own", "--scale", "9", "--corpus", str(corpus)]) == 1
     assert "--scale from 0.2 to 2" in capsys.readouterr().err
+
+
+def test_the_documented_commands_are_understood() -> None:
+    commands = re.findall(r"^\./run data (.*?)(?:  +#.*)?$", TRAINING, flags=re.MULTILINE)
+    assert {shlex.split(command)[0] for command in commands} == {"add", "fetch", "own", "report", "mood"}
+    for command in commands:
+        _parser().parse_args(shlex.split(command))
+
+
+def test_the_documented_limits_are_those_of_the_code() -> None:
+    said = " ".join(TRAINING.split())
+    for words in (
+        f"larger than {MAX_BYTES // 2**20} MiB",
+        f"fewer than {MIN_NOTES} notes",
+        f"under {MIN_DURATION_S:.0f} seconds, over an hour",
+        f"at most {AMBIENT_NOTES_PER_SECOND:.0f} notes a second",
+        f"below {SLOWEST_BPM:.0f} beats a minute",
+        "four fifths of its phrases",
+    ):
+        assert words in said, words
+    assert (MAX_DURATION_S, NEAR_DUPLICATE_SHARE) == (3600, 0.8)
