@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -147,7 +148,7 @@ def offers_from_catalogue(
 
 
 def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] = lambda: None) -> Added:
-    """Add files to the corpus in `folder`. Doing it twice changes nothing.
+    """Add files to the corpus in `folder`. Doing it twice changes nothing; a file that was lost there is brought back.
 
     Args:
         folder: the corpus; made if it does not exist.
@@ -159,6 +160,7 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
     """
     entries = {entry.sha256: entry for entry in read_catalogue(folder)}
     refusals = {(refusal.source, refusal.file): refusal for refusal in read_refusals(folder)}
+    _mend(folder, entries, offers)
     index: SimilarityIndex | None = None
     result = Added([], [], [])
     try:
@@ -174,12 +176,12 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
                     entries[sha256] = _refreshed(entries[sha256], offer, read_midi(data), licence)
                     result.known.append(entries[sha256])
                     continue
-                index = index or _index(folder, entries.values())
                 file = _readable(data)
                 runs = fingerprint(file.score)
+                index = index or _index(folder, entries.values())
                 _check_new(runs, index)
                 entry = _entry(offer, file, sha256, licence)
-            except (_Refused, InvalidMidi, CorpusProblem) as error:
+            except (_Refused, InvalidMidi) as error:
                 refusal = Refusal(offer.path.name, offer.source, sha256, str(error))
                 refusals[offer.source, offer.path.name] = refusal
                 result.refused.append(refusal)
@@ -233,7 +235,20 @@ def _checked(offer: Offer, sha256: str) -> str:
     """The licence as an SPDX identifier, after the checksum was compared."""
     if offer.sha256 and offer.sha256.lower() != sha256:
         raise _Refused("checksum mismatch: this is not the file that the catalogue describes")
-    return parse_licence(offer.licence)
+    try:
+        return parse_licence(offer.licence)
+    except CorpusProblem as error:
+        raise _Refused(str(error)) from error
+
+
+def _mend(folder: Path, entries: Mapping[str, Entry], offers: Iterable[Offer]) -> None:
+    """Bring back what the corpus has lost, or was damaged there, and is offered again."""
+    for offer in offers if entries else ():
+        with contextlib.suppress(_Refused):
+            data = _read(offer.path)
+            kept = midi_path(folder, hashlib.sha256(data).hexdigest())
+            if kept.stem in entries and not (kept.is_file() and kept.read_bytes() == data):
+                write_atomically(kept, data)
 
 
 def _readable(data: bytes) -> MidiFile:

@@ -270,6 +270,21 @@ def test_a_damaged_corpus_is_told_in_one_sentence(corpus: Path, music: Path, dam
         load_corpus(corpus)
 
 
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_a_damaged_corpus_blames_no_other_file_and_is_mended_by_adding_again(
+    corpus: Path, music: Path, damage: str
+) -> None:
+    add_folder(corpus, music)
+    path = midi_path(corpus, read_catalogue(corpus)[0].sha256)
+    path.unlink() if damage == "missing" else path.write_bytes(b"MThd")
+    save(music / "another" / "song9.mid", melody(9))
+    with pytest.raises(CorpusProblem, match=r"Song 0.*add that file again\.$"):
+        add_folder(corpus, music / "another")
+    assert read_refusals(corpus) == []
+    assert len(add_folder(corpus, music).known) == 3
+    assert len(load_corpus(corpus)) == 4
+
+
 def test_an_empty_corpus_says_how_to_fill_it(corpus: Path) -> None:
     with pytest.raises(CorpusProblem, match=r"\./run data add"):
         load_corpus(corpus)
