@@ -22,6 +22,7 @@ from engine.errors import SetupProblem
 from engine.originality import USUAL_HUMAN_P95, Index, Source, all_runs
 from engine.types import Originality
 
+PIECES_MAX = 2**16  # the index numbers its pieces with sixteen bits
 _ENOUGH_PIECES = 40  # for a 95th percentile that is more than the second largest value
 
 
@@ -32,7 +33,7 @@ def build_index(pieces: Sequence[Piece]) -> Index:
     fewer than 40 pieces by two or more people takes the usual value.
 
     Args:
-        pieces: the training side of a corpus, at most 65,536.
+        pieces: the training side of a corpus, at most PIECES_MAX.
     """
     index = Index.of([all_runs(piece.score) for piece in pieces], [source_of(piece) for piece in pieces], 1.0)
     human = [piece for piece in pieces if piece.source != SOURCE]

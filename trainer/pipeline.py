@@ -36,7 +36,7 @@ from trainer.card import write_card
 from trainer.config import TrainConfig
 from trainer.dataset import Example, to_example, usual_pitch_run
 from trainer.loop import Trained
-from trainer.originality import build_index
+from trainer.originality import PIECES_MAX, build_index
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ def prepare(folder: Path, config: TrainConfig) -> Corpora:
         config: which moods count and how pieces are shown.
 
     Raises:
-        SetupProblem: the folder holds no corpus, or too few composers for three sides.
+        SetupProblem: the folder has too few composers for three sides, or more pieces than can be indexed.
+        CorpusProblem: the folder holds no corpus, or a damaged one.
     """
     pieces = load_corpus(folder)
     split = split_by_composer(pieces)
@@ -84,6 +85,8 @@ def prepare(folder: Path, config: TrainConfig) -> Corpora:
             f"The corpus in {folder} has {len(pieces)} pieces, too few composers to train on some and test on others: "
             "add more with ./run data add."
         )
+    if len(split.train) > PIECES_MAX:  # else nobody would be told before the end of the training
+        raise SetupProblem(f"The corpus in {folder} has more than {PIECES_MAX:,} pieces to train on: take fewer.")
     train = [to_example(piece, config.mood_confidence, otherwise=config.rewritten > 0) for piece in split.train]
     valid, test = (
         [to_example(piece, config.mood_confidence).told(NOT_TOLD) for piece in side]

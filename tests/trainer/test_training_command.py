@@ -13,7 +13,7 @@ import torch
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index
-from trainer import loop
+from trainer import loop, pipeline
 from trainer.__main__ import main
 from trainer.card import CARD
 from trainer.config import PRESETS
@@ -101,6 +101,15 @@ def test_a_number_out_of_range_is_one_sentence(
 ) -> None:
     assert main([*command(corpus, start, tmp_path / "out"), *words]) == 78
     assert caplog.messages == [says]
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_pieces_than_can_be_indexed_are_refused_before_the_training(
+    corpus: Path, start: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "PIECES_MAX", 3)
+    assert main(command(corpus, start, tmp_path / "out")) == 78
+    assert "more than 3 pieces to train on" in caplog.messages[-1]
     assert not (tmp_path / "out").exists()
 
 
