@@ -39,7 +39,7 @@ HALF_TIME = "bring dense pieces into the ambient range: half the tempo or less, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0, or 1 after one sentence on standard error."""
+    """Run one command. Returns the exit status: 0, or after one sentence on standard error 1, or 130 if interrupted."""
     options = _parser().parse_args(arguments)
     try:
         commands = {
@@ -49,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MusicLSTMError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- a command line speaks
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted; the corpus is whole. Start again to go on.", file=sys.stderr)  # noqa: T201
+        return 130
     return 0
 
 

@@ -94,6 +94,25 @@ def test_a_mistake_is_one_sentence(
     assert said.err.count("\n") == 1
 
 
+def test_an_interrupted_import_keeps_what_was_added_and_goes_on(
+    tmp_path: Path, music: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["add", str(music), "--licence", "MIT", "--credit", "x", "--corpus", str(tmp_path / "corpus"), "--json"]
+
+    def interrupted(path: Path) -> bytes:
+        if path.name == "song1.mid":
+            raise KeyboardInterrupt
+        return path.read_bytes()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("data.importer._read", interrupted)
+        assert main(arguments) == 130
+    assert capsys.readouterr().err == "Interrupted; the corpus is whole. Start again to go on.\n"
+    assert len(load_corpus(tmp_path / "corpus")) == 1
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 1
+
+
 def test_the_open_sources_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sources"]) == 0
     said = capsys.readouterr().out
