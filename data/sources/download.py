@@ -123,18 +123,24 @@ def _copy(
     limit_bytes: int,
     progress: Progress,
 ) -> int:
-    """Copy the body behind `have` bytes. Returns the bytes in all, fewer than `total` if it broke off."""
-    while True:
+    """Copy the body behind `have` bytes, each block as it comes, so that a kill loses none that was shown as done.
+
+    Returns:
+        the bytes in all, fewer than `total` if it broke off.
+    """
+    while total is None or have < total:
         if max(have, total or 0) > limit_bytes:
             raise CorpusProblem(
                 f"The download is larger than {limit_bytes // 1_000_000} MB: it is not what was expected."
             )
-        block = response.read(_BLOCK_BYTES)
+        block = response.read1(_BLOCK_BYTES)
         if not block:
-            return have
+            break
         file.write(block)
+        file.flush()
         have += len(block)
         progress(have, total)
+    return have
 
 
 def _strong_tag(tag: str) -> str:

@@ -7,6 +7,7 @@ import io
 import re
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
@@ -65,6 +66,7 @@ class Server(ThreadingHTTPServer):
         self.ranges = True
         self.breaks = 0
         self.break_after = 60_000
+        self.pause_after = 0  # bytes of an answer; 0 for none
         self.statuses: list[int] = []  # answered instead, first come
         self.asked: list[str] = []  # the Range of each request
         self.sent = 0
@@ -102,7 +104,10 @@ class Handler(BaseHTTPRequestHandler):
         if server.breaks:
             server.breaks -= 1
             body = body[: server.break_after]
-        self.wfile.write(body)
+        if server.pause_after:
+            self.wfile.write(body[: server.pause_after])
+            time.sleep(0.2)
+        self.wfile.write(body[server.pause_after :])
         server.sent += len(body)
 
     def log_message(self, *_: object) -> None:
@@ -155,6 +160,21 @@ def test_a_broken_download_goes_on_where_it_stopped(server: Server, tmp_path: Pa
     assert server.sent == len(server.body)
     assert waits == [1.0, 2.0]
     assert [path.name for path in tmp_path.iterdir()] == ["music.tar.gz"]
+
+
+def test_what_came_is_shown_and_kept_at_once_on_a_slow_line(server: Server, tmp_path: Path) -> None:
+    server.pause_after = 10_000
+    part = tmp_path / "music.tar.gz.part"
+    seen: list[tuple[int, int]] = []
+    download(
+        server.url,
+        tmp_path / "music.tar.gz",
+        limit_bytes=10_000_000,
+        progress=lambda done, _: seen.append((done, part.stat().st_size)),
+    )
+    assert seen[0][0] <= 10_000
+    assert all(done == kept for done, kept in seen)  # a kill would lose nothing that was shown
+    assert (tmp_path / "music.tar.gz").read_bytes() == server.body
 
 
 def test_a_later_start_goes_on_too(server: Server, tmp_path: Path) -> None:
