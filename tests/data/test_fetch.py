@@ -64,6 +64,7 @@ class Server(ThreadingHTTPServer):
         self.body = body
         self.etag = '"one"'
         self.ranges = True
+        self.chunked = False  # the length is not said, as GitHub does for its archives
         self.breaks = 0
         self.break_after = 60_000
         self.pause_after = 0  # bytes of an answer; 0 for none
@@ -85,6 +86,9 @@ class Handler(BaseHTTPRequestHandler):
         server.asked.append(asked)
         if server.statuses:
             self.send_error(server.statuses.pop(0))
+            return
+        if server.chunked:
+            self._send_chunks()
             return
         start = 0
         match = re.fullmatch(r"bytes=(\d+)-", asked)
@@ -109,6 +113,22 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.2)
         self.wfile.write(body[server.pause_after :])
         server.sent += len(body)
+
+    def _send_chunks(self) -> None:
+        server = self.server
+        self.protocol_version, self.close_connection = "HTTP/1.1", True
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        size = 30_000
+        for start in range(0, len(server.body), size):
+            block = server.body[start : start + size]
+            self.wfile.write(f"{len(block):x}\r\n".encode() + block + b"\r\n")
+            if server.breaks:
+                server.breaks -= 1
+                return
+        self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output clean."""
@@ -216,6 +236,14 @@ def test_changed_content_is_downloaded_anew(server: Server, tmp_path: Path) -> N
 def test_a_server_without_ranges_is_asked_for_the_whole(server: Server, tmp_path: Path) -> None:
     server.ranges, server.breaks = False, 1
     get(server, tmp_path / "music.tar.gz")
+    assert (tmp_path / "music.tar.gz").read_bytes() == server.body
+
+
+def test_a_server_that_does_not_say_the_length_is_read_to_the_end_and_asked_again_where_it_broke_off(
+    server: Server, tmp_path: Path
+) -> None:
+    server.chunked, server.breaks = True, 1
+    assert get(server, tmp_path / "music.tar.gz") == [1.0]
     assert (tmp_path / "music.tar.gz").read_bytes() == server.body
 
 
