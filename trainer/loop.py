@@ -135,9 +135,9 @@ def _losses(model: NoteLSTM, batch: Batch, state: State, device: torch.device, *
     return model.nats(hidden[mask].float(), batch.target.to(device)[mask]), (state[0].float(), state[1].float())
 
 
-def _made_of(config: TrainConfig, train: Sequence[Example], valid: Sequence[Example]) -> str:
-    """Names what decides a run: SHA-256 in hexadecimal of its configuration and of the examples in their order."""
-    digest = hashlib.sha256(json.dumps(config.as_dict(), sort_keys=True).encode())
+def _made_of(config: TrainConfig, start: str, train: Sequence[Example], valid: Sequence[Example]) -> str:
+    """Names what decides a run: SHA-256 in hexadecimal of configuration, checkpoint to begin with, and examples."""
+    digest = hashlib.sha256((json.dumps(config.as_dict(), sort_keys=True) + start).encode())
     for example in (*train, *valid):
         digest.update(example.tokens.tobytes())
         digest.update(example.conditions.tobytes())
@@ -194,7 +194,8 @@ class Run:
         h, c = self.model.initial_state(config.batch, device)
         self._state = group.own(h), group.own(c)
         self._best: dict[str, Tensor] = {}
-        self._made_of = ""  # names configuration and music, once they are known
+        self._start = start.id if start else ""
+        self._made_of = ""  # see the function of that name; known once there is music
         if not group.leads:
             torch.manual_seed(config.seed + (group.rank << 32))  # dropout of its own
 
@@ -220,11 +221,11 @@ class Run:
             CheckpointProblem: the run that was resumed had begun with other music or another configuration.
         """
         config, at = self.config, self._at
-        made_of = _made_of(config, train, valid)
+        made_of = _made_of(config, self._start, train, valid)
         if self._made_of not in {"", made_of}:
             raise CheckpointProblem(
-                f"The interrupted run in {self._file} had another corpus, preset, seed or number of epochs: name those "
-                "that it began with, or delete that file."
+                f"The interrupted run in {self._file} had another corpus, preset, seed, number of epochs or checkpoint "
+                "to begin with: name those that it had, or delete that file."
             )
         self._made_of = made_of
         total_notes = sum(len(example.tokens) for example in train)
@@ -362,7 +363,8 @@ class Run:
             self._restore()
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise CheckpointProblem(
-                f"The interrupted run in {self._file} cannot be continued; train with its preset, or delete that file."
+                f"The interrupted run in {self._file} cannot be continued: give it the preset and the --from that it "
+                "had, or delete that file."
             ) from error
 
     def _restore(self) -> None:

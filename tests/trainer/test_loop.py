@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from data.tokens import ATTRIBUTES, conditions
+from engine.checkpoint import Checkpoint
 from engine.errors import CheckpointProblem, StorageProblem
-from engine.model import ModelConfig
+from engine.model import ModelConfig, NoteLSTM
 from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Example
 from trainer.loop import Report, Run, TrainingDiverged, evaluate
@@ -113,8 +114,13 @@ def test_a_run_is_not_resumed_with_other_music_or_another_configuration(tmp_path
     with pytest.raises(Killed):
         Run(SMALL, tmp_path, CPU).train(TRAIN, VALID, interrupted)
     kept = (tmp_path / "training.safetensors").read_bytes()
-    for config, train in ((SMALL, TRAIN[:-1]), (dataclasses.replace(SMALL, seed=2), TRAIN)):
-        resumed = Run(config, tmp_path, CPU)
+    start = Checkpoint("start-0", NoteLSTM(SMALL.model), {})
+    for config, train, begin in (
+        (SMALL, TRAIN[:-1], None),
+        (dataclasses.replace(SMALL, seed=2), TRAIN, None),
+        (SMALL, TRAIN, start),  # else the new checkpoint would not say what the old one had learnt
+    ):
+        resumed = Run(config, tmp_path, CPU, start=begin)
         resumed.resume()
         with pytest.raises(CheckpointProblem, match="another corpus, preset, seed"):
             resumed.train(train, VALID, lambda _: None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index
 from trainer import loop, pipeline
-from trainer.__main__ import main
+from trainer.__main__ import main, parser
 from trainer.card import CARD
 from trainer.config import PRESETS
 from trainer.loop import Run
@@ -138,3 +140,12 @@ def test_a_corpus_with_a_damaged_file_is_refused_in_one_sentence(
     assert f"{files[3].name}" in caplog.messages[-1]
     assert "add that file again" in caplog.messages[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_documented_commands_are_understood() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\./run train (.*?)(?:  +#.*)?$", text, flags=re.MULTILINE)
+    assert len(commands) >= 5
+    for command in commands:
+        if "--help" not in command:
+            parser().parse_args(shlex.split(command))
