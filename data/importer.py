@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,14 +161,16 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
         CorpusProblem: the corpus is damaged or cannot be written. What was accepted until then is kept.
     """
     entries = {entry.sha256: entry for entry in read_catalogue(folder)}
-    refusals = {(refusal.source, refusal.file): refusal for refusal in read_refusals(folder)}
+    earlier: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
+    for refusal in read_refusals(folder):
+        earlier[refusal.source, refusal.file].append(refusal)
     _mend(folder, entries, offers)
     index: SimilarityIndex | None = None
     result = Added([], [], [])
     try:
         for offer in offers:
             progress()
-            refusals.pop((offer.source, offer.path.name), None)
+            earlier.pop((offer.source, offer.path.name), None)
             data, sha256 = b"", ""
             try:
                 data = _read(offer.path)
@@ -182,9 +186,7 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
                 _check_new(runs, index)
                 entry = _entry(offer, file, sha256, licence)
             except (_Refused, InvalidMidi) as error:
-                refusal = Refusal(offer.path.name, offer.source, sha256, str(error))
-                refusals[offer.source, offer.path.name] = refusal
-                result.refused.append(refusal)
+                result.refused.append(Refusal(offer.path.name, offer.source, sha256, str(error)))
                 continue
             write_atomically(midi_path(folder, sha256), data)
             entries[sha256] = entry
@@ -192,7 +194,7 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
             result.accepted.append(entry)
     finally:
         write_catalogue(folder, entries.values())
-        write_refusals(folder, refusals.values())
+        write_refusals(folder, [*itertools.chain(*earlier.values()), *result.refused])
     return result
 
 

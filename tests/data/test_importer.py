@@ -152,6 +152,18 @@ def test_every_file_is_accepted_or_quarantined_with_a_reason(corpus: Path, music
         assert words in reasons[name], name
 
 
+def test_files_of_one_name_in_several_folders_each_keep_their_reason(corpus: Path, music: Path) -> None:
+    for album, content in (("one", b"MThd"), ("two", b"")):
+        (music / album).mkdir()
+        (music / album / "track01.mid").write_bytes(content)
+    for _ in range(2):
+        add_folder(corpus, music)
+        reasons = [refusal.reason for refusal in read_refusals(corpus)]
+        assert len(reasons) == 2
+        assert any("truncated" in reason for reason in reasons)
+        assert any("not a MIDI file" in reason for reason in reasons)
+
+
 def test_a_mended_file_leaves_the_quarantine(corpus: Path, music: Path) -> None:
     path = music / "song9.mid"
     path.write_bytes(b"")
