@@ -170,7 +170,6 @@ def _music(about: dict[str, Any]) -> str:
         (one["source"], one["licence"], one["pieces"], f"{_credit(one)} (learnt before)")
         for one in corpus.get("before", [])
     ]
-    own = " Pieces by the program and by nobody known are divided by title." if _mixed(corpus) else ""
     sides = [(name, side["pieces"], f"{side['notes']:,}") for name, side in corpus["split"].items()]
     moods = ", ".join(f"{mood} {count}" for mood, count in corpus["moods"].items())
     return f"""## Training data
@@ -179,7 +178,7 @@ def _music(about: dict[str, Any]) -> str:
 
 {_table(("source", "licence", "pieces", "credit"), [*rows, *before])}
 
-Split by composer, so that what is measured is music by people the model never heard.{own}
+{_division(corpus)}
 
 {_table(("side", "pieces", "notes"), sides)}
 
@@ -286,8 +285,12 @@ def _names(sources: list[dict[str, Any]]) -> list[str]:
     return [one["source"] for one in sources]
 
 
-def _mixed(corpus: dict[str, Any]) -> bool:
-    return "title" in corpus["split_by"] or OWN in _names(corpus["sources"])
+def _division(corpus: dict[str, Any]) -> str:
+    if corpus["split_by"] == "title":
+        return "Split by title: what is measured is music that the model never heard, but may know the composers of."
+    some = "title" in corpus["split_by"] or OWN in _names(corpus["sources"])
+    own = " Pieces by the program and by nobody known are divided by title." if some else ""
+    return f"Split by composer, so that what is measured is music by people the model never heard.{own}"
 
 
 def _credit(one: dict[str, Any]) -> str:

@@ -75,14 +75,14 @@ def prepare(folder: Path, config: TrainConfig) -> Corpora:
         config: which moods count and how pieces are shown.
 
     Raises:
-        SetupProblem: the folder has too few composers for three sides, or more pieces than can be indexed.
+        SetupProblem: the folder has too few pieces for three sides, or more than can be indexed.
         CorpusProblem: the folder holds no corpus, or a damaged one.
     """
     pieces = load_corpus(folder)
     split = split_by_composer(pieces)
     if not (split.train and split.valid and split.test):
         raise SetupProblem(
-            f"The corpus in {folder} has {len(pieces)} pieces, too few composers to train on some and test on others: "
+            f"The corpus in {folder} has {len(pieces)} pieces, too few to train on some and test on others: "
             "add more with ./run data add."
         )
     if len(split.train) > PIECES_MAX:  # else nobody would be told before the end of the training
@@ -93,7 +93,9 @@ def prepare(folder: Path, config: TrainConfig) -> Corpora:
         for side in (split.valid, split.test)
     )
     sources = [piece.source for piece in split.test]
-    return Corpora(train, valid, test, _describe(pieces, train, valid, test), split.train, sources)
+    return Corpora(
+        train, valid, test, _describe(pieces, train, valid, test, by_title=split.by_title), split.train, sources
+    )
 
 
 def styles(pieces: Sequence[Piece]) -> dict[str, list[str]]:
@@ -138,11 +140,13 @@ def human_bands(pieces: Sequence[Piece]) -> dict[str, list[float]]:
     return {name: [round(edge, 4) for edge in band] for name, band in bands(heard).items()}
 
 
-def _describe(pieces: list[Piece], train: list[Example], valid: list[Example], test: list[Example]) -> dict[str, Any]:
+def _describe(
+    pieces: list[Piece], train: list[Example], valid: list[Example], test: list[Example], *, by_title: bool
+) -> dict[str, Any]:
     sources: dict[tuple[str, str], list[Piece]] = {}
     for piece in pieces:
         sources.setdefault((piece.source, piece.licence), []).append(piece)
-    by_nobody = sum(not persons(piece.composer, piece.title) for piece in pieces)
+    by_nobody = len(pieces) if by_title else sum(not persons(piece.composer, piece.title) for piece in pieces)
     return {
         "hash": corpus_hash(pieces),
         "pieces": len(pieces),
@@ -155,7 +159,7 @@ def _describe(pieces: list[Piece], train: list[Example], valid: list[Example], t
             name: {"pieces": len(side), "notes": sum(len(example.tokens) for example in side)}
             for name, side in (("train", train), ("valid", valid), ("test", test))
         },
-        # Pieces by nobody known, and by the program, are divided by title.
+        # Pieces by nobody known, and by the program, are divided by title; all are, where it is one person's music.
         "split_by": " or ".join(["composer"] * (by_nobody < len(pieces)) + ["title"] * (by_nobody > 0)),
     }
 

@@ -41,11 +41,16 @@ def sides(split: Split) -> list[list[Piece]]:
 def test_every_piece_is_on_one_side_and_every_person_too(pieces: list[Piece], seed: int) -> None:
     split = split_by_composer(pieces, seed=seed)
     assert sorted(p.sha256 for side in sides(split) for p in side) == [p.sha256 for p in pieces]
+    assert split.train
+    if split.by_title:  # of one person's music, or two people's
+        titles = [{(p.source, p.title) for p in side} for side in sides(split)]
+        assert all(titles)
+        assert not titles[0] & titles[1] | titles[0] & titles[2] | titles[1] & titles[2]
+        return
     found = [{key for p in side for key in persons(p.composer, p.title)} for side in sides(split)]
     assert not found[0] & found[1]
     assert not found[0] & found[2]
     assert not found[1] & found[2]
-    assert split.train
 
 
 @settings(max_examples=30, deadline=None)
@@ -92,6 +97,25 @@ def test_music_by_nobody_is_kept_together_by_title_only() -> None:
     assert all(titles)
     assert not titles[0] & titles[1]
     assert not titles[0] & titles[2]
+
+
+def test_people_with_a_source_each_are_dealt_as_one() -> None:
+    split = split_by_composer([piece(i, f"Person {'ABC'[i % 3]}", source=f"folder {i % 3}") for i in range(12)])
+    assert not split.by_title
+    assert all({p.composer for p in side} for side in sides(split))
+    assert len({p.composer for side in sides(split) for p in side[:1]}) == 3
+
+
+@pytest.mark.parametrize("people", [["Only Me"], ["Only Me", "And You"]])
+def test_the_music_of_one_or_two_people_is_divided_by_title(people: list[str]) -> None:
+    pieces = [piece(i, people[i % len(people)]) for i in range(12)]
+    split = split_by_composer(pieces)
+    assert split.by_title
+    assert all(sides(split))
+    assert len(split.train) >= 8
+    assert [p.sha256 for p in split_by_composer(pieces[::-1]).valid] == [p.sha256 for p in split.valid][::-1]
+    assert not split_by_composer(many(50)).by_title
+    assert not split_by_composer(pieces[:2]).by_title  # nothing helps: two titles
 
 
 def test_adding_pieces_leaves_most_composers_where_they_were() -> None:

@@ -88,6 +88,15 @@ def test_weights_are_offered_under_the_licence_that_asks_for_most(v1: Checkpoint
     assert learnt(v1, "CC0-1.0", **{"from": "somebody's"})["license"] == "unknown"
 
 
+def test_a_corpus_that_was_divided_by_title_does_not_claim_more(v1: Checkpoint) -> None:
+    sidecar = copy.deepcopy(v1.sidecar)
+    assert "by people the model never heard" in card(v1, None)
+    sidecar["corpus"]["split_by"] = "title"
+    text = card(Checkpoint("mine", v1.model, sidecar), None)
+    assert "by people the model never heard" not in text
+    assert "Split by title" in text
+
+
 def test_credits_and_notices_that_licences_ask_for_are_shown(v1: Checkpoint) -> None:
     text = card(v1, None)
     assert f"- {CREDIT} (CC-BY-4.0)" in text

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from data.__main__ import main as data_command
+from data.composer.corpus import write_corpus
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index
@@ -123,6 +125,14 @@ def test_a_device_that_is_not_there_is_refused(
     with pytest.raises(SystemExit):
         main(["--device", device])
     assert "argument --device" in capsys.readouterr().err
+
+
+def test_one_persons_own_pieces_are_enough_to_fine_tune_on(start: Path, tmp_path: Path) -> None:
+    write_corpus(tmp_path / "midi", 8, 5, 1, scale=0.3)
+    add = ["add", str(tmp_path / "midi"), "--licence", "LicenseRef-Own", "--credit", "Me", "--composer", "Ada Lovelace"]
+    assert data_command([*add, "--corpus", str(tmp_path / "corpus")]) == 0
+    assert main([*command(tmp_path / "corpus", start, tmp_path / "out"), "--epochs", "1"]) == 0
+    assert load_checkpoint(tmp_path / "out").sidecar["corpus"]["split_by"] == "title"
 
 
 def test_a_corpus_with_a_damaged_file_is_refused_in_one_sentence(
