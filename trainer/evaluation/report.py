@@ -30,12 +30,13 @@ def _head(facts: Json) -> str:
         if corpus["trained_on_this"]
         else "**another corpus** than it was trained on"
     )
+    whose = "that" if corpus["held_out_by_title"] else "by people whose music"
     return (
         f"# Evaluation of {facts['checkpoint']}\n\n"
         f"{facts['date']}. {facts['pieces']} pieces of {facts['length_notes']} notes at temperature "
         f"{facts['temperature']}, the eight moods taking turns, seeds from {facts['first_seed']}, as the engine serves "
         f"them. Beside them stand {corpus['human_excerpts']} excerpts of as many notes out of "
-        f"{corpus['held_out_human_pieces']} human pieces by people whose music training never saw, from {same} "
+        f"{corpus['held_out_human_pieces']} human pieces {whose} training never saw, from {same} "
         f"({corpus['hash'][:12]}, {corpus['train_pieces']} training pieces).\n\n"
         "The baselines are drawn with the same lengths, temperature, tempi and keys. *Shuffle* has the notes of the "
         "human excerpts in random order: a measure that does not tell it from music proves nothing.\n\n"
@@ -77,12 +78,13 @@ def _verdicts(facts: Json) -> str:
 
 def _nats(facts: Json) -> str:
     sides = facts["nats_per_note"]
+    whose = "that" if facts["corpus"]["held_out_by_title"] else "by composers that"
     names = list(next(iter(sides.values())))
     rows = [(name, *(f"{sides[side][name]:.3f}" for side in sides)) for name in names]
     return (
         "## Coherence: held-out nats per note\n\n"
-        "Mean negative log-likelihood of a note (part, time, pitch, duration, velocity) in pieces by composers that "
-        "training has not seen; lower is better.\n\n" + _table(("system", *sides), rows)
+        f"Mean negative log-likelihood of a note (part, time, pitch, duration, velocity) in pieces {whose} training has "
+        "not seen; lower is better.\n\n" + _table(("system", *sides), rows)
     )
 
 

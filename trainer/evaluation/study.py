@@ -162,6 +162,7 @@ def examine(
             "hash": corpus_hash(pieces),
             "trained_on_this": checkpoint.sidecar.get("corpus", {}).get("hash") == corpus_hash(pieces),
             "train_pieces": len(split.train),
+            "held_out_by_title": split.by_title or band_split.by_title,
             "held_out_human_pieces": len(human),
             "human_excerpts": len(excerpted),
         },

@@ -25,7 +25,7 @@ from engine.plan import Style, plan
 from engine.render import Renderer
 from engine.takes import TAKES
 from trainer.baselines import NGram
-from trainer.evaluation import plots, study
+from trainer.evaluation import plots, report, study
 from trainer.evaluation.__main__ import main, write
 from trainer.evaluation.bleu import bleu, self_bleu, words
 from trainer.evaluation.moods import affect, recognition
@@ -203,6 +203,9 @@ def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp
     text = (tmp_path / "report" / "report.md").read_text()
     for row in ("| listener | right | with shuffled labels | other-0 | 5-gram | unigram |", "| shuffle | 0."):
         assert row in text
+    assert "human pieces by people whose music training never saw" in text
+    facts["corpus"]["held_out_by_title"] = True
+    assert "human pieces that training never saw" in report.markdown(facts)
     for heading in ("Coherence: held-out nats per note", "Coherence and repetition", "Mood", "Originality", "Endings"):
         assert f"## {heading}" in text
     for picture in re.findall(r"\]\(([\w-]+\.png)\)", text):
