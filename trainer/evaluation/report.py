@@ -83,8 +83,8 @@ def _nats(facts: Json) -> str:
     rows = [(name, *(f"{sides[side][name]:.3f}" for side in sides)) for name in names]
     return (
         "## Coherence: held-out nats per note\n\n"
-        f"Mean negative log-likelihood of a note (part, time, pitch, duration, velocity) in pieces {whose} training has "
-        "not seen; lower is better.\n\n" + _table(("system", *sides), rows)
+        f"Mean negative log-likelihood of a note (part, time, pitch, duration, velocity) in pieces {whose} training "
+        "has not seen; lower is better.\n\n" + _table(("system", *sides), rows)
     )
 
 
