@@ -27,7 +27,7 @@ from engine.types import ComposeRequest
 
 log = logging.getLogger(__name__)
 
-_HANG_S = 20.0  # while pieces are in the making a word comes every 50 ms
+_HANG_S = 10.0  # while pieces are in the making a word comes every 50 ms
 _BEGIN_S = 180.0  # until the first word: imports, and the compiler where nothing is compiled yet
 _DEATHS_MAX = 3  # without a finished piece in between: then it is no accident, and those who wait are told
 _DEATHS_OF_GPU = 2  # then it is the GPU's turn to be doubted, and notes are written on the CPU from then on

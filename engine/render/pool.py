@@ -37,7 +37,7 @@ _POLL_S = 0.03
 _CRASHES = 2  # of workers over one piece: once may be chance
 _ATTEMPTS = 4  # a worker that somebody killed was innocent, but there is an end to everything
 # Without a percent more. Measured on two busy cores: 0.2 s for two minutes of music, 0.9 s for ten.
-_SILENCE_S, _SILENCE_SHARE = 30.0, 0.1  # and that share of the music's duration
+_SILENCE_S, _SILENCE_SHARE = 20.0, 0.05  # and that share of the music's duration
 _BEGIN_S = 180.0  # so much more until the first percent of a new process: imports from a cold disk, and the fonts
 _STOP_S = 5.0  # until a worker obeys that is told to stop
 

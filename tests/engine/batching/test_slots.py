@@ -1,8 +1,7 @@
-"""Whatever steps the slots writes what the model says, under the musical rules, whatever the company."""
+"""Whatever steps the slots writes what the model says, under the musical rules."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -56,32 +55,6 @@ requests = st.builds(
     top_p=st.floats(0.05, 1.0),
     seed=st.integers(0, 2**32 - 1),
 )
-
-
-@given(wanted=st.lists(requests, min_size=2, max_size=20), schedule=st.integers(0, 2**32))
-@settings(max_examples=8, deadline=None)
-def test_a_piece_is_the_same_alone_and_in_every_crowd(
-    slots: Slots, wanted: list[ComposeRequest], schedule: int
-) -> None:
-    """Random schedules of joins, cancels and leaves; the pieces that survive are compared with themselves alone."""
-    chance = random.Random(schedule)
-    free, running, done = list(range(SLOTS)), dict[int, ComposeRequest](), list[tuple[ComposeRequest, IntArray]]()
-    while wanted or running:
-        for _ in range(chance.randint(0, 8)):
-            if wanted and free:
-                slot = free.pop(chance.randrange(len(free)))
-                running[slot] = wanted.pop()
-                slots.begin(slot, running[slot], plan(running[slot]))
-        if running and chance.random() < 0.2:
-            slots.stop(chance.choice(sorted(running)))
-        slots.run(chance.randint(1, 12))
-        for slot in [slot for slot in running if slots.finished()[slot]]:
-            request = running.pop(slot)
-            free.append(slot)
-            if slots.written(slot) == request.length_notes:
-                done.append((request, slots.tokens(slot)))
-    for request, tokens in done[:: 4 if isinstance(slots, TorchSlots) else 1]:
-        np.testing.assert_array_equal(tokens, piece(slots, chance.randrange(SLOTS), request))
 
 
 @given(request=requests)
