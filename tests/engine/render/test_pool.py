@@ -9,14 +9,17 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from data.moods import Mood
+from data.score import STEPS_PER_BAR, Score
 from data.spaces import Space
 from engine.errors import Cancelled, RenderFailed, SetupProblem
 from engine.render import RenderPool
+from tests.engine.render.conftest import render
 
 RECIPE = ("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000")
 
@@ -145,6 +148,20 @@ class Meddler:
             self._deed(pid)
 
 
+@pytest.fixture(scope="module")
+def longer(score):
+    """A minute and more of it: time enough for something to happen."""
+    length = 4 * STEPS_PER_BAR
+    notes = [replace(note, start_step=note.start_step + turn * length) for turn in range(6) for note in score.notes]
+    return Score(tuple(sorted(notes)), score.tempo_bpm)
+
+
+@pytest.fixture(scope="module")
+def made(longer, tmp_path_factory):
+    """The bytes of its sound."""
+    return render(tmp_path_factory.mktemp("made"), score=longer).wav.read_bytes()
+
+
 @pytest.fixture
 def lone():
     """A pool of one worker, which may come to harm."""
@@ -154,34 +171,34 @@ def lone():
     pool.close()
 
 
-def test_a_piece_outlives_three_workers_that_somebody_kills(lone, score, rendered, tmp_path):
+def test_a_piece_outlives_three_workers_that_somebody_kills(lone, longer, made, tmp_path):
     meddler = Meddler(lone, lambda pid: os.kill(pid, signal.SIGKILL), times=3)
-    piece = _render(lone, score, tmp_path, progress=meddler)
+    piece = _render(lone, longer, tmp_path, progress=meddler)
     assert meddler.left == 0
-    assert piece.wav.read_bytes() == rendered.wav.read_bytes()
+    assert piece.wav.read_bytes() == made
 
 
-def test_a_piece_of_which_workers_die_by_themselves_is_told_after_two(lone, score, tmp_path):
+def test_a_piece_of_which_workers_die_by_themselves_is_told_after_two(lone, longer, tmp_path):
     meddler = Meddler(lone, lambda pid: os.kill(pid, signal.SIGSEGV), times=9)
     with pytest.raises(RenderFailed, match="twice"):
-        _render(lone, score, tmp_path, progress=meddler)
+        _render(lone, longer, tmp_path, progress=meddler)
     assert meddler.left == 7
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_that_hangs_is_noticed_by_its_standing_still(lone, score, rendered, tmp_path, monkeypatch):
-    _render(lone, score, tmp_path)
+def test_a_worker_that_hangs_is_noticed_by_its_standing_still(lone, longer, made, tmp_path, monkeypatch):
+    _render(lone, longer, tmp_path)
     monkeypatch.setattr("engine.render.pool._SILENCE_S", 1.0)
     meddler = Meddler(lone, lambda pid: os.kill(pid, signal.SIGSTOP))
     before = lone.pids
-    piece = _render(lone, score, tmp_path, progress=meddler)
+    piece = _render(lone, longer, tmp_path, progress=meddler)
     assert lone.pids != before
     assert not _lives(*before)
-    assert piece.wav.read_bytes() == rendered.wav.read_bytes()
+    assert piece.wav.read_bytes() == made
 
 
-def test_a_synthesiser_that_hangs_goes_with_its_worker(lone, score, rendered, tmp_path, monkeypatch):
-    _render(lone, score, tmp_path)
+def test_a_synthesiser_that_hangs_goes_with_its_worker(lone, longer, made, tmp_path, monkeypatch):
+    _render(lone, longer, tmp_path)
     monkeypatch.setattr("engine.render.pool._SILENCE_S", 1.0)
     stopped = []
 
@@ -190,13 +207,13 @@ def test_a_synthesiser_that_hangs_goes_with_its_worker(lone, score, rendered, tm
         for child in stopped:
             os.kill(child, signal.SIGSTOP)
 
-    piece = _render(lone, score, tmp_path, progress=Meddler(lone, stop_synthesisers))
-    assert piece.wav.read_bytes() == rendered.wav.read_bytes()
+    piece = _render(lone, longer, tmp_path, progress=Meddler(lone, stop_synthesisers))
+    assert piece.wav.read_bytes() == made
     assert stopped
     _wait_until(lambda: not any(map(_lives, stopped)))
 
 
-def test_a_worker_out_of_memory_is_replaced(lone, score, rendered, tmp_path):
+def test_a_worker_out_of_memory_is_replaced(lone, longer, made, tmp_path):
     resource = pytest.importorskip("resource")
 
     def starve(pid):
@@ -204,12 +221,12 @@ def test_a_worker_out_of_memory_is_replaced(lone, score, rendered, tmp_path):
 
     meddler = Meddler(lone, starve)
     before = lone.pids
-    piece = _render(lone, score, tmp_path, progress=meddler)
+    piece = _render(lone, longer, tmp_path, progress=meddler)
     assert lone.pids != before
-    assert piece.wav.read_bytes() == rendered.wav.read_bytes()
+    assert piece.wav.read_bytes() == made
 
 
-def test_the_death_of_a_worker_is_no_concern_of_the_others(score, rendered, tmp_path):
+def test_the_death_of_a_worker_is_no_concern_of_the_others(longer, made, tmp_path):
     pool = RenderPool(workers=2)
     pool.check()
     try:
@@ -234,28 +251,28 @@ def test_the_death_of_a_worker_is_no_concern_of_the_others(score, rendered, tmp_
                     waited.append(percent)
                     under_way.wait()
 
-            innocent = threads.submit(_render, pool, score, tmp_path, "innocent", progress=go_on)
+            innocent = threads.submit(_render, pool, longer, tmp_path, "innocent", progress=go_on)
             _wait_until(lambda: 0 not in pool._free_slots or 1 not in pool._free_slots)
             slot = 1 - pool._free_slots[0]
             safe = {pool.pids[slot]}
-            victim = threads.submit(_render, pool, score, tmp_path, "victim", progress=kill)
+            victim = threads.submit(_render, pool, longer, tmp_path, "victim", progress=kill)
             for piece in (innocent, victim):
-                assert piece.result(120).wav.read_bytes() == rendered.wav.read_bytes()
+                assert piece.result(120).wav.read_bytes() == made
         assert len(victims) == 3
         assert safe < set(pool.pids)
     finally:
         pool.close()
 
 
-def test_an_idle_worker_that_died_is_replaced_and_costs_nothing(lone, score, rendered, tmp_path):
+def test_an_idle_worker_that_died_is_replaced_and_costs_nothing(lone, longer, made, tmp_path):
     (pid,) = lone.pids
     os.kill(pid, signal.SIGSEGV)
     _wait_until(lambda: not _lives(pid))
     meddler = Meddler(lone, lambda pid: os.kill(pid, signal.SIGSEGV))
-    assert _render(lone, score, tmp_path, progress=meddler).wav.read_bytes() == rendered.wav.read_bytes()
+    assert _render(lone, longer, tmp_path, progress=meddler).wav.read_bytes() == made
 
 
-def test_a_worker_that_hangs_is_not_waited_for_when_the_piece_is_cancelled(lone, score, tmp_path, monkeypatch):
+def test_a_worker_that_hangs_is_not_waited_for_when_the_piece_is_cancelled(lone, longer, tmp_path, monkeypatch):
     monkeypatch.setattr("engine.render.pool._STOP_S", 0.3)
     hung = threading.Event()
 
@@ -265,20 +282,20 @@ def test_a_worker_that_hangs_is_not_waited_for_when_the_piece_is_cancelled(lone,
 
     started = time.monotonic()
     with pytest.raises(Cancelled):
-        _render(lone, score, tmp_path, progress=Meddler(lone, stop), cancelled=hung.is_set)
+        _render(lone, longer, tmp_path, progress=Meddler(lone, stop), cancelled=hung.is_set)
     assert time.monotonic() - started < 20
     assert list(tmp_path.iterdir()) == []
     assert lone.pids == []
 
 
-def test_what_a_worker_says_of_a_piece_is_never_taken_for_another(lone, score, rendered, tmp_path):
+def test_what_a_worker_says_of_a_piece_is_never_taken_for_another(lone, longer, made, tmp_path):
     def fail(_):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        _render(lone, score, tmp_path, "lost", progress=fail)
-    assert _render(lone, score, tmp_path, "next").wav == tmp_path / "next.wav"
-    assert (tmp_path / "next.wav").read_bytes() == rendered.wav.read_bytes()
+        _render(lone, longer, tmp_path, "lost", progress=fail)
+    assert _render(lone, longer, tmp_path, "next").wav == tmp_path / "next.wav"
+    assert (tmp_path / "next.wav").read_bytes() == made
 
 
 def test_where_no_memory_can_be_shared_that_is_told_in_a_sentence(monkeypatch):
