@@ -178,7 +178,10 @@ class TorchSlots:
         block, place = divmod(slot, self.block)
         complete = self._at[slot] == self._end[slot]
         source = self._host_tokens[slot] if complete else self._blocks[block].tokens(place)
-        return source[: self.written(slot)].cpu().numpy().astype(np.int64)
+        try:
+            return source[: self.written(slot)].cpu().numpy().astype(np.int64)
+        except RuntimeError as problem:
+            raise self._known(problem) from problem
 
 
 def counts_of_blocks(blocks: int) -> list[int]:

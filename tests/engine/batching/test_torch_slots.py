@@ -163,6 +163,19 @@ def test_what_was_written_before_a_stop_is_there(checkpoint: Checkpoint) -> None
     np.testing.assert_array_equal(slots.tokens(5), whole[:8])
 
 
+@dataclass
+class FailingCopy:
+    """Notes on a GPU that cannot be had any more."""
+
+    problem: RuntimeError
+
+    def __getitem__(self, _: slice) -> FailingCopy:
+        return self
+
+    def cpu(self) -> Tensor:
+        raise self.problem
+
+
 @pytest.mark.parametrize(
     ("problem", "known_as"),
     [
@@ -185,6 +198,9 @@ def test_a_gpu_that_fails_is_lost_but_not_one_that_is_full(
     monkeypatch.setattr(TorchBlock, "step", fail)
     with pytest.raises(known_as):
         slots.run(8)
+    monkeypatch.setattr(TorchBlock, "tokens", lambda *_: FailingCopy(problem))
+    with pytest.raises(known_as):  # of a piece that was stopped a moment ago
+        slots.tokens(0)
 
 
 def test_the_draw_is_as_likely_as_the_nucleus_says() -> None:
