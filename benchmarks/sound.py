@@ -23,11 +23,9 @@ import argparse
 import collections
 import contextlib
 import dataclasses
-import hashlib
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import statistics
 import sys
@@ -40,6 +38,7 @@ from pathlib import Path
 import midi2audio
 import soundfile
 
+from benchmarks import sound_worker
 from benchmarks.sound_memory import PeakMemory
 from data.midi import write_midi
 from data.moods import Mood
@@ -47,7 +46,7 @@ from data.score import Note, Score
 from engine.render.fluidsynth import SAMPLE_RATE_HZ
 from engine.render.roll import draw_roll
 from engine.render.soundfont import find_soundfont
-from engine.render.worker import RenderJob, ready, render_job, start_worker
+from engine.render.worker import RenderJob, prepare
 
 SECONDS = (60, 120, 240)
 _NOTES_PER_S = (2.3, 3.2)  # the middle half of 96 pieces by the composer, twelve of each mood
@@ -110,25 +109,25 @@ def _measure(score: Score, seconds: int, rounds: int, folder: Path) -> Row:
 
     @contextlib.contextmanager
     def timed(name: str) -> Iterator[None]:
-        started_s, children_s = time.perf_counter(), _children_s()
+        started_s, children_s = time.perf_counter(), sound_worker.children_s()
         yield
         spent_s[name].append(time.perf_counter() - started_s)
-        spent_s[name + " cpu"].append(_children_s() - children_s)
+        spent_s[name + " cpu"].append(sound_worker.children_s() - children_s)
 
     with _workers(1) as warm:
-        warm.submit(render_job, _job(score, folder, "first")).result()
+        warm.submit(sound_worker.render, _job(score, folder, "first")).result()
         with PeakMemory() as peak:  # not timed: watching takes time too
-            warm.submit(render_job, _job(score, folder, "watched")).result()
+            warm.submit(sound_worker.render, _job(score, folder, "watched")).result()
         for _ in range(rounds):
             with timed("theirs"):
                 theirs.midi_to_audio(str(midi), str(folder / "theirs.wav"))
             with timed("ours"):
-                cpu_s = warm.submit(cpu_job, _job(score, folder, "ours")).result()
+                cpu_s = warm.submit(sound_worker.cpu, _job(score, folder, "ours")).result()
             spent_s["ours cpu"][-1] = cpu_s  # of a child that lives on, the system tells no times
             with _workers(1, prepared=False) as new, timed("new process"):
-                new.submit(render_job, _job(score, folder, "new")).result()
+                new.submit(sound_worker.render, _job(score, folder, "new")).result()
             with _workers(1) as started, timed("first"):
-                started.submit(render_job, _job(score, folder, "first")).result()
+                started.submit(sound_worker.render, _job(score, folder, "first")).result()
     median_s = {name: statistics.median(values) for name, values in spent_s.items()}
     return Row(
         seconds=seconds,
@@ -144,19 +143,6 @@ def _measure(score: Score, seconds: int, rounds: int, folder: Path) -> Row:
         picture_ms=round(_picture_ms(score, folder / "ours.wav"), 1),
         peak_mb=round(peak.mb, 1),
     )
-
-
-def cpu_job(job: RenderJob) -> float:
-    """Render, and give the CPU seconds that this took, FluidSynth's included."""
-    before_s = time.process_time() + _children_s()
-    render_job(job)
-    return time.process_time() + _children_s() - before_s
-
-
-def _children_s() -> float:
-    """CPU seconds of the children of this process that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _picture_ms(score: Score, wav: Path) -> float:
@@ -178,7 +164,7 @@ def _check(score: Score, folder: Path, as_json: bool) -> int:
             found[name] = _digest(pool, score, folder, name)
     with _workers(_PARALLEL) as pool:
         jobs = [_job(score, folder, f"parallel-{index}") for index in range(2 * _PARALLEL)]
-        futures = [(job.name, pool.submit(digest_job, job)) for job in jobs]
+        futures = [(job.name, pool.submit(sound_worker.digest, job)) for job in jobs]
         found |= {name: future.result() for name, future in futures}
     same = len(set(found.values())) == 1
     if as_json:
@@ -190,18 +176,8 @@ def _check(score: Score, folder: Path, as_json: bool) -> int:
     return 0 if same else 1
 
 
-def digest_job(job: RenderJob) -> str:
-    """Render, and give one digest of all that came out."""
-    rendered = render_job(job)
-    whole = hashlib.sha256()
-    for data in (rendered.midi, rendered.wav.read_bytes(), rendered.ogg, rendered.roll_png):
-        whole.update(hashlib.sha256(data).digest())
-    rendered.wav.unlink()
-    return whole.hexdigest()
-
-
 def _digest(pool: ProcessPoolExecutor, score: Score, folder: Path, name: str) -> str:
-    return pool.submit(digest_job, _job(score, folder, name)).result()
+    return pool.submit(sound_worker.digest, _job(score, folder, name)).result()
 
 
 def _job(score: Score, folder: Path, name: str) -> RenderJob:
@@ -215,9 +191,9 @@ def _workers(count: int, *, prepared: bool = True) -> Iterator[ProcessPoolExecut
     scratch = tempfile.mkdtemp(prefix="musiclstm-bench-")
     board = context.RawArray("i", 2)
     try:
-        with ProcessPoolExecutor(count, context, start_worker, (None, None, board, scratch)) as pool:
+        with ProcessPoolExecutor(count, context, sound_worker.start, (board, scratch)) as pool:
             if prepared:
-                pool.submit(ready).result()
+                pool.submit(prepare).result()
             yield pool
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import pickle
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
 
 from engine.batching.best_of import Wish
 from engine.batching.writing import Order, Start, Word, write_notes
 from engine.checkpoint import Checkpoint
 from engine.errors import Cancelled, EngineClosed, SetupProblem
-from engine.pipes import listen
+from engine.pipes import Child
 from engine.plan import Plan
 from engine.takes import Judge
 from engine.types import ComposeRequest
@@ -36,50 +34,34 @@ _END_S = 5.0  # for a process whose pipe has ended to end, too, and say how
 _PAUSE_S = 1.0  # before another try to start a process where there was no room for one
 
 
-class _Child:
-    """One process that writes, with its pipe and the threads that hold it.
+class _Sampler(Child):
+    """One process that writes.
 
     Args:
         start: what `write_notes` begins with.
 
     Attributes:
-        process: the process.
         orders: what is put in is sent.
-        heard: what it says; None when it has ended.
 
     Raises:
         OSError: there is no room for another process.
     """
 
     def __init__(self, start: Start) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in any state
-        self._connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=write_notes, args=(theirs,), name="sampler", daemon=True)
-        try:
-            self.process.start()
-        finally:
-            theirs.close()  # so that the pipe ends when the process does
+        super().__init__(write_notes, name="sampler")
         self.orders: SimpleQueue[tuple[int, Order | None] | None] = SimpleQueue()
-        self.heard: SimpleQueue[Word | None] = SimpleQueue()
         # A pipe that is full holds up whoever writes to it, so that is a thread that may be held up.
-        self._threads = [
-            threading.Thread(
-                target=_post, args=(self._connection, start, self.orders), name="sampler-post", daemon=True
-            ),
-            threading.Thread(target=listen, args=(self._connection, self.heard), name="sampler-ear", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._postman = threading.Thread(
+            target=_post, args=(self.connection, start, self.orders), name="sampler-post", daemon=True
+        )
+        self._postman.start()
 
     def end(self) -> int | None:
-        """Kill it, if it lives; its exit status."""
-        self.process.kill()
-        self.process.join()
+        """See `Child.end`."""
+        self.process.kill()  # whatever is being sent fails now
         self.orders.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._connection.close()
-        return self.process.exitcode
+        self._postman.join()
+        return super().end()
 
 
 class WriterProcess:
@@ -103,7 +85,7 @@ class WriterProcess:
         self._numbers = 0
         self._closing = False
         self._deaths = 0
-        self._child: _Child | None = self._another()
+        self._child: _Sampler | None = self._another()
         self._thread = threading.Thread(target=self._watch, name="sampler-watch", daemon=True)
         self._thread.start()
 
@@ -144,9 +126,9 @@ class WriterProcess:
             self._changed.notify()
         self._thread.join()
 
-    def _another(self) -> _Child:
+    def _another(self) -> _Sampler:
         try:
-            return _Child((*self._start_arguments, self._device))
+            return _Sampler((*self._start_arguments, self._device))
         except OSError as error:
             raise SetupProblem(f"No process can be started that writes notes ({error.strerror}).") from error
 
@@ -167,7 +149,7 @@ class WriterProcess:
             if self._child is not None:
                 self._child.end()
 
-    def _attend(self, child: _Child) -> None:
+    def _attend(self, child: _Sampler) -> None:
         """Take in what a process says until it ends, or hangs."""
         patience_s, silent_s = _BEGIN_S, 0.0
         while silent_s <= patience_s:
@@ -199,7 +181,7 @@ class WriterProcess:
             self._deaths = 0
             wish.future.set_result(what)
 
-    def _mourn(self, child: _Child) -> None:
+    def _mourn(self, child: _Sampler) -> None:
         with self._changed:
             self._child = None
         status = child.end()
@@ -212,7 +194,7 @@ class WriterProcess:
             log.error("It ended %d times in a row; from now on notes are written on the CPU.", self._deaths)
             self._device = "cpu"
 
-    def _start_again(self) -> _Child | None:
+    def _start_again(self) -> _Sampler | None:
         """Another process, asked for all that is wanted; None when the writer is closed."""
         while not self._closing:
             with self._changed:
@@ -235,7 +217,7 @@ class WriterProcess:
                 return child
         return None
 
-    def _ask(self, child: _Child) -> None:
+    def _ask(self, child: _Sampler) -> None:
         with self._changed:
             self._child = child
             if self._closing:  # a moment ago, when there was nothing to kill

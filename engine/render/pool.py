@@ -19,15 +19,14 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 
 from data.moods import Mood
 from data.score import Score
 from data.spaces import Space
 from engine.errors import Cancelled, RenderFailed, SetupProblem
-from engine.pipes import listen
+from engine.pipes import Child
 from engine.render.renderer import Rendered, Renderer
 from engine.render.worker import CANCELLED, Board, Failure, RenderJob, work
 
@@ -54,13 +53,13 @@ class _Died(Exception):
         self.innocent = innocent
 
 
-class _Worker:
-    """A process that renders one piece at a time, and this process's end of the pipe to it.
+class _Worker(Child):
+    """A process that renders one piece at a time.
 
     Args:
         soundfont: see `Renderer`.
         cache: see `Renderer`.
-        board: see `start_worker`.
+        board: shared memory for progress and cancellation, two integers for each slot.
         slot: its place on the board.
 
     Attributes:
@@ -78,28 +77,7 @@ class _Worker:
         self._board = board
         self._begun = False
         self._ending = threading.Lock()
-        context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in any state
-        self._connection, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(
-            target=work, args=(theirs, soundfont, cache, board, self.scratch), name="renderer", daemon=True
-        )
-        try:
-            self._process.start()
-        finally:
-            theirs.close()  # so that the pipe ends when the process does
-        self._heard: SimpleQueue[Rendered | Failure | None] = SimpleQueue()
-        self._ear = threading.Thread(target=listen, args=(self._connection, self._heard), daemon=True)
-        self._ear.start()
-
-    @property
-    def pid(self) -> int | None:
-        """The process."""
-        return self._process.pid
-
-    @property
-    def lives(self) -> bool:
-        """Whether the process runs, however well."""
-        return self._process.is_alive()
+        super().__init__(work, soundfont, cache, board, self.scratch, name="renderer")
 
     def render(
         self, job: RenderJob, progress: Callable[[int], None] | None, cancelled: Callable[[], bool] | None
@@ -109,14 +87,14 @@ class _Worker:
         self._board[percent] = self._board[stop] = 0
         self.busy = True
         try:
-            self._connection.send(job)  # 100 KB at most, which fit into the pipe
+            self.connection.send(job)  # 100 KB at most, which fit into the pipe
         except OSError as error:
             raise self._death() from error
         patience_s = _SILENCE_S + _SILENCE_SHARE * job.score.duration_s + (0 if self._begun else _BEGIN_S)
         seen, silent_s = -1, 0.0
         while True:
             with contextlib.suppress(Empty):
-                return self._result(self._heard.get(timeout=_POLL_S))
+                return self._result(self.heard.get(timeout=_POLL_S))
             silent_s += _POLL_S  # by waits, not by the clock: while this process is stopped, no other is late
             if self._board[percent] > seen:
                 seen, silent_s = self._board[percent], 0.0
@@ -142,22 +120,20 @@ class _Worker:
         raise word.error
 
     def _death(self) -> _Died:
-        self._process.join(_STOP_S)
-        status = self._process.exitcode
+        self.process.join(_STOP_S)
+        status = self.process.exitcode
         return _Died(f"it ended (exit status {status})", innocent=status == -signal.SIGKILL)
 
-    def kill(self) -> None:
-        """End the process, its FluidSynth included, and remove its temporary files. Safe to call twice."""
+    def end(self) -> int | None:
+        """See `Child.end`; its FluidSynth ends too, and its temporary files go. Safe to call from several threads."""
         with self._ending:
-            pid = self._process.pid
+            pid = self.process.pid
             with contextlib.suppress(OSError):  # it has ended
-                if pid is not None and self._process.is_alive() and os.getpgid(pid) == pid:
+                if pid is not None and self.process.is_alive() and os.getpgid(pid) == pid:
                     os.killpg(pid, signal.SIGKILL)
-            self._process.kill()  # where it has not come to lead a group yet
-            self._process.join()
-            self._ear.join()  # the pipe has ended
-            self._connection.close()
+            status = super().end()  # which kills it where it has not come to lead a group yet
             self._remove_scratch()
+            return status
 
 
 class RenderPool:
@@ -188,7 +164,7 @@ class RenderPool:
     @property
     def pids(self) -> list[int]:
         """The processes that are running."""
-        return [worker.pid for worker in self._workers if worker is not None and worker.pid is not None]
+        return [worker.process.pid for worker in self._workers if worker is not None and worker.process.pid is not None]
 
     def check(self) -> None:
         """See `Renderer.check`. Also starts the workers, so that the first piece need not wait for them."""
@@ -245,7 +221,7 @@ class RenderPool:
             workers, self._workers = self._workers, [None] * len(self._workers)
         for worker in workers:
             if worker is not None:
-                worker.kill()
+                worker.end()
 
     def _take_slot(self, cancelled: Callable[[], bool] | None) -> int:
         with self._changed:
@@ -261,7 +237,7 @@ class RenderPool:
             if self._closed:
                 raise Cancelled
             worker = self._workers[slot]
-            if worker is not None and not worker.lives:
+            if worker is not None and not worker.process.is_alive():
                 _log.warning("A render worker died while it had nothing to do.")
                 self._bury(worker)
                 worker = None
@@ -273,7 +249,7 @@ class RenderPool:
             return worker
 
     def _bury(self, worker: _Worker) -> None:
-        worker.kill()
+        worker.end()
         with self._changed:
             if self._workers[worker.slot] is worker:
                 self._workers[worker.slot] = None

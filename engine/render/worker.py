@@ -35,7 +35,7 @@ Board = Any  # ctypes array of int: for each slot the percentage, and whether to
 
 @dataclass(frozen=True, slots=True)
 class RenderJob:
-    """Everything that `render_job` needs, by value: it crosses a process."""
+    """Everything that `Renderer.render` needs, by value: it crosses a process."""
 
     score: Score
     title: str
@@ -47,19 +47,10 @@ class RenderJob:
     slot: int
 
 
-@dataclass(slots=True)
-class _Here:
-    """What a worker process keeps between jobs."""
+class Warm:
+    """What a process keeps that renders one piece after another.
 
-    renderer: Renderer
-    board: Board
-
-
-_here: _Here | None = None  # set once by start_worker, in worker processes only
-
-
-def start_worker(soundfont: Path | None, cache: Path | None, board: Board, scratch: str) -> None:
-    """Make this process a worker: the `initializer` of a ProcessPoolExecutor with the spawn method.
+    Making it prepares this whole process: temporary files, memory, and that it does not outlive its parent.
 
     Args:
         soundfont: see `Renderer`.
@@ -67,13 +58,38 @@ def start_worker(soundfont: Path | None, cache: Path | None, board: Board, scrat
         board: shared memory for progress and cancellation, two integers for each slot.
         scratch: the folder for temporary files; its owner removes it after a crash.
     """
-    global _here  # noqa: PLW0603 -- a pool gives its initializer no other place
-    with contextlib.suppress(OSError):  # it leads a group already
-        os.setsid()  # Ctrl-C is for the parent, which then closes; and FluidSynth can be ended together with its worker
-    tempfile.tempdir = scratch
-    keep_memory()
-    threading.Thread(target=_die_with_parent, args=(scratch,), daemon=True).start()
-    _here = _Here(Renderer(soundfont=soundfont, cache=cache), board)
+
+    def __init__(self, soundfont: Path | None, cache: Path | None, board: Board, scratch: str) -> None:
+        with contextlib.suppress(OSError):  # it leads a group already
+            # Ctrl-C is for the parent, which then closes; and FluidSynth can be ended together with its worker.
+            os.setsid()
+        tempfile.tempdir = scratch
+        keep_memory()
+        threading.Thread(target=_die_with_parent, args=(scratch,), daemon=True).start()
+        self._renderer = Renderer(soundfont=soundfont, cache=cache)
+        self._board = board
+
+    def render(self, job: RenderJob) -> Rendered:
+        """Raises what `Renderer.render` raises."""
+        board, cell = self._board, 2 * job.slot
+
+        def progress(percent: int) -> None:
+            board[cell] = percent
+
+        def cancelled() -> bool:
+            return bool(board[cell + 1] == CANCELLED)
+
+        return self._renderer.render(
+            job.score,
+            title=job.title,
+            recipe=job.recipe,
+            folder=job.folder,
+            name=job.name,
+            mood=job.mood,
+            space=job.space,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
 
 def keep_memory() -> None:
@@ -87,36 +103,10 @@ def keep_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def render_job(job: RenderJob) -> Rendered:
-    """Render in a process that `start_worker` prepared. Raises what `Renderer.render` raises."""
-    if _here is None:
-        raise RuntimeError("start_worker was not called in this process")
-    board, cell = _here.board, 2 * job.slot
-
-    def progress(percent: int) -> None:
-        board[cell] = percent
-
-    def cancelled() -> bool:
-        return bool(board[cell + 1] == CANCELLED)
-
-    return _here.renderer.render(
-        job.score,
-        title=job.title,
-        recipe=job.recipe,
-        folder=job.folder,
-        name=job.name,
-        mood=job.mood,
-        space=job.space,
-        progress=progress,
-        cancelled=cancelled,
-    )
-
-
-def ready() -> int:
-    """Make what all pieces share, so that the first need not wait; the process id, which says who answered."""
+def prepare() -> None:
+    """Make what all pieces share, so that the first need not wait."""
     for space in SPACES:
         _ = room(space, SAMPLE_RATE_HZ).wet
-    return os.getpid()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +118,18 @@ class Failure:
 
 def work(connection: Connection, soundfont: Path | None, cache: Path | None, board: Board, scratch: str) -> None:
     """The process: it takes its jobs from a pipe, until the pipe ends."""
-    start_worker(soundfont, cache, board, scratch)
+    warm = Warm(soundfont, cache, board, scratch)
     if not connection.poll():
-        ready()
+        prepare()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            connection.send(_outcome(connection.recv()))
+            connection.send(_outcome(warm, connection.recv()))
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _outcome(job: RenderJob) -> Rendered | Failure:
+def _outcome(warm: Warm, job: RenderJob) -> Rendered | Failure:
     try:
-        return render_job(job)
+        return warm.render(job)
     except (MusicLSTMError, Cancelled) as error:
         return Failure(error)
     except Exception as error:
