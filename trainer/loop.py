@@ -311,12 +311,17 @@ class Run:
             group["lr"] = self.config.rate(done)
 
     def _average(self) -> None:
-        """Move the averaged weights towards the present ones (Polyak & Juditsky 1992, with exponential forgetting)."""
+        """Move the averaged weights towards the present ones (Polyak & Juditsky 1992, with exponential forgetting).
+
+        The first steps forget sooner, or a short run would end near the weights that it began with.
+        """
         if self._averaged is self.model:
             return
+        steps = int(next(iter(self.optimiser.state.values()))["step"])
+        decay = min(self.config.averaging, (1 + steps) / (10 + steps))
         with torch.no_grad():
             for mean, now in zip(self._averaged.parameters(), self.model.parameters(), strict=True):
-                mean.lerp_(now, 1.0 - self.config.averaging)
+                mean.lerp_(now, 1.0 - decay)
 
     def _report(self, total_notes: int, notes_per_s: float, valid_nats: float | None) -> Report:
         at = self._at

@@ -58,6 +58,16 @@ def test_training_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
     assert sum(trained.valid_nats_by_attribute.values()) == pytest.approx(trained.valid_nats, abs=1e-6)
 
 
+def test_a_short_run_does_not_end_near_the_weights_that_it_began_with(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, averaging=0.998)
+    begun = Run(config, tmp_path, CPU).model.state_dict()
+    run = Run(config, tmp_path, CPU)
+    kept = run.train(TRAIN, VALID, lambda _: None).model.state_dict()
+    ended = run.model.state_dict()
+    to_end, to_begin = (sum(float((kept[n] - other[n]).norm()) for n in kept) for other in (ended, begun))
+    assert to_end < to_begin
+
+
 def test_the_same_seed_gives_the_same_checkpoint(tmp_path: Path) -> None:
     first, second = (Run(SMALL, tmp_path / str(i), CPU).train(TRAIN, VALID, lambda _: None) for i in range(2))
     for name, tensor in first.model.state_dict().items():
