@@ -157,7 +157,7 @@ already chosen. Mood, mode, tempo, notes remaining, position in the bar and poly
                 *([("guidance", f"{config.guidance:g}")] if config.guidance != 1 else []),
                 ("parameters", f"{parameters:,}"),
                 ("vocabulary", f"`{checkpoint.sidecar['vocabulary_fingerprint']}`"),
-                ("weights", f"`{WEIGHTS}`, float32, sha256 `{checkpoint.sidecar['weights_sha256']}`"),
+                ("weights", f"`{WEIGHTS}`, sha256 `{checkpoint.sidecar['weights_sha256']}`"),
             ],
         )
     }"""
