@@ -119,6 +119,8 @@ def test_help_and_typing_errors_load_neither_torch_nor_discord() -> None:
 def composing(var: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that is making a piece of some minutes, which takes seconds."""
     command = [sys.executable, "-m", "bot", "compose", "mood:epic", "length:600", "tempo:160"]
+    # Where the tests run in the background of a shell, Ctrl-C is ignored, and by whatever is started then.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "out")],
         cwd=ROOT,
@@ -126,6 +128,7 @@ def composing(var: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not ((var / "history.db").exists() and ("running",) in _try_states(var)):
         assert process.poll() is None
