@@ -24,7 +24,7 @@ from engine.batching.process import WriterProcess
 from engine.batching.slots import Slots, ways
 from engine.batching.torch_slots import DeviceLost
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
-from engine.errors import Cancelled, EngineClosed
+from engine.errors import Cancelled, EngineClosed, SetupProblem
 from engine.originality import Index
 from engine.plan import plan
 from engine.takes import Chosen, Judge
@@ -96,7 +96,7 @@ def test_one_that_dies_again_and_again_is_given_up(
     broken = Checkpoint("broken-0", checkpoint.model, {})  # it dies looking for its limits
     writer = WriterProcess(broken, judge, 2, "cpu")
     request = ComposeRequest(length_notes=40, seed=1)
-    assert isinstance(writer.submit(request, plan(request)).future.exception(120), EngineClosed)
+    assert isinstance(writer.submit(request, plan(request)).future.exception(120), SetupProblem)
     writer.close()
 
 
@@ -223,7 +223,7 @@ def test_after_too_many_deaths_those_who_wait_are_told_and_the_next_is_served(
     monkeypatch.setattr("engine.batching.process._DEATHS_MAX", 1)
     writer = WriterProcess(checkpoint, Sabotage(judge, tmp_path, partial(die, 2)), 16, "cpu")  # type: ignore[arg-type]
     request = ComposeRequest(length_notes=16, seed=1)
-    assert isinstance(writer.submit(request, plan(request)).future.exception(60), EngineClosed)
+    assert isinstance(writer.submit(request, plan(request)).future.exception(60), SetupProblem)
     time.sleep(0.2)
     assert len(list(tmp_path.iterdir())) == 2  # nothing is tried while nothing is wanted
     assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
