@@ -198,7 +198,13 @@ class _Process:
         environment = {**os.environ, "SDL_AUDIODRIVER": "dummy"}
         try:
             self._popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                # Ctrl-C is for this process. A worker leads a session, which no terminal interrupts, and ends with it.
+                process_group=None if os.getsid(0) == os.getpid() else 0,
             )
         except FileNotFoundError as error:
             raise SetupProblem(f"FluidSynth is not installed: {how_to_install('fluidsynth')}.") from error

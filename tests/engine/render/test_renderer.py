@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,17 @@ def test_a_piece_of_a_hundred_million_seconds_is_refused(tmp_path):
     with pytest.raises(RenderFailed, match="minutes"):
         _render(tmp_path, Score((Note(0, Part.PAD, 60, 2_400_000_000, 64),), 120.0))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in /proc")
+def test_an_interrupt_from_the_terminal_is_not_for_the_synthesiser(score, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getsid", lambda _: os.getppid())  # as in a shell, whatever started this test
+    groups = []
+
+    def look(_: int) -> None:
+        children = "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
+        groups.extend(os.getpgid(int(child)) for child in children)
+
+    _render(tmp_path, score, progress=look)
+    assert groups
+    assert os.getpgid(0) not in groups
