@@ -45,9 +45,11 @@ def variants() -> dict[str, TrainConfig]:
 
     return {
         "base": BASE,
-        "no word dropout": run(context_dropout=0.0),
-        "constant rate": run(warm_up=0.0, final_rate=1.0),
-        "constant rate, halved": run(learning_rate=BASE.learning_rate / 2, warm_up=0.0, final_rate=1.0),
+        "rate that falls from the beginning": run(cool_down=1.0),
+        "rate that never falls": run(final_rate=1.0),
+        "no warm-up": run(warm_up=0.0),
+        "rate doubled": run(learning_rate=BASE.learning_rate * 2),
+        "rate halved": run(learning_rate=BASE.learning_rate / 2),
         "no averaging": run(averaging=0.0),
         "no controls": shaped(controlled=False),
         "weight dropout 0.3": shaped(weight_dropout=0.3),
@@ -60,7 +62,7 @@ def variants() -> dict[str, TrainConfig]:
         "no weight decay": run(weight_decay=0.0),
         "dropout 0.3": shaped(dropout=0.3),
         "no dropout": shaped(dropout=0.0),
-        "rate doubled": run(learning_rate=BASE.learning_rate * 2),
+        "no clipping": run(clip_norm=1e9),
         "3 x 320": shaped(hidden=320, layers=3),
         "2 x 256": shaped(hidden=256),
     }

@@ -21,7 +21,8 @@ class TrainConfig:
     learning_rate: float = 1e-3  # Adam
     weight_decay: float = 0.0  # decoupled from the gradient (AdamW, Loshchilov & Hutter 2019)
     warm_up: float = 0.0  # share of the run in which the learning rate rises from zero
-    final_rate: float = 1.0  # the cosine falls to this share of the learning rate; 1 keeps it constant
+    cool_down: float = 1.0  # share of the run, at its end, in which it falls along half a cosine
+    final_rate: float = 1.0  # the cosine ends at this share of the learning rate; 1 keeps it constant
     averaging: float = 0.0  # decay of the moving average of the weights that is kept; 0: the weights as they are
     clip_norm: float = 5.0  # not on the card: keeps one bad batch from ruining a run, hardly ever binds
     context_dropout: float = 0.0  # share of past notes that are hidden, so that the model leans on the mood too
@@ -39,10 +40,13 @@ class TrainConfig:
         return asdict(self)
 
     def rate(self, done: float) -> float:
-        """The learning rate when a share `done` (0 to 1) of the run is behind: linear warm-up, then half a cosine."""
+        """The learning rate when a share `done` (0 to 1) of the run is behind: warm-up, constant, half a cosine."""
         if done < self.warm_up:
             return self.learning_rate * done / self.warm_up
-        fall = 0.5 * (1.0 + math.cos(math.pi * (done - self.warm_up) / (1.0 - self.warm_up)))  # 1 to 0
+        falls_from = max(self.warm_up, 1.0 - self.cool_down)
+        if done < falls_from:
+            return self.learning_rate
+        fall = 0.5 * (1.0 + math.cos(math.pi * (done - falls_from) / (1.0 - falls_from)))  # 1 to 0
         return self.learning_rate * (self.final_rate + (1.0 - self.final_rate) * fall)
 
 
@@ -56,13 +60,13 @@ PRESETS: dict[str, TrainConfig] = {
         epochs=18,
         batch=32,  # twice the updates for the same notes
         sequence_notes=64,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         weight_decay=0.01,
         warm_up=0.02,
+        cool_down=0.25,
         final_rate=0.02,
         averaging=0.998,
         clip_norm=1.0,
-        context_dropout=0.1,  # word dropout of Bowman et al. 2016, section 3.1
         mood_confidence=1.0,  # a mood is learnt from music that was written for it
         rewritten=0.5,
         hidden=0.2,
