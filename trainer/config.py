@@ -25,7 +25,6 @@ class TrainConfig:
     final_rate: float = 1.0  # the cosine ends at this share of the learning rate; 1 keeps it constant
     averaging: float = 0.0  # decay of the moving average of the weights that is kept; 0: the weights as they are
     clip_norm: float = 5.0  # not on the card: keeps one bad batch from ruining a run, hardly ever binds
-    context_dropout: float = 0.0  # share of past notes that are hidden, so that the model leans on the mood too
     mood_confidence: float = 0.0  # a piece whose mood is less sure than this is shown to the model as "mood not known"
     rewritten: float = 0.0  # share of training pieces shown in half or double note values (`trainer.dataset`)
     semitones: int = 0  # training pieces move up or down by up to so many

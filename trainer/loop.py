@@ -22,7 +22,7 @@ from engine.checkpoint import Checkpoint
 from engine.errors import CheckpointProblem, MusicLSTMError
 from engine.model import NoteLSTM, State
 from trainer.config import TrainConfig
-from trainer.dataset import NO_NOTE, Augmentation, Batch, Example, batches
+from trainer.dataset import Augmentation, Batch, Example, batches
 from trainer.distributed import ALONE, Group
 from trainer.state import random_state, read_state, set_random_state, under, write_state
 
@@ -142,12 +142,6 @@ def _made_of(config: TrainConfig, start: str, train: Sequence[Example], valid: S
         digest.update(example.tokens.tobytes())
         digest.update(example.conditions.tobytes())
     return digest.hexdigest()
-
-
-def _hide(previous: Tensor, share: float) -> None:
-    """Replace a random share of the notes before ([B, T, 5] int64) by "no note yet", in place."""
-    if share:
-        previous[torch.rand(previous.shape[:2]) < share] = torch.from_numpy(NO_NOTE)
 
 
 class Run:
@@ -285,7 +279,6 @@ class Run:
             TrainingDiverged: the loss is no number; the weights are as they were.
         """
         notes, own = int(batch.mask.sum()), self.group.lanes(batch)
-        _hide(own.previous, self.config.context_dropout)
         losses, state = self._likelihood(own, self._state, self.device, bf16=self.bf16)
         nats = float(self.group.total(losses.detach().sum()))
         self.optimiser.zero_grad(set_to_none=True)

@@ -38,7 +38,6 @@ SMALL_V2 = dataclasses.replace(
     warm_up=0.1,
     final_rate=0.05,
     averaging=0.9,
-    context_dropout=0.2,
 )
 TRAIN, VALID = pieces(8, 1), pieces(3, 2)
 
