@@ -93,7 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
     if options.table:
-        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
+        found = json.loads(options.table.read_text(encoding="utf-8"))
+        sys.stdout.write(table(found))
+        if options.plot:
+            _draw([Row(**each) for each in found["rows"]], options.plot)
         return 0
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(options.checkpoint)
@@ -103,12 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
         if torch.cuda.is_available():
             rows += on_device(checkpoint, rows, options.rounds)
     if options.plot:
-        by_variant: dict[str, list[float | None]] = {row.variant: [None] * len(BATCHES) for row in rows}
-        for row in rows:
-            if row.batch in BATCHES:
-                by_variant[row.variant][BATCHES.index(row.batch)] = row.notes_per_s
-        series = [f"{batch} at once" for batch in BATCHES]
-        options.plot.write_text(bars("Notes per second of one CPU core", series, by_variant), encoding="utf-8")
+        _draw(rows, options.plot)
     if options.json:
         facts = {"clock": "cpu", "threads": 1, "rounds": options.rounds, "checkpoint": checkpoint.id}
         sys.stdout.write(json.dumps(facts | {"rows": [_facts(row) for row in rows]}) + "\n")
@@ -118,6 +116,16 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{row.variant:28s} x{row.batch:<3d} {row.notes_per_s:12,.0f} notes/s {row.ratio:9.2f} x\n"
             )
     return 0
+
+
+def _draw(rows: list[Row], path: Path) -> None:
+    """The rates of each variant as bars, in an SVG file."""
+    by_variant: dict[str, list[float | None]] = {row.variant: [None] * len(BATCHES) for row in rows}
+    for row in rows:
+        if row.batch in BATCHES:
+            by_variant[row.variant][BATCHES.index(row.batch)] = row.notes_per_s
+    series = [f"{batch} at once" for batch in BATCHES]
+    path.write_text(bars("Notes per second of one CPU core", series, by_variant), encoding="utf-8")
 
 
 def table(found: dict[str, Any]) -> str:
