@@ -86,15 +86,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
     if options.table:
-        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
+        found = json.loads(options.table.read_text(encoding="utf-8"))
+        sys.stdout.write(table(found))
+        if options.plot:
+            _draw([Crowd(**row) for row in found["load"]], options.plot)
         return 0
     sizes = [int(size) for size in options.at_once.split(",")]
     alone, crowds = asyncio.run(measure(options.rounds, sizes, options.notes))
     if options.plot:
-        curves = {"median": [c.p50_s for c in crowds], "95 of 100": [c.p95_s for c in crowds]}
-        title = f"Seconds from request to files, pieces of {options.notes} notes"
-        across = [float(size) for size in sizes]
-        options.plot.write_text(lines(title, "requests at once", across, curves, "s"), encoding="utf-8")
+        _draw(crowds, options.plot)
     if options.json:
         found = {"alone": dataclasses.asdict(alone), "load": [dataclasses.asdict(crowd) for crowd in crowds]}
         sys.stdout.write(json.dumps(found) + "\n")
@@ -113,6 +113,14 @@ def main(arguments: list[str] | None = None) -> int:
             f"longest stall {crowd.longest_stall_ms:5.1f} ms{fairness}\n"
         )
     return 0
+
+
+def _draw(crowds: list[Crowd], path: Path) -> None:
+    """The load curve, in an SVG file."""
+    curves = {"median": [c.p50_s for c in crowds], "95 of 100": [c.p95_s for c in crowds]}
+    title = f"Seconds from request to files, pieces of {crowds[0].notes} notes"
+    across = [float(crowd.at_once) for crowd in crowds]
+    path.write_text(lines(title, "requests at once", across, curves, "s"), encoding="utf-8")
 
 
 def table(found: dict[str, Any]) -> str:

@@ -28,6 +28,8 @@ from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.note_cache import note_nats
 from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, LENGTH_NOTES_MIN, TEMPO_MAX_BPM, TEMPO_MIN_BPM, ComposeRequest
+from trainer.config import PRESETS
+from trainer.pipeline import prepare
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 
@@ -80,10 +82,6 @@ def held_out(corpus: Path) -> list[HeldOut]:
     Raises:
         SetupProblem: the folder holds no corpus.
     """
-    # The one measurement that needs the trainer.
-    from trainer.config import PRESETS  # noqa: PLC0415
-    from trainer.pipeline import prepare  # noqa: PLC0415
-
     pieces = []
     for example in prepare(corpus, PRESETS["v1"]).valid:
         tokens = example.tokens[-LENGTH_NOTES_MAX:]

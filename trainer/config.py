@@ -43,7 +43,7 @@ class TrainConfig:
         if done < self.warm_up:
             return self.learning_rate * done / self.warm_up
         falls_from = max(self.warm_up, 1.0 - self.cool_down)
-        if done < falls_from:
+        if done <= falls_from:
             return self.learning_rate
         fall = 0.5 * (1.0 + math.cos(math.pi * (done - falls_from) / (1.0 - falls_from)))  # 1 to 0
         return self.learning_rate * (self.final_rate + (1.0 - self.final_rate) * fall)

@@ -168,4 +168,5 @@ def test_the_learning_rate_warms_up_and_falls_like_a_cosine() -> None:
     assert [round(config.rate(done), 6) for done in (0.0, 0.05, 0.1, 0.55, 1.0)] == [0.0, 0.5, 1.0, 0.6, 0.2]
     late = TrainConfig(learning_rate=1.0, warm_up=0.1, cool_down=0.4, final_rate=0.2)
     assert [round(late.rate(done), 6) for done in (0.05, 0.1, 0.6, 0.8, 1.0)] == [0.5, 1.0, 1.0, 0.6, 0.2]
+    assert dataclasses.replace(late, cool_down=0.0).rate(1.0) == 1.0
     assert {PRESETS["v1"].rate(done / 10) for done in range(11)} == {0.001}
