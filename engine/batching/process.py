@@ -32,8 +32,6 @@ _DEATHS_OF_GPU = 2  # then it is the GPU's turn to be doubted, and notes are wri
 _POLL_S = 0.25
 _END_S = 5.0  # for a process whose pipe has ended to end, too, and say how
 _PAUSE_S = 1.0  # before another try to start a process where there was no room for one
-_CLOSED = "The engine was shut down before the piece was finished."
-_GIVEN_UP = "What writes the notes crashed again and again; try again in a minute. The log has the reason."
 
 
 class _Sampler(Child):
@@ -147,7 +145,7 @@ class WriterProcess:
         finally:  # whatever happened, nobody waits for ever
             with self._changed:
                 self._closing = True
-                self._give_up(EngineClosed(_CLOSED))
+                self._give_up(EngineClosed("The engine was shut down before the piece was finished."))
             if self._child is not None:
                 self._child.end()
 
@@ -203,7 +201,7 @@ class WriterProcess:
                 if self._deaths > _DEATHS_MAX:
                     # Who waits is told; whoever comes next may have more luck, and until then nothing is tried.
                     log.error("Notes cannot be written: it ended %d times in a row.", self._deaths)
-                    self._give_up(SetupProblem(_GIVEN_UP))
+                    self._give_up(SetupProblem("What writes the notes crashed again and again: the log has the reason."))
                     self._deaths = 0
                     self._changed.wait_for(lambda: self._wishes or self._closing)
                     continue

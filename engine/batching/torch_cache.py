@@ -46,9 +46,9 @@ class TorchCache:
         self._matches = zeros(count, CACHE_NOTES, dtype=torch.int32)  # notes before each that equal the last ones
         self._places = torch.arange(CACHE_NOTES, device=device)
         self._weight = zeros(count, CACHE_NOTES)  # in units of 2^-40
-        self._share = zeros(count, 1, dtype=torch.float32)
+        self._share = zeros(count, 1, dtype=torch.float64)  # so near to 1 that a float32 has no rest left
         self._own = self._said = zeros(count, 0, dtype=torch.float32)  # [S, V] how LSTM and cache see an attribute
-        self._heard = zeros(count, 1, dtype=torch.float32)  # the share after the last note
+        self._heard = zeros(count, 1, dtype=torch.float64)  # the share after the last note
 
     def look(self, hidden: Tensor, written: Tensor) -> None:
         """Compare the states that are to predict the next notes, [S, H], with those kept of `written` [S] notes."""
@@ -72,7 +72,7 @@ class TorchCache:
         counts = torch.zeros_like(logits, dtype=torch.int64)
         counts.scatter_add_(1, self._notes[attribute], self._weight)
         self._said = counts / self._weight.sum(1, keepdim=True).clamp(min=1)
-        mixed = torch.log((1 - self._share) * self._own + self._share * self._said)
+        mixed = torch.log((1 - self._share).float() * self._own + self._share.float() * self._said)
         return torch.where(self._share > 0, mixed, logits)
 
     def choose(self, attribute: int, value: Tensor) -> None:

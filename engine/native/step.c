@@ -292,7 +292,8 @@ struct memory {
 /* What the cache says about the note that is being written. */
 struct speaking {
     int32_t count;       /* of `memory.cached` */
-    float share, weight; /* the probability that the cache is speaking; the sum of its notes' weights */
+    double share;        /* the probability that the cache is speaking: so near to 1 that a float has no rest left */
+    float weight;        /* the sum of its notes' weights */
 };
 
 /* ---- products ------------------------------------------------------------------------------------------------ */
@@ -594,7 +595,7 @@ static struct speaking look(const struct model *m, const struct memory *at, cons
  * sum and the largest logit. said: [V] what the cache gives to each value, of its whole weight. */
 static void mix(const struct speaking *speaking, const float *said, const float *own, float whole, float highest,
                 float *logits, int values) {
-    const float odds = speaking->share / (1.0f - speaking->share) * whole / speaking->weight;
+    const float odds = (float)(speaking->share / (1.0 - speaking->share) * whole / speaking->weight);
     for (int v = 0; v < values; v++)
         if (said[v] > 0.0f) logits[v] = highest + logf(own[v] + odds * said[v]);
 }
@@ -602,8 +603,8 @@ static void mix(const struct speaking *speaking, const float *said, const float 
 /* A value has been chosen: what the cache says of the attributes that follow. own: the LSTM's probability of it. */
 static void choose(struct speaking *speaking, struct cached *cached, const uint8_t *tokens, int attribute, int value,
                    float said, float own) {
-    const float spoken = speaking->share * said / speaking->weight;
-    const float share = said > 0.0f ? spoken / (spoken + (1.0f - speaking->share) * own) : 0.0f;
+    const double spoken = speaking->share * said / speaking->weight;
+    const double share = said > 0.0f ? spoken / (spoken + (1.0 - speaking->share) * own) : 0.0;
     int count = 0;
     float weight = 0.0f;
     for (int k = 0; k < speaking->count; k++)
@@ -611,7 +612,7 @@ static void choose(struct speaking *speaking, struct cached *cached, const uint8
             weight += cached[k].weight;
             cached[count++] = cached[k];
         }
-    *speaking = (struct speaking){count, share < 1.0f - 1e-6f ? share : 1.0f - 1e-6f, weight};
+    *speaking = (struct speaking){count, share < 1.0 - 1e-6 ? share : 1.0 - 1e-6, weight};
 }
 
 /* One attribute of every active piece: note[a] gets it, drawn or read. The first `count` of `listening` rows are the
@@ -729,7 +730,7 @@ int64_t step(const struct model *m, const struct memory *at, struct piece *piece
         for (int attribute = 0; attribute < ATTRIBUTES; attribute++)
             attribute_of_all(m, at, pieces, active, count, listening, attribute, note, speaking);
         for (int a = 0; a < count; a++) {
-            pieces[active[a]].heard = speaking[a].share;
+            pieces[active[a]].heard = (float)speaking[a].share;
             advance(m, &pieces[active[a]], at->ends + (int64_t)active[a] * RING, note[a]);
         }
         written += count;
