@@ -201,7 +201,7 @@ class WriterProcess:
                 if self._deaths > _DEATHS_MAX:
                     # Who waits is told; whoever comes next may have more luck, and until then nothing is tried.
                     log.error("Notes cannot be written: it ended %d times in a row.", self._deaths)
-                    self._give_up(SetupProblem("What writes the notes crashed again and again: the log has the reason."))
+                    self._give_up(SetupProblem("What writes the notes crashed several times: the log has the reason."))
                     self._deaths = 0
                     self._changed.wait_for(lambda: self._wishes or self._closing)
                     continue
