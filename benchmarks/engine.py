@@ -1,18 +1,18 @@
 """Notes per second of processor time, one thread: the usual way, ours at each precision, and other projects' models.
 
-    python -m benchmarks engine [--json] [--rounds N] [--checkpoint FOLDER] [--plot FILE.svg]
+    python -m benchmarks engine [--json] [--rounds N] [--gpu] [--checkpoint FOLDER] [--plot FILE.svg]
     python -m benchmarks engine --table FILE.json
 
 All variants take turns in each round, so that other work on the machine meets all of them; medians over rounds are
 given, and of the ratios to `usual` in the same round. Processor time, since the machine may be shared. Ours are asked
-for temperature 0.9 and top-p 0.95. `default` is what the engine uses on this machine; `continuous` is `default` through
-the batcher, saturated with pieces of 50 to 350 notes, beside `static`, the same slots filled with pieces of one length,
+for temperature 0.9 and top-p 0.95. `default` is what the engine uses on this CPU; `continuous` is `default` through the
+batcher, saturated with pieces of 50 to 350 notes, beside `static`, the same slots filled with pieces of one length,
 and `padded`, where a batch of 50 to 350 notes is written as long as its longest piece and what is too much thrown away.
 
 All that run this model do the same work: with guidance, `usual` has each piece in its batch twice too. Where there is a
 GPU, `cuda, float32` and `cuda, float16` are measured by the clock on the wall and at larger batches, with the ratio to
 `usual` on the CPU at the same batch or the largest, and as shares of what the GPU's memory and its arithmetic allow at
-most (`benchmarks.limits`).
+most (`benchmarks.limits`); so are `continuous` and its two companions with as many slots as the engine has there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from engine.batching.batcher import Batcher
 from engine.batching.layout import Precision
 from engine.batching.native import NativeSlots
 from engine.batching.slots import Slots, open_slots, ways
-from engine.batching.torch_slots import BLOCK, TorchSlots
+from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.native.build import NoCompiler
 from engine.plan import plan
@@ -89,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds (default 5)")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT, help="a checkpoint folder")
+    parser.add_argument("--gpu", action="store_true", help="only what a GPU adds, and `usual`")
     parser.add_argument("--plot", type=Path, help="draw the results into this SVG file")
     parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
@@ -101,10 +102,12 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(options.checkpoint)
     with torch.inference_mode():
-        rows = measure(checkpoint, options.rounds)
-        rows += continuous(checkpoint, rows)
+        rows = measure(checkpoint, options.rounds, only=("usual",) if options.gpu else ())
+        if not options.gpu:
+            rows += continuous(checkpoint, rows)
         if torch.cuda.is_available():
             rows += on_device(checkpoint, rows, options.rounds)
+            rows += continuous(checkpoint, rows, options.rounds, "cuda", time.perf_counter)
     if options.plot:
         _draw(rows, options.plot)
     if options.json:
@@ -156,15 +159,18 @@ def variants(checkpoint: Checkpoint, batch: int) -> dict[str, Stepper]:
         except NoCompiler as problem:
             sys.stderr.write(f"{precision} is left out: {problem}\n")
     steppers["torch"] = _Ours(TorchSlots(checkpoint, batch, block=16), batch)
-    steppers["default"] = _Ours(open_slots(ways(checkpoint, batch)), batch)
+    steppers["default"] = _Ours(open_slots(ways(checkpoint, batch, "cpu")), batch)
     steppers["transformer 6 x 512"] = transformer(batch)
     steppers["Skuldur, LSTM 3 x 512"] = skuldur(batch)
     return steppers
 
 
-def measure(checkpoint: Checkpoint, rounds: int) -> list[Row]:
-    """Every variant at every batch size, in turns."""
-    steppers = {batch: variants(checkpoint, batch) for batch in BATCHES}
+def measure(checkpoint: Checkpoint, rounds: int, only: Sequence[str] = ()) -> list[Row]:
+    """Every variant, or some, at every batch size, in turns."""
+    steppers = {
+        batch: {name: each for name, each in variants(checkpoint, batch).items() if not only or name in only}
+        for batch in BATCHES
+    }
     steps: dict[tuple[str, int], int] = {}
     rates: dict[tuple[str, int], list[float]] = {}
     for turn in range(rounds + 1):  # the first only finds out how many steps are worth timing
@@ -185,14 +191,20 @@ def measure(checkpoint: Checkpoint, rounds: int) -> list[Row]:
     return sorted(rows, key=lambda row: (row.batch, row.notes_per_s))
 
 
-def continuous(checkpoint: Checkpoint, rows: list[Row], rounds: int = 5) -> list[Row]:
+def continuous(
+    checkpoint: Checkpoint,
+    rows: list[Row],
+    rounds: int = 5,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.process_time,
+) -> list[Row]:
     """Through the batcher, more pieces waiting than fit, beside the same slots filled once: what joining costs.
 
     Both in turns, with pieces of 50 to 350 notes and of 200. `continuous` counts everything that serving takes, the
     requests and the results included, and the end, when the batch runs empty.
     """
-    batch = max(BATCHES)
-    slots = open_slots(ways(checkpoint, batch))
+    slots = open_slots(ways(checkpoint, max(BATCHES), device))
+    batch = max(BATCHES) if device == "cpu" else slots.count
     wanted = [ComposeRequest(length_notes=50 + 97 * n % 301, seed=n) for n in range(20 * batch)]
     filled = [ComposeRequest(length_notes=200, seed=n) for n in range(batch)]
     decided = {request.seed: plan(request) for request in wanted}
@@ -218,15 +230,16 @@ def continuous(checkpoint: Checkpoint, rows: list[Row], rounds: int = 5) -> list
             while slots.run(slots.chunk_notes // batch):
                 pass
 
-    batcher = Batcher(lambda: open_slots(ways(checkpoint, batch)))
+    batcher = Batcher(lambda: open_slots(ways(checkpoint, max(BATCHES), device)))
     asked = sum(request.length_notes for request in wanted)
     notes = {serve: asked, fill: 20 * 200 * batch, pad: asked}
-    rates = [{work: notes[work] / _seconds(work) for work in notes} for _ in range(rounds)]
+    rates = [{work: notes[work] / _seconds(work, clock) for work in notes} for _ in range(rounds)]
     batcher.close()
-    usual_rate = next(row.notes_per_s for row in rows if (row.variant, row.batch) == ("usual", batch))
+    usual_rate = next(row.notes_per_s for row in rows if (row.variant, row.batch) == ("usual", max(BATCHES)))
     medians = {work: statistics.median(rate[work] for rate in rates) for work in notes}
+    where = "" if device == "cpu" else f"{device}, "
     return [
-        Row(name, batch, round(medians[work], 1), round(medians[work] / usual_rate, 2))
+        Row(f"{where}{name}", batch, round(medians[work], 1), round(medians[work] / usual_rate, 2))
         for name, work in (
             ("continuous, 50 to 350 notes", serve),
             ("static, 200 notes", fill),
@@ -242,8 +255,21 @@ def on_device(
     device: str = "cuda",
     batches: Sequence[int] = GPU_BATCHES,
     notes: int = LENGTH_NOTES_DEFAULT,
+    **options: int,
 ) -> list[Row]:
-    """Slots that a device steps, all of them filled with pieces of so many notes: wall time, the filling left out."""
+    """Slots that a GPU steps, all of them filled with pieces of so many notes: wall time, the filling left out.
+
+    Args:
+        checkpoint: the model.
+        rows: what was measured before.
+        rounds: medians of so many.
+        device: anything but "cuda" where Triton interprets its kernels.
+        batches: how many pieces at once.
+        notes: of each.
+        options: of `GpuSlots`.
+    """
+    from engine.batching.gpu_slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
+
     usual_rates = {row.batch: row.notes_per_s for row in rows if row.variant == "usual"}
     found = []
     config, on = checkpoint.model.config, torch.device(device)
@@ -251,10 +277,8 @@ def on_device(
     for dtype in (torch.float32, torch.float16):
         flops_per_s = max(square() for square in gemm(on, dtype))
         for batch in batches:
-            # More than sixteen blocks would make graphs of a million nodes.
-            block = max(BLOCK, batch // 16)
             try:
-                slots = TorchSlots(checkpoint, batch, device=device, dtype=dtype, block=block)
+                slots = GpuSlots(checkpoint, batch, device=device, dtype=dtype, **options)
             except torch.OutOfMemoryError as problem:
                 sys.stderr.write(f"{device} at {batch} is left out: {problem}\n")
                 continue
@@ -263,22 +287,24 @@ def on_device(
                 for slot in range(batch):
                     request = ComposeRequest(length_notes=notes, seed=slot)
                     slots.begin(slot, request, plan(request))
-                started = time.perf_counter()
-                while slots.run(notes):
-                    pass
-                rates.append(batch * notes / (time.perf_counter() - started))
+                started, written = time.perf_counter(), 0
+                while now := slots.run(notes):
+                    written += now
+                rates.append(written / (time.perf_counter() - started))
             rate, beside = statistics.median(rates[1:]), usual_rates.get(batch, usual_rates[max(usual_rates)])
             name, steps_per_s = f"{device}, {str(dtype).removeprefix('torch.')}", rate / batch
+            moved, computed = step_bytes(config, batch, dtype, notes // 2), step_flops(config, batch, notes // 2)
             found.append(
                 Row(
                     name,
                     batch,
                     round(rate, 1),
                     round(rate / beside, 2),
-                    round(steps_per_s * step_bytes(config, batch, dtype) / bytes_per_s, 4),
-                    round(steps_per_s * step_flops(config, batch) / flops_per_s, 4),
+                    round(steps_per_s * moved / bytes_per_s, 4),
+                    round(steps_per_s * computed / flops_per_s, 4),
                 )
             )
+            del slots  # or the next would find its memory taken
     return found
 
 
@@ -286,7 +312,7 @@ def _facts(row: Row) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(row).items() if value is not None}
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    started = time.process_time()
+def _seconds(work: Callable[[], None], clock: Callable[[], float] = time.process_time) -> float:
+    started = clock()
     work()
-    return max(time.process_time() - started, 1e-9)
+    return max(clock() - started, 1e-9)

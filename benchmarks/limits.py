@@ -9,8 +9,8 @@ weights: 6 P FLOPs a note.
 
 A step of the engine looks the first layer's inputs up in a table, 4 H E parameters less; with guidance it has two rows
 of state for each slot; and its cache of K notes multiplies H numbers with each of them, 2 K H FLOPs a slot. The bytes
-that it cannot help to move are the weights, once, and of each slot the keys of its cache, read whole, and the states
-of its rows, read and written.
+that it cannot help to move are the weights, once, and of each slot the keys of its K notes, read, and the states of its
+rows, read and written.
 
 The machine's own limits are measured, not looked up: the best of some square products, and a copy too large for any
 cache.
@@ -39,18 +39,18 @@ def multiplied(config: ModelConfig) -> int:
     return lstm + sum(config.embedding * (config.hidden + attribute.size) for attribute in ATTRIBUTES)
 
 
-def step_flops(config: ModelConfig, slots: int) -> int:
-    """FLOPs of one note of each of so many slots, when the engine writes it."""
+def step_flops(config: ModelConfig, slots: int, kept: int = CACHE_NOTES) -> int:
+    """FLOPs of one note of each of so many slots, when the engine writes it and the cache has kept so many notes."""
     stepped = multiplied(config) - 4 * config.hidden * config.embedding
-    cache = CACHE_NOTES * config.hidden if config.cache_share else 0
+    cache = kept * config.hidden if config.cache_share else 0
     return 2 * slots * (_rows(config) * stepped + cache)
 
 
-def step_bytes(config: ModelConfig, slots: int, dtype: torch.dtype) -> int:
-    """Bytes that one note of each of so many slots has to move to and from memory; cells are float32."""
+def step_bytes(config: ModelConfig, slots: int, dtype: torch.dtype, kept: int = CACHE_NOTES) -> int:
+    """Bytes that such a note of each of so many slots has to move to and from memory; cells are float32."""
     stepped = multiplied(config) - 4 * config.hidden * config.embedding
     state = 2 * config.layers * config.hidden * (dtype.itemsize + torch.float32.itemsize)
-    keys = CACHE_NOTES * config.hidden * dtype.itemsize if config.cache_share else 0
+    keys = kept * config.hidden * dtype.itemsize if config.cache_share else 0
     return stepped * dtype.itemsize + slots * (_rows(config) * state + keys)
 
 

@@ -11,8 +11,8 @@ guidance"; Sanchez et al. 2023, "Stay on topic with classifier-free guidance", f
 pieces with nothing told (`trainer.config`), so the second copy knows what it does.
 
 The cache (`engine.note_cache`) then mixes with the guided distribution; its keys are the states of the copy that is
-told. What a note costs (nats) is always asked of the model as it learnt. `engine/native/step.c` and
-`engine.batching.torch_slots` do the same.
+told. What a note costs (nats) is always asked of the model as it learnt. `engine/native/step.c`,
+`engine.batching.torch_step` and `engine.batching.gpu_kernels` do the same.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ the note are chosen, notes that have others drop out of the sum, and the share b
 the cache is speaking. The velocity is always the LSTM's: a figure comes back softer or louder.
 
 The last `CACHE_NOTES` notes are kept; one whose exponent is more than `CACHE_NATS` below the best has no weight. This
-module is the readable statement, on whole pieces and note by note; `engine/native/step.c` and
-`engine.batching.torch_cache` do the same.
+module is the readable statement, on whole pieces and note by note; `engine/native/step.c`,
+`engine.batching.torch_cache` and `engine.batching.gpu_kernels` do the same.
 """
 
 from __future__ import annotations

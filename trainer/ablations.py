@@ -53,7 +53,7 @@ def variants() -> dict[str, TrainConfig]:
         "no averaging": run(averaging=0.0),
         "no controls": shaped(controlled=False),
         "weight dropout 0.3": shaped(weight_dropout=0.3),
-        "tied embeddings": shaped(tied=True),
+        "embeddings not tied": shaped(tied=False),
         "one dropout mask for a sequence (variational)": shaped(variational=True),
         "moved by up to 2 semitones": run(semitones=2),
         "no other note values": run(rewritten=0.0),
@@ -87,10 +87,13 @@ def _silent(_: Report) -> None:
 
 
 def measure(
-    config: TrainConfig, train: Sequence[Example], valid: Sequence[Example], start: Checkpoint | None = None
+    config: TrainConfig,
+    train: Sequence[Example],
+    valid: Sequence[Example],
+    device: torch.device,
+    start: Checkpoint | None = None,
 ) -> dict[str, Any]:
     """Train one variant; its figures."""
-    device = torch.device("cpu")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         run = Run(config, Path(folder), device, bf16=has_fast_bf16(device), start=start)
@@ -110,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--notes", type=int, help="of the training side (default: all)")
     parser.add_argument("--epochs", type=int, help=f"of each row (default: {BASE.epochs})")
     parser.add_argument("--from", dest="start", type=Path, metavar="CHECKPOINT", help="begin with these weights")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose name contains one of these")
     parser.add_argument("--skip", type=int, default=0, help="leave out so many rows")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
@@ -126,13 +130,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.list:
         sys.stdout.write("".join(f"{name}\n" for name in rows))
         return 0
+    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
     split = split_by_composer(load_corpus(arguments.corpus))
     train, valid = _examples(split.train, arguments.notes, training=True), _examples(split.valid, None, training=False)
     start = None if arguments.start is None else load_checkpoint(arguments.start)
     for name, config in list(rows.items())[arguments.skip :]:
-        found = measure(config, train, valid, start)
+        found = measure(config, train, valid, device, start)
         sys.stdout.write(json.dumps({"row": name, "epochs": config.epochs, "notes": arguments.notes} | found) + "\n")
         sys.stdout.flush()
     return 0

@@ -183,6 +183,7 @@ class Run:
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self._averaged = copy.deepcopy(self.model) if config.averaging else self.model
+        self._averaged.lstm.flatten_parameters()  # a GPU wants them in one piece, which a copy is not
         self._likelihood = group.averaging(_Likelihood(self.model))
         self._at = _Progress()
         h, c = self.model.initial_state(config.batch, device)

@@ -7,7 +7,9 @@
     batcher      one thread that keeps the slots full: pieces join and leave between steps
     slots        what slots do, and which kind this machine gets
       native       stepped by compiled C (engine/native/step.c): the way on a CPU
-      torch_slots  stepped by PyTorch in blocks: CUDA graphs on a GPU, or a CPU without a C compiler
+      gpu_slots    stepped by a GPU: kernels recorded as CUDA graphs
+        gpu_kernels  those kernels, in Triton
+      torch_slots  stepped by PyTorch in blocks: the way on a CPU without a C compiler
         torch_step   a note of every slot of a block
         torch_cache  what was played may come back, for the slots of a block
     weights      a model in the shapes that a step reads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
@@ -13,15 +14,15 @@ import torch
 
 from data.tokens import IntArray
 from engine.batching.native import NativeSlots
-from engine.batching.torch_slots import BLOCK, TorchSlots
+from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import Checkpoint
-from engine.native.build import NoCompiler
+from engine.native.build import CACHE, NoCompiler
 from engine.plan import Plan
 from engine.types import ComposeRequest
 
 log = logging.getLogger(__name__)
 
-_GPU_SLOTS = 256  # eight pieces of thirty-two takes; a slot of v2 takes 0.8 MB
+_GPU_SLOTS, _GPU_SLOTS_MIN = 256, 64  # eight pieces of thirty-two takes; a slot of v2 takes 0.8 MB
 # Half the memory to read. Computed by a CPU, it changes the loss of v2 on 2,560 notes of the project's own composer,
 # unheard in training, by 0.0001 % (bfloat16 by 0.002 %); cells and probabilities stay float32.
 _GPU_DTYPE = torch.float16
@@ -75,6 +76,14 @@ class Slots(Protocol):
         ...
 
 
+class DeviceLost(RuntimeError):
+    """The GPU failed: this process cannot use it again, since a CUDA context does not survive an error.
+
+    Another process may (https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html: of most errors it says
+    that "the process must be terminated and relaunched").
+    """
+
+
 def ways(checkpoint: Checkpoint, count: int, device: str | None = None) -> Iterator[Callable[[], Slots]]:
     """Every way to make slots here, the best first; each may raise, and the next one is then to be tried.
 
@@ -85,13 +94,22 @@ def ways(checkpoint: Checkpoint, count: int, device: str | None = None) -> Itera
     """
     if device == "cuda" or (device is None and torch.cuda.is_available()):
         slots = max(_GPU_SLOTS, count)
-        yield partial(TorchSlots, checkpoint, slots, device="cuda", dtype=_GPU_DTYPE)
-        while slots > BLOCK and torch.cuda.is_available():
+        yield partial(_on_gpu, checkpoint, slots)
+        while slots > _GPU_SLOTS_MIN and torch.cuda.is_available():
             slots //= 2
-            yield partial(TorchSlots, checkpoint, slots, device="cuda", dtype=_GPU_DTYPE)
+            yield partial(_on_gpu, checkpoint, slots)
     yield partial(NativeSlots, checkpoint, count)
     # A block is computed whole: with sixteen slots a single piece takes half as long as with sixty-four.
-    yield partial(TorchSlots, checkpoint, count, device="cpu", block=16)
+    yield partial(TorchSlots, checkpoint, count, block=16)
+
+
+def _on_gpu(checkpoint: Checkpoint, count: int) -> Slots:
+    os.environ.setdefault("TRITON_CACHE_DIR", str(CACHE.parent / "triton"))  # where compiled kernels are kept
+    try:
+        from engine.batching.gpu_slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
+    except ImportError as problem:
+        raise RuntimeError("PyTorch came without Triton, which compiles the kernels.") from problem
+    return GpuSlots(checkpoint, count, dtype=_GPU_DTYPE)
 
 
 def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:

@@ -1,8 +1,7 @@
 """The continuous cache of `engine.note_cache` for slots side by side, in tensors of fixed shapes.
 
 All K places are compared, filled or not: a sum over fewer would be rounded otherwise, and a piece would depend on its
-company. Weights are added up as integers, whose sum is the same in any order: a GPU adds in the order in which its
-threads come.
+company. Weights are added up as integers, whose sum is the same in any order.
 
 Shapes: S slots, K notes kept of each, H hidden, V values of an attribute.
 """

@@ -1,12 +1,10 @@
 """The note step in PyTorch, for a block of slots that is always computed whole.
 
-All state lies on the device and every step has the same shapes whatever the slots hold, for two reasons: a CUDA graph
-replays fixed shapes, and a matrix product of one shape is computed the same way each time, where one of another height
-is summed up in another order. So a piece depends neither on its company in the block nor on how many blocks there are.
-A slot without a piece is computed and thrown away.
+Every step has the same shapes whatever the slots hold, because a matrix product of one shape is computed the same way
+each time, where one of another height is summed up in another order. So a piece depends neither on its company in the
+block nor on how many blocks there are. A slot without a piece is computed and thrown away.
 
-Nothing here adds floats up in an order that could change from run to run, as atomic additions and scans on a GPU do:
-masses and the cache's weights are made integers before they are accumulated, and integer sums are exact in any order.
+Masses and the cache's weights are made integers before they are accumulated: integer sums are exact in any order.
 
 Shapes: S slots of a block; R rows of state, S or with guidance 2S, of which the second S are told nothing; H hidden,
 E embedding, V values of an attribute, padded.
@@ -42,7 +40,7 @@ from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 
 _RING = 512  # steps; more than the longest duration and the longest delta
-_MASS_BITS = 30  # of the likeliest value: it fits 32 bits, and 256 such sums times a random number of 24 bits fit 63
+MASS_BITS = 23  # of the likeliest value: 128 of them fit 31 bits
 _RANDOM_BITS = 24  # of a random number (`engine.batching.randomness`)
 
 
@@ -245,7 +243,7 @@ class TorchBlock:
         """
         highest = logits.amax(1, keepdim=True)
         scaled = torch.exp((logits - highest) * self._inverse_temperature)
-        mass = (scaled * (1 << _MASS_BITS)).to(torch.int32)  # [S, V]
+        mass = (scaled * (1 << MASS_BITS)).to(torch.int32)  # [S, V]
         # What is likelier weighs: [S, V, V] for a moment, 2.4 MB for the pitches of 64 slots.
         heavier = (mass[:, None, :] * (mass[:, None, :] > mass[:, :, None])).sum(2)  # [S, V] int64
         inside = mass * (heavier < self._top_p * mass.sum(1, keepdim=True))

@@ -63,16 +63,19 @@ class StepWeights:
     chosen: list[FloatArray]
     model: ModelConfig
 
-    def steady(self, told: Sequence[int]) -> FloatArray:
-        """[4H] float32: what stays the same over a piece gives to the first layer, its bias included.
+    def told_rows(self, told: Sequence[int]) -> list[int]:
+        """Which of `rows` a model is given that stay the same over a piece.
 
         Args:
             told: `Plan.told`; a model without controls reads only what it knows.
         """
         tables = (MOOD, MODE, TEMPO, *range(len(CONDITIONS), len(CONDITIONS) + len(CONTROLS)))
         begins = [self.first_row[at] for table in tables if (at := len(ATTRIBUTES) + table) < len(self.first_row)]
-        total = self.layers[0].bias + sum(self.rows[begin + value] for begin, value in zip(begins, told, strict=False))
-        return np.asarray(total, np.float32)
+        return [begin + value for begin, value in zip(begins, told, strict=False)]
+
+    def steady(self, told: Sequence[int]) -> FloatArray:
+        """[4H] float32: what `told_rows` give to the first layer, its bias included."""
+        return np.asarray(self.layers[0].bias + sum(self.rows[row] for row in self.told_rows(told)), np.float32)
 
 
 def padded(size: int) -> int:

@@ -35,8 +35,10 @@ def test_the_rows_for_a_gpu_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(limits, "_SIZES", {"cpu": (64,)})  # a CPU takes a minute for larger products of 16 bits
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    rows = engine.on_device(odd_checkpoint(), [engine.Row("usual", 64, 100.0, 1.0)], 1, "cpu", batches=(1,), notes=16)
+    before = [engine.Row("usual", 64, 100.0, 1.0)]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = engine.on_device(odd_checkpoint(), before, 1, device, (1,), 16, block=16, graph_steps=2)
     torch.set_num_threads(threads)
-    assert [(row.variant, row.batch) for row in rows] == [(f"cpu, {dtype}", 1) for dtype in ("float32", "float16")]
+    assert [(row.variant, row.batch) for row in rows] == [(f"{device}, {dtype}", 1) for dtype in ("float32", "float16")]
     assert all(row.notes_per_s > 0 and row.ratio == pytest.approx(row.notes_per_s / 100, abs=0.01) for row in rows)
     assert all(0 <= (row.share_of_memory or 0) < 1 and 0 <= (row.share_of_arithmetic or 0) < 1 for row in rows)

@@ -164,14 +164,14 @@ def test_with_too_little_memory_on_the_gpu_fewer_slots_are_tried_and_then_the_cp
 ) -> None:
     tried: list[int] = []
 
-    def full(_: Checkpoint, count: int, **__: object) -> Slots:
+    def full(_: Checkpoint, count: int) -> Slots:
         tried.append(count)
         if count > room:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return TorchSlots(checkpoint, 16, block=16)
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("engine.batching.slots.TorchSlots", full)
+    monkeypatch.setattr("engine.batching.slots._on_gpu", full)
     room = 128
     remaining = ways(checkpoint, 64)
     assert isinstance(open_slots(remaining), TorchSlots)

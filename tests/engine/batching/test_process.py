@@ -21,8 +21,7 @@ from engine.batching import writing
 from engine.batching.best_of import BestOf
 from engine.batching.native import NativeSlots
 from engine.batching.process import WriterProcess
-from engine.batching.slots import Slots, ways
-from engine.batching.torch_slots import DeviceLost
+from engine.batching.slots import DeviceLost, Slots, ways
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed, SetupProblem
 from engine.originality import Index

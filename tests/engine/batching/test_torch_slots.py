@@ -1,22 +1,18 @@
-"""Blocks of slots, and the graphs of several blocks, as they are on a GPU too: here on a CPU."""
+"""Blocks of slots that PyTorch steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from data.moods import Mood
-from engine.batching.torch_slots import _GRAPH_STEPS, DeviceLost, TorchSlots, counts_of_blocks
-from engine.batching.torch_step import DeviceWeights, TorchBlock
-from engine.batching.weights import step_weights
+from engine.batching.torch_slots import TorchSlots
+from engine.batching.torch_step import TorchBlock
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.plan import plan
 from engine.types import ComposeRequest
@@ -88,69 +84,6 @@ def test_blocks_in_which_nothing_is_written_are_not_computed(counted: Counted) -
     assert counted.of(slots) == [16, 20, 0, 17]
 
 
-class Recorded:
-    """What a graph does: always the same steps of the same blocks, whatever they hold."""
-
-    def __init__(self, blocks: list[TorchBlock]) -> None:
-        self._blocks = blocks
-
-    @torch.inference_mode()
-    def replay(self) -> None:
-        for block in self._blocks:
-            for _ in range(_GRAPH_STEPS):
-                block.step()
-
-
-def test_the_smallest_graph_is_replayed_that_covers_what_is_written(
-    monkeypatch: pytest.MonkeyPatch, counted: Counted
-) -> None:
-    odd = odd_checkpoint()
-    slots = TorchSlots(odd, 20, block=4)
-    graphs = {count: Recorded(slots._blocks[:count]) for count in counts_of_blocks(len(slots._blocks))}
-    assert list(graphs) == [1, 2, 4, 5]
-    monkeypatch.setattr(slots, "_graphs", graphs)
-    alone = TorchSlots(odd, 1, block=4)
-    before = np.zeros(5, int)
-    for slot, computed in ((3, [1, 0, 0, 0, 0]), (4, [1, 1, 0, 0, 0]), (9, [1, 1, 1, 1, 0]), (18, [1, 1, 1, 1, 1])):
-        request = ComposeRequest(length_notes=20, seed=slot)
-        np.testing.assert_array_equal(piece(slots, slot, request, steps=8), piece(alone, 0, request))
-        after = np.array(counted.of(slots))
-        assert (after - before).tolist() == [24 * each for each in computed]  # three graphs for 20 notes
-        before = after
-
-
-def test_graphs_are_of_one_two_four_and_all_blocks() -> None:
-    assert [counts_of_blocks(blocks) for blocks in (1, 2, 3, 16)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8, 16]]
-
-
-class Devices(TorchDispatchMode):
-    """Notes on which devices the tensors lie that operations are given and make."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: set[str] = set()
-        self.operations = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        self.operations += 1
-        self.seen |= {leaf.device.type for leaf in tree_leaves((args, kwargs, made)) if isinstance(leaf, Tensor)}
-        return made
-
-
-def test_a_step_can_be_recorded_it_stays_on_its_device_and_asks_for_no_value(checkpoint: Checkpoint) -> None:
-    # Tensors on "meta" have shapes and no values: whatever reads one back, or sizes another by it, raises. So does
-    # what mixes them with tensors on the host, copies aside, which `Devices` would see.
-    weights = DeviceWeights(step_weights(checkpoint.model), torch.device("meta"), torch.float16)
-    block = TorchBlock(weights, 64, checkpoint.longest_pitch_run)
-    request = ComposeRequest(length_notes=64)
-    block.begin(3, request, plan(request))
-    with torch.inference_mode(), Devices() as devices:
-        block.step()
-    assert devices.seen == {"meta"}
-    assert devices.operations > 100
-
-
 def test_what_was_written_before_a_stop_is_there(checkpoint: Checkpoint) -> None:
     slots = TorchSlots(checkpoint, 8, block=4)
     request = ComposeRequest(length_notes=24, seed=4)
@@ -163,49 +96,9 @@ def test_what_was_written_before_a_stop_is_there(checkpoint: Checkpoint) -> None
     np.testing.assert_array_equal(slots.tokens(5), whole[:8])
 
 
-@dataclass
-class FailingCopy:
-    """Notes on a GPU that cannot be had any more."""
-
-    problem: RuntimeError
-
-    def __getitem__(self, _: slice) -> FailingCopy:
-        return self
-
-    def cpu(self) -> Tensor:
-        raise self.problem
-
-
-@pytest.mark.parametrize(
-    ("problem", "known_as"),
-    [
-        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceLost),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), DeviceLost),
-        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
-    ],
-)
-def test_a_gpu_that_fails_is_lost_but_not_one_that_is_full(
-    monkeypatch: pytest.MonkeyPatch, problem: RuntimeError, known_as: type[RuntimeError]
-) -> None:
-    slots = TorchSlots(odd_checkpoint(), 4, block=4)
-    request = ComposeRequest(length_notes=20, seed=1)
-    slots.begin(0, request, plan(request))
-    monkeypatch.setattr(slots, "device", torch.device("cuda"))
-
-    def fail(_: TorchBlock) -> None:
-        raise problem
-
-    monkeypatch.setattr(TorchBlock, "step", fail)
-    with pytest.raises(known_as):
-        slots.run(8)
-    monkeypatch.setattr(TorchBlock, "tokens", lambda *_: FailingCopy(problem))
-    with pytest.raises(known_as):  # of a piece that was stopped a moment ago
-        slots.tokens(0)
-
-
 def test_the_draw_is_as_likely_as_the_nucleus_says() -> None:
     count, slots = 4096, 64
-    block = TorchSlots(odd_checkpoint(), slots)._blocks[0]
+    block = TorchSlots(odd_checkpoint(), slots, block=slots)._blocks[0]
     shares = torch.tensor([0.02, 0.5, 0.0, 0.2, 0.2, 0.05, 0.03])
     block._top_p[:] = 0.9
     block._inverse_temperature[:] = 0.5

@@ -1,0 +1,398 @@
+"""Slots stepped by a GPU: the kernels of `engine.batching.gpu_kernels`, recorded as CUDA graphs of several steps.
+
+Graphs are recorded of the first 1, 2, 4, … blocks of slots, and the smallest is replayed that covers what is being
+written: whoever fills the slots takes the lowest first. One replay is one launch for the host
+(https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs), and asks it nothing: the host knows each piece's
+length, so it knows what was written. Pieces that join go to the device in one copy, complete ones come back in one,
+through pinned memory, and the wait at the end of a call is the only one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data.tokens import ATTRIBUTES, DELTA_STEPS, DURATION_STEPS, IntArray, remaining_bin
+from engine.batching import gpu_kernels as kernels
+from engine.batching.slots import DeviceLost
+from engine.batching.torch_step import by_gate
+from engine.batching.weights import FloatArray, StepWeights, step_weights
+from engine.checkpoint import Checkpoint
+from engine.note_cache import CACHE_NOTES
+from engine.plan import Plan
+from engine.types import LENGTH_NOTES_MAX, ComposeRequest
+
+BLOCK = 64  # slots; fewer would leave more of a GPU idle, more would be computed for a single piece
+_GRAPH_STEPS = (
+    16  # in one replay: pieces join and are cancelled between replays. Even, so that states end where they began
+)
+_PADDED = (16, 32, 128, 32, 16)  # values of each attribute, as the kernels have them
+# How programs are cut, by measurement on an H200 (see below).
+_UNITS, _DEPTH = 16, 64  # of a layer, in one program; and how much of its inputs at a time
+_PRODUCT: dict[str, int] = {"num_warps": 4, "num_stages": 3}
+_NOTE: dict[str, int] = {"num_warps": 2}
+
+
+class _Weights:
+    """A model's weights on a device, and the tables that a step looks things up in, as the kernels want them.
+
+    Args:
+        weights: the model.
+        device: of all tensors.
+        dtype: of what is multiplied as matrices; sums, cells and probabilities are float32.
+    """
+
+    def __init__(self, weights: StepWeights, device: torch.device, dtype: torch.dtype) -> None:
+        def on_device(array: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device, dtype)
+
+        self.width = _power(weights.embedding)
+        self.rows = on_device(by_gate(weights.rows))  # [all values, 4H]
+        self.row_of = on_device(np.array([weights.first_row[i] for i in kernels.MOVING]), torch.int32)
+        self.layers = [
+            (on_device(by_gate(layer.weight.T), dtype), on_device(by_gate(layer.bias[None])[0]))
+            for layer in weights.layers
+        ]
+        self.query = on_device(weights.query.weight.T, dtype), on_device(weights.query.bias)  # [H, 5E], [5E]
+        heads = list(zip(weights.heads, _PADDED, strict=True))
+        self.head_weight = on_device(
+            np.concatenate([_in_corner(head.weight.T, self.width, padded).ravel() for head, padded in heads]), dtype
+        )
+        finite = [np.where(np.isfinite(head.bias), head.bias, 0)[None] for head, _ in heads]
+        self.head_bias = on_device(
+            np.concatenate([_in_corner(bias, 1, padded)[0] for bias, padded in zip(finite, _PADDED, strict=True)])
+        )
+        self.told = on_device(_told(weights))
+        self.delta_steps = on_device(np.array(DELTA_STEPS), torch.int32)
+        self.duration_steps = on_device(np.array(DURATION_STEPS), torch.int32)
+        bins = [0] + [remaining_bin(left) for left in range(1, LENGTH_NOTES_MAX + 1)]
+        self.remaining_bin = on_device(np.array(bins), torch.int32)
+
+
+def _in_corner(array: FloatArray, height: int, width: int) -> FloatArray:
+    """[height, width], zero but for the array, of which what does not fit is padding."""
+    large = np.zeros((height, width), np.float32)
+    part = array[:height, :width]
+    large[: part.shape[0], : part.shape[1]] = part
+    return large
+
+
+def _told(weights: StepWeights) -> FloatArray:
+    """[all values, 5, E]: what each value of each attribute tells the attributes that follow it, else zero."""
+    every = range(len(ATTRIBUTES))
+    nothing = [np.zeros((attribute.size, weights.embedding), np.float32) for attribute in ATTRIBUTES]
+    return np.concatenate(
+        [
+            np.stack([weights.chosen[i * (i - 1) // 2 + j] if i > j else nothing[j] for i in every], axis=1)
+            for j in every
+        ]
+    )
+
+
+class GpuSlots:
+    """Pieces in the making on a GPU. For one thread, but for `stop`. See `engine.batching.slots.Slots`.
+
+    Args:
+        checkpoint: the model.
+        count: slots; made a multiple of `block`.
+        device: "cuda"; anything else only where Triton interprets its kernels.
+        dtype: of weights and of the states that they multiply; sums, cells and probabilities are float32.
+        block: slots that are computed together, a power of two and at least 16.
+        graph_steps: notes of each piece that one replay writes, an even number.
+
+    Raises:
+        RuntimeError: PyTorch cannot use the device, or it has too little memory (torch.OutOfMemoryError).
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        count: int,
+        *,
+        device: str = "cuda",
+        dtype: torch.dtype = torch.float16,
+        block: int = BLOCK,
+        graph_steps: int = _GRAPH_STEPS,
+    ) -> None:
+        self.block, self._graph_steps = block, graph_steps
+        self.count = -(-count // block) * block
+        self.chunk_notes = graph_steps * self.count  # one replay, however many pieces there are
+        self.device = torch.device(device)
+        self._host = step_weights(checkpoint.model)
+        self._model = self._host.model
+        self._run_limit = checkpoint.longest_pitch_run
+        self._halves = 1 if self._model.guidance == 1 else 2
+        self._weights = _Weights(self._host, self.device, dtype)
+        self._allocate(dtype)
+        # The host's own account of each slot.
+        self._at = np.zeros(self.count, np.int64)
+        self._end = np.zeros(self.count, np.int64)
+        self._stop = np.zeros(self.count, np.bool_)
+        self._joining: dict[int, tuple[list[int], tuple[float, float], IntArray | None]] = {}
+        self._complete: dict[int, IntArray] = {}
+        self._on_gpu = self.device.type == "cuda"
+        self._host_tokens = torch.zeros(
+            (self.count, *self._tokens.shape[1:]), dtype=torch.uint8, pin_memory=self._on_gpu
+        )
+        # By the blocks that each one computes, the fewest first.
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = self._record() if self._on_gpu else {}
+
+    def _allocate(self, dtype: torch.dtype) -> None:
+        hidden, embedding, count, layers = self._host.hidden, self._host.embedding, self.count, len(self._host.layers)
+        rows = self._halves * count
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+
+        # [even and odd steps, layers, R, H]: a step reads one and writes the other.
+        self._states = zeros(2, layers, rows, hidden, dtype=dtype)
+        self._cells = zeros(layers, rows, hidden, dtype=torch.float32)
+        self._fixed = zeros(rows, 4 * hidden, dtype=torch.float32)
+        self._moving = zeros(count, 4 * hidden, dtype=torch.float32)
+        self._queries = zeros(rows, len(ATTRIBUTES), embedding, dtype=torch.float32)
+        self._state = zeros(count, kernels.STATE_WIDTH.value)
+        self._setting = zeros(count, 2, dtype=torch.float32)
+        self._share = zeros(count, dtype=torch.float64)
+        self._tokens = zeros(count, LENGTH_NOTES_MAX, len(ATTRIBUTES), dtype=torch.uint8)
+        self._ends = zeros(count, kernels.RING.value)
+        places = CACHE_NOTES if self._model.cache_share else 1
+        self._keys = zeros(count, places, hidden, dtype=dtype)
+        self._heads, self._matches = zeros(count, places), zeros(2, count, places)
+        self._likeness = zeros(count, places, dtype=torch.float32)
+
+    def _record(self) -> dict[int, torch.cuda.CUDAGraph]:
+        """Graphs of `graph_steps` steps. They share their memory: they are replayed one after the other."""
+        with torch.inference_mode():
+            self._steps(1, 2)  # compiles
+            torch.cuda.synchronize(self.device)
+            graphs, pool = dict[int, torch.cuda.CUDAGraph](), torch.cuda.graph_pool_handle()
+            for blocks in counts_of_blocks(self.count // self.block):
+                graphs[blocks] = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graphs[blocks], pool=pool):
+                    self._steps(blocks, self._graph_steps)
+        return graphs
+
+    def _steps(self, blocks: int, steps: int) -> None:
+        """So many notes, an even number, of all pieces in the first so many blocks."""
+        for step in range(steps):
+            self._step(blocks, step % 2)
+
+    def _step(self, blocks: int, odd: int) -> None:
+        weights, model, hidden = self._weights, self._model, self._host.hidden
+        embedding, slots, halves = self._host.embedding, blocks * self.block, self._halves
+        depth = _dividing(hidden, _DEPTH)
+        before, after = self._states[odd], self._states[1 - odd]
+        for n, (weight, bias) in enumerate(weights.layers):
+            kernels.layer_step[slots // self.block, halves, hidden // _UNITS](
+                after[n - 1],
+                before[n],
+                weight,
+                bias if n else self._fixed,
+                self._moving,
+                self._cells[n],
+                after[n],
+                self.count,
+                hidden=hidden,
+                first=n == 0,
+                rows=self.block,
+                units=_UNITS,
+                depth=depth,
+                **_PRODUCT,
+            )
+        width = len(ATTRIBUTES) * embedding
+        columns = _dividing(width, 64)
+        kernels.query_step[slots // self.block, halves, width // columns](
+            after[-1],
+            *weights.query,
+            self._queries,
+            self.count,
+            hidden=hidden,
+            width=width,
+            rows=self.block,
+            columns=columns,
+            depth=depth,
+            **_PRODUCT,
+        )
+        kernels.note_step[(slots,)](
+            self._state,
+            self._setting,
+            self._share,
+            self._tokens,
+            self._ends,
+            self._queries,
+            after[-1],
+            self._keys,
+            self._heads,
+            self._matches[odd],
+            self._matches[1 - odd],
+            self._likeness,
+            weights.told,
+            weights.head_weight,
+            weights.head_bias,
+            weights.rows,
+            weights.row_of,
+            self._moving,
+            weights.remaining_bin,
+            weights.delta_steps,
+            weights.duration_steps,
+            self.count,
+            self._run_limit,
+            float(model.guidance),
+            float(model.cache_share),
+            float(model.cache_stay),
+            float(model.cache_sharpness),
+            float(model.cache_match),
+            hidden=hidden,
+            embedding=embedding,
+            width=weights.width,
+            depth=_dividing(hidden, 128),
+            whole=_power(4 * hidden),
+            guided=halves - 1,
+            cached=bool(model.cache_share),
+            **_NOTE,
+        )
+
+    def begin(
+        self, slot: int, request: ComposeRequest, plan: Plan, *, attempt: int = 0, opening: IntArray | None = None
+    ) -> None:
+        """See `engine.batching.slots.Slots`."""
+        told = [plan.told(request.mood), plan.untold()][: self._halves]
+        rows = [row for half in told for row in self._host.told_rows(half)]
+        known = 0 if opening is None else len(opening)
+        seed = int(np.uint32(request.seed).astype(np.int32))
+        entry = [slot, request.length_notes, known, seed, attempt, *rows]
+        self._joining[slot] = entry, (1.0 / request.temperature, request.top_p), opening
+        self._at[slot], self._end[slot], self._stop[slot] = 0, request.length_notes, False
+        self._complete.pop(slot, None)
+
+    def _join(self) -> None:
+        """Put the pieces that have begun into their slots."""
+        if not self._joining:
+            return
+        entries, settings, openings = zip(*self._joining.values(), strict=True)
+        hidden, weights = self._host.hidden, self._weights
+        joining, setting = self._sent(np.array(entries, np.int32)), self._sent(np.array(settings, np.float32))
+        kernels.begin_step[(len(entries),)](
+            joining,
+            setting,
+            self._bias(),
+            self._state,
+            self._setting,
+            self._share,
+            self._ends,
+            self._states[0],
+            self._cells,
+            self._fixed,
+            weights.rows,
+            weights.row_of,
+            self._moving,
+            weights.remaining_bin,
+            self.count,
+            layers=len(weights.layers),
+            halves=self._halves,
+            tables=(len(entries[0]) - 5) // self._halves,
+            hidden=hidden,
+            depth=_dividing(hidden, 128),
+            whole=_power(4 * hidden),
+        )
+        for slot, opening in zip(self._joining, openings, strict=True):
+            if opening is not None:
+                self._tokens[slot, : len(opening)].copy_(torch.from_numpy(opening.astype(np.uint8)))
+        self._joining.clear()
+
+    def _bias(self) -> Tensor:
+        return self._weights.layers[0][1]
+
+    def _sent(self, array: np.ndarray) -> Tensor:
+        sent = torch.from_numpy(array)
+        return sent.pin_memory().to(self.device, non_blocking=True) if self._on_gpu else sent
+
+    def run(self, steps: int) -> int:
+        """See `engine.batching.slots.Slots`. One replay at most, rounded up to a whole one.
+
+        Raises:
+            DeviceLost: see there.
+            torch.OutOfMemoryError: fewer slots may fit.
+        """
+        if steps <= 0:
+            return 0
+        try:
+            return self._run()
+        except RuntimeError as problem:
+            raise self._known(problem) from problem
+
+    @torch.inference_mode()
+    def _run(self) -> int:
+        self._join()
+        stopped = np.flatnonzero(self._stop & (self._at < self._end))
+        if len(stopped):
+            self._end[stopped] = self._at[stopped]
+            ended = self._sent(stopped)
+            self._state[ended, kernels.LENGTH.value] = self._state[ended, kernels.NOTE.value]
+        writing = np.flatnonzero(self._at < self._end)
+        if len(writing):
+            blocks = writing[-1] // self.block + 1
+            if self._graphs:
+                next(graph for count, graph in self._graphs.items() if count >= blocks).replay()
+            else:
+                self._steps(blocks, self._graph_steps)
+        before = self._at[writing]
+        self._at[writing] = np.minimum(before + self._graph_steps, self._end[writing])
+        complete = [*writing[self._at[writing] == self._end[writing]].tolist(), *stopped.tolist()]
+        self._fetch(complete)
+        return int(self._at[writing].sum() - before.sum())
+
+    def _fetch(self, slots: list[int]) -> None:
+        """Wait for the device, and take from it what these slots hold."""
+        host = self._host_tokens[: len(slots)]
+        if slots:
+            host.copy_(self._tokens[self._sent(np.array(slots))], non_blocking=True)
+        if self._on_gpu:
+            torch.cuda.synchronize(self.device)  # a lost device is noticed here
+        for slot, tokens in zip(slots, host.numpy(), strict=True):
+            self._complete[slot] = tokens[: self._at[slot]].astype(np.int64)
+
+    def _known(self, problem: RuntimeError) -> RuntimeError:
+        """What a failure means for those who may have to make other slots."""
+        if not self._on_gpu or isinstance(problem, torch.OutOfMemoryError):
+            return problem
+        return DeviceLost(f"the GPU failed: {problem}")
+
+    def stop(self, slot: int) -> None:
+        """See `engine.batching.slots.Slots`: seen at the next call of `run`."""
+        self._stop[slot] = True
+
+    def finished(self) -> npt.NDArray[np.bool_]:
+        """See `engine.batching.slots.Slots`."""
+        return (self._at >= self._end) | self._stop
+
+    def written(self, slot: int) -> int:
+        """See `engine.batching.slots.Slots`."""
+        return int(self._at[slot])
+
+    def tokens(self, slot: int) -> IntArray:
+        """See `engine.batching.slots.Slots`."""
+        if slot not in self._complete:
+            try:
+                self._fetch([slot])
+            except RuntimeError as problem:
+                raise self._known(problem) from problem
+            return self._complete.pop(slot)
+        return self._complete[slot]
+
+
+def counts_of_blocks(blocks: int) -> list[int]:
+    """How many blocks graphs are recorded of: 1, 2, 4, … and all."""
+    return sorted({*(1 << power for power in range(blocks.bit_length())), blocks})
+
+
+def _power(size: int) -> int:
+    """The next power of two."""
+    return 1 << (size - 1).bit_length()
+
+
+def _dividing(size: int, most: int) -> int:
+    """The largest power of two up to `most` that divides `size`."""
+    return min(size & -size, most)
