@@ -1,7 +1,7 @@
 """Notes per second of processor time, one thread: the usual way, ours at each precision, and other projects' models.
 
     python -m benchmarks engine [--json] [--rounds N] [--gpu] [--checkpoint FOLDER] [--plot FILE.svg]
-    python -m benchmarks engine --table FILE.json
+    python -m benchmarks engine --table FILE.json [--gpu]
 
 All variants take turns in each round, so that other work on the machine meets all of them; medians over rounds are
 given, and of the ratios to `usual` in the same round. Processor time, since the machine may be shared. Ours are asked
@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.table:
         found = json.loads(options.table.read_text(encoding="utf-8"))
-        sys.stdout.write(table(found))
+        sys.stdout.write(gpu_table(found) if options.gpu else table(found))
         if options.plot:
             _draw([Row(**each) for each in found["rows"]], options.plot)
         return 0
@@ -145,6 +145,22 @@ def table(found: dict[str, Any]) -> str:
     for name, rows in sorted(complete.items(), key=lambda each: (each[0] != "default", -each[1][first].notes_per_s)):
         cells = (f"{rows[batch].notes_per_s:,.0f} ({rows[batch].ratio:g}x)" for batch in BATCHES)
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def gpu_table(found: dict[str, Any]) -> str:
+    """Rates of a GPU in Markdown, with their shares of what its memory and its arithmetic allow."""
+    rows = [Row(**each) for each in found["rows"] if "share_of_memory" in each]
+    first, *others = sorted({row.batch for row in rows})
+    lines = [
+        f"| variant | {first} slot | {' | '.join(f'{n:,}' for n in others)} |",
+        f"|---|{'---:|' * (1 + len(others))}",
+    ]
+    by_variant: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: row.batch):
+        shares = (f"{100 * (share or 0):.2g} %" for share in (row.share_of_memory, row.share_of_arithmetic))
+        by_variant.setdefault(row.variant, []).append(f"{row.notes_per_s:,.0f} ({', '.join(shares)})")
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in by_variant.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,7 @@
 """How fast training is, beside how fast this machine multiplies matrices.
 
     python -m benchmarks train [--json] [--rounds N] [--threads N] [--presets v1,v2]
+    python -m benchmarks train --table FILE.json
 
 Each row is one preset on one device at one precision: real steps of the training loop (forward, backward, clipping,
 AdamW, the averaged weights) over synthetic notes, in rounds that take turns with all other rows; medians. A GPU is
@@ -24,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,12 +94,12 @@ def _synthetic(config: TrainConfig) -> Iterator[Batch]:
 
 
 def measure(presets: list[str], devices: list[torch.device], rounds: int) -> list[Row]:
-    """Time every preset on every device at each precision that is fast there, float32 first."""
+    """Time every preset on every device at each precision that might be fast there, float32 first."""
     where = [
         (device, precision)
         for device in devices
         for precision in _PRECISIONS
-        if precision == "float32" or has_fast_bf16(device)
+        if precision == "float32" or device.type == "cuda" or has_fast_bf16(device)
     ]
     training = {(preset, *at): Training(PRESETS[preset], *at) for preset in presets for at in where}
     products = {(device, name): gemm(device, _PRECISIONS[name]) for device, name in where}
@@ -122,6 +124,15 @@ def measure(presets: list[str], devices: list[torch.device], rounds: int) -> lis
     return rows
 
 
+def table(found: dict[str, Any]) -> str:
+    """Markdown, out of the JSON."""
+    lines = ["| preset | device | precision | notes a second | share of matrix products |", "|---|---|---|---:|---:|"]
+    for row in (Row(**each) for each in found["rows"]):
+        rate, share = f"{row.notes_per_s:,.0f}", f"{100 * row.share_of_gemm:.1f} %"
+        lines.append(f"| {row.preset} | {row.device} | {row.precision} | {rate} | {share} |")
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the measurement."""
     parser = argparse.ArgumentParser(prog="bench train", description=__doc__.splitlines()[0])
@@ -129,7 +140,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=15, help="how often each row takes its turn (default: 15)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     parser.add_argument("--presets", default="v1,v2", help="which (default: v1,v2)")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
+    if options.table:
+        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
+        return 0
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # as training does

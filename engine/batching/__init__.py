@@ -8,7 +8,9 @@
     slots        what slots do, and which kind this machine gets
       native       stepped by compiled C (engine/native/step.c): the way on a CPU
       gpu_slots    stepped by a GPU: kernels recorded as CUDA graphs
-        gpu_kernels  those kernels, in Triton
+        gpu_note       a note of every slot, in Triton: the kernels
+        gpu_layers     the LSTM and its queries
+        gpu_attribute  one attribute, and what was played may come back
       torch_slots  stepped by PyTorch in blocks: the way on a CPU without a C compiler
         torch_step   a note of every slot of a block
         torch_cache  what was played may come back, for the slots of a block

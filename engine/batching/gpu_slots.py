@@ -1,4 +1,4 @@
-"""Slots stepped by a GPU: the kernels of `engine.batching.gpu_kernels`, recorded as CUDA graphs of several steps.
+"""Slots stepped by a GPU: the kernels of `engine.batching.gpu_note`, recorded as CUDA graphs of several steps.
 
 Graphs are recorded of the first 1, 2, 4, … blocks of slots, and the smallest is replayed that covers what is being
 written: whoever fills the slots takes the lowest first. One replay is one launch for the host
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from data.tokens import ATTRIBUTES, DELTA_STEPS, DURATION_STEPS, IntArray, remaining_bin
-from engine.batching import gpu_kernels as kernels
+from engine.batching import gpu_note as kernels
+from engine.batching.gpu_layers import layer_step, query_step
 from engine.batching.slots import DeviceLost
 from engine.batching.torch_step import by_gate
 from engine.batching.weights import FloatArray, StepWeights, step_weights
@@ -25,11 +26,10 @@ from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 
 BLOCK = 64  # slots; fewer would leave more of a GPU idle, more would be computed for a single piece
-_GRAPH_STEPS = (
-    16  # in one replay: pieces join and are cancelled between replays. Even, so that states end where they began
-)
+# In one replay, between which pieces join and are cancelled. Even, so that states end where they began.
+_GRAPH_STEPS = 16
 _PADDED = (16, 32, 128, 32, 16)  # values of each attribute, as the kernels have them
-# How programs are cut, by measurement on an H200 (see below).
+# How programs are cut: what was fastest on an H200 (docs/bench/README.md).
 _UNITS, _DEPTH = 16, 64  # of a layer, in one program; and how much of its inputs at a time
 _PRODUCT: dict[str, int] = {"num_warps": 4, "num_stages": 3}
 _NOTE: dict[str, int] = {"num_warps": 2}
@@ -185,7 +185,7 @@ class GpuSlots:
         depth = _dividing(hidden, _DEPTH)
         before, after = self._states[odd], self._states[1 - odd]
         for n, (weight, bias) in enumerate(weights.layers):
-            kernels.layer_step[slots // self.block, halves, hidden // _UNITS](
+            layer_step[slots // self.block, halves, hidden // _UNITS](
                 after[n - 1],
                 before[n],
                 weight,
@@ -203,7 +203,7 @@ class GpuSlots:
             )
         width = len(ATTRIBUTES) * embedding
         columns = _dividing(width, 64)
-        kernels.query_step[slots // self.block, halves, width // columns](
+        query_step[slots // self.block, halves, width // columns](
             after[-1],
             *weights.query,
             self._queries,

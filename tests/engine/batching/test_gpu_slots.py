@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,6 +176,19 @@ def test_a_gpu_that_fails_is_lost_but_not_one_that_is_full(
     monkeypatch.setattr(GpuSlots, "_fetch", fail)
     with pytest.raises(known_as):  # of a piece that was stopped a moment ago
         slots.tokens(0)
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_kernels_compile_for_gpus_that_are_not_here(capability: int, tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "tests.engine.batching.compile_kernels", str(capability)],
+        env={**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert set(found.stdout.split()) == {"layer_step", "query_step", "note_step", "begin_step"}
 
 
 @needs_gpu

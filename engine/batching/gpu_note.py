@@ -1,0 +1,395 @@
+"""The note step as GPU kernels, written in Triton (https://triton-lang.org): four launches a note for two layers.
+
+`gpu_layers.layer_step` multiplies one layer's weights with the states of all rows and applies the gates before anything
+leaves the registers; `gpu_layers.query_step` asks the five queries of the last layer's states; `note_step` does the
+rest in one program a slot: the cache, the five attributes one after the other (`gpu_attribute`), the draws, the
+bookkeeping, and the input of the next step. `begin_step` puts pieces into slots.
+
+A program of the last two has one slot to itself and ends its loops where that slot's piece ends them; a program of the
+first two always has the same number of rows. Sums are added up in an order that nothing else decides. So a piece
+depends neither on its company nor on its slot. What programs of one launch read and others of it write is kept twice,
+for steps of even and of odd number.
+
+With the environment variable TRITON_INTERPRET=1 the same kernels run on a CPU, far too slowly for anything but tests.
+
+Shapes: S slots; R rows of state, S or with guidance 2S, of which the second S are told nothing; H hidden, E embedding,
+W the next power of two after E, K notes of the cache, V values of an attribute.
+"""
+
+# mypy: disable-error-code="no-untyped-def,untyped-decorator,operator,no-untyped-call"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from data.score import STEPS_PER_BAR
+from data.tokens import (
+    ATTRIBUTES,
+    BAR_POSITION,
+    CONDITIONS,
+    DELTA,
+    DURATION,
+    PART,
+    PITCH,
+    POLYPHONY,
+    REMAINING,
+    VELOCITY,
+)
+from engine.batching.gpu_attribute import cache_says, choose, look, lstm_says, numbers_of
+from engine.note_cache import CACHE_NOTES
+from engine.types import LENGTH_NOTES_MAX
+
+# What `state` holds of each slot: int32, so many in a row.
+NOTE, LENGTH, FORCED, RUN, ONSET, SOUNDING = (tl.constexpr(at) for at in range(6))
+PREVIOUS, SEED, ATTEMPT, LAST, STATE_WIDTH = (tl.constexpr(at) for at in (6, 11, 12, 13, 16))
+RING = tl.constexpr(512)  # steps; more than the longest duration and the longest delta
+# What of the input of a step moves with the notes: five attributes and three conditions.
+MOVING = [*range(len(ATTRIBUTES)), *(len(ATTRIBUTES) + c for c in (REMAINING, BAR_POSITION, POLYPHONY))]
+
+_ATTRIBUTES = tl.constexpr(len(ATTRIBUTES))
+_SIZES = [attribute.size for attribute in ATTRIBUTES]
+_PARTS, _DELTAS, _PITCHES, _DURATIONS, _VELOCITIES = (tl.constexpr(size) for size in _SIZES)
+_PART, _DELTA, _PITCH, _DURATION, _VELOCITY = (tl.constexpr(a) for a in (PART, DELTA, PITCH, DURATION, VELOCITY))
+_STEPS_PER_BAR = tl.constexpr(STEPS_PER_BAR)
+_POLYPHONY_MAX = tl.constexpr(CONDITIONS[POLYPHONY].size - 1)
+_LENGTH_MAX = tl.constexpr(LENGTH_NOTES_MAX)
+_CACHE_NOTES = tl.constexpr(CACHE_NOTES)
+
+
+@triton.jit
+def _moving(
+    rows,
+    row_of,
+    moving,
+    remaining_bin,
+    slot,
+    note,
+    remaining,
+    onset,
+    sounding,
+    hidden: tl.constexpr,
+    whole: tl.constexpr,
+):
+    """Sum what the eight moving inputs of the next step give to the first layer of one slot.
+
+    Args:
+        rows: [all values, 4H] float32.
+        row_of: [8] int32: where the tables of `MOVING` begin in it.
+        moving: [S, 4H] float32, written.
+        remaining_bin: [notes + 1] int32.
+        slot: which.
+        note: the five attributes of the note before.
+        remaining: notes to come.
+        onset: steps.
+        sounding: notes that sound.
+        hidden: H.
+        whole: the next power of two after 4H.
+    """
+    part, delta, pitch, duration, velocity = note
+    wide = 4 * hidden
+    at = tl.arange(0, whole)
+    inside = at < wide
+    total = tl.load(rows + (tl.load(row_of) + part) * wide + at, mask=inside)
+    total += tl.load(rows + (tl.load(row_of + 1) + delta) * wide + at, mask=inside)
+    total += tl.load(rows + (tl.load(row_of + 2) + pitch) * wide + at, mask=inside)
+    total += tl.load(rows + (tl.load(row_of + 3) + duration) * wide + at, mask=inside)
+    total += tl.load(rows + (tl.load(row_of + 4) + velocity) * wide + at, mask=inside)
+    total += tl.load(rows + (tl.load(row_of + 5) + tl.load(remaining_bin + remaining)) * wide + at, mask=inside)
+    total += tl.load(rows + (tl.load(row_of + 6) + onset % _STEPS_PER_BAR) * wide + at, mask=inside)
+    total += tl.load(rows + (tl.load(row_of + 7) + tl.minimum(sounding, _POLYPHONY_MAX)) * wide + at, mask=inside)
+    tl.store(moving + slot * wide + at, total, mask=inside)
+
+
+@triton.jit
+def note_step(
+    state,
+    setting,
+    share_of,
+    tokens,
+    ends,
+    queries,
+    hidden_states,
+    keys,
+    heads,
+    matches_before,
+    matches_after,
+    likeness_of,
+    told,
+    head_weight,
+    head_bias,
+    rows,
+    row_of,
+    moving,
+    remaining_bin,
+    delta_steps,
+    duration_steps,
+    slots,
+    run_limit,
+    guidance,
+    cache_share,
+    cache_stay,
+    cache_sharpness,
+    cache_match,
+    hidden: tl.constexpr,
+    embedding: tl.constexpr,
+    width: tl.constexpr,
+    depth: tl.constexpr,
+    whole: tl.constexpr,
+    guided: tl.constexpr,
+    cached: tl.constexpr,
+):
+    """A note of one slot, which a program has to itself; nothing where its piece is complete.
+
+    Args:
+        state: [S, STATE_WIDTH] int32.
+        setting: [S, 2] float32: the inverse of the temperature, and top-p.
+        share_of: [S] float64: how far the last note came out of the cache.
+        tokens: [S, notes, 5] uint8.
+        ends: [S, RING] int32: notes that end at each step.
+        queries: [R, 5, E] float32.
+        hidden_states: [R, H], which the queries were asked of.
+        keys: [S, K, H]: the states of the notes kept.
+        heads: [S, K] int32: all that is cached of each, as one number.
+        matches_before: [S, K] int32: notes before each that equalled the last ones.
+        matches_after: [S, K] int32, written: that equal them.
+        likeness_of: [S, K] float32, for what `look` finds.
+        told: see `lstm_says`; so are `head_weight` and `head_bias`.
+        head_weight: see there.
+        head_bias: see there.
+        rows: see `_moving`; so are `row_of`, `moving` and `remaining_bin`.
+        row_of: see there.
+        moving: see there.
+        remaining_bin: see there.
+        delta_steps: [V] int32.
+        duration_steps: [V] int32.
+        slots: S.
+        run_limit: a pitch is repeated so often in a row, and no oftener.
+        guidance: of the model's configuration, as are the four that follow.
+        cache_share: see there.
+        cache_stay: see there.
+        cache_sharpness: see there.
+        cache_match: see there.
+        hidden: H.
+        embedding: E.
+        width: W.
+        depth: of a state's numbers looked at together; divides H.
+        whole: the next power of two after 4H.
+        guided: whether there are rows that are told nothing.
+        cached: whether there is a cache.
+    """
+    slot = tl.program_id(0)
+    own = state + slot * STATE_WIDTH
+    written, length = tl.load(own + NOTE), tl.load(own + LENGTH)
+    if written >= length:
+        return
+    run, onset, sounding = tl.load(own + RUN), tl.load(own + ONSET), tl.load(own + SOUNDING)
+    before = own + PREVIOUS
+    part_before, pitch_before = tl.load(before + _PART), tl.load(before + _PITCH)
+    seed, attempt = tl.load(own + SEED), tl.load(own + ATTEMPT)
+    forced = written < tl.load(own + FORCED)
+    settings = tl.load(setting + 2 * slot), tl.load(setting + 2 * slot + 1), forced
+    note = tokens + (slot * _LENGTH_MAX + written) * _ATTRIBUTES
+    states = hidden_states + slot * hidden
+    place = slot.to(tl.int64) * _CACHE_NOTES
+    kept, likeness = heads + place, likeness_of + place
+
+    share = tl.load(share_of + slot)
+    cache = heads, likeness_of, written, share
+    if cached:
+        filled, best = look(
+            states,
+            keys + place * hidden,
+            kept,
+            matches_before + place,
+            matches_after + place,
+            likeness,
+            written,
+            tl.load(own + LAST),
+            cache_sharpness,
+            cache_match,
+            hidden,
+            depth,
+        )
+        cache = kept, likeness, filled, best
+        share = tl.where(written > 0, cache_share + (cache_stay - cache_share) * share, 0.0)
+
+    # The part.
+    asked = queries, told, head_weight, head_bias
+    logits = lstm_says(asked, slot, slots, (), guidance, _PART, _PARTS, 16, 0, embedding, width, guided)
+    said = logits
+    if cached:
+        said = cache_says(cache, share, 0, _DELTAS * _PITCHES * _DURATIONS, _PARTS, 16)
+    forbidden = tl.arange(0, 16) < 0
+    numbers = numbers_of(seed, attempt, written, note, _PART)
+    part, share = choose(logits, said, forbidden, share, settings, numbers, _PARTS, 16, cached)
+
+    # The delta; what is forbidden here and of pitches are the rules of `forbid` in engine/sampler.py.
+    chosen = (part,)
+    logits = lstm_says(asked, slot, slots, chosen, guidance, _DELTA, _DELTAS, 32, 16, embedding, width, guided)
+    said = logits
+    if cached:
+        said = cache_says(cache, share, part, _PITCHES * _DURATIONS, _DELTAS, 32)
+    value = tl.arange(0, 32)
+    no_chord = (part < part_before) | ((part == part_before) & (pitch_before == _PITCHES - 1))
+    forbidden = ((written == 0) & (value > 0)) | ((written > 0) & no_chord & (value == 0))
+    numbers = numbers_of(seed, attempt, written, note, _DELTA)
+    delta, share = choose(logits, said, forbidden, share, settings, numbers, _DELTAS, 32, cached)
+
+    # The pitch.
+    chosen_2 = part, _PARTS + delta
+    logits = lstm_says(asked, slot, slots, chosen_2, guidance, _PITCH, _PITCHES, 128, 48, embedding, width, guided)
+    prefix = part * _DELTAS + delta
+    said = logits
+    if cached:
+        said = cache_says(cache, share, prefix, _DURATIONS, _PITCHES, 128)
+    value = tl.arange(0, 128)
+    chord = (delta == 0) & (part == part_before) & (written > 0)
+    full = (run >= run_limit) & (written > 0)
+    forbidden = (chord & (value <= pitch_before)) | (full & (value == pitch_before))
+    numbers = numbers_of(seed, attempt, written, note, _PITCH)
+    pitch, share = choose(logits, said, forbidden, share, settings, numbers, _PITCHES, 128, cached)
+
+    # The duration.
+    chosen_3 = part, _PARTS + delta, _PARTS + _DELTAS + pitch
+    logits = lstm_says(asked, slot, slots, chosen_3, guidance, _DURATION, _DURATIONS, 32, 176, embedding, width, guided)
+    prefix = prefix * _PITCHES + pitch
+    said = logits
+    if cached:
+        said = cache_says(cache, share, prefix, 1, _DURATIONS, 32)
+    forbidden = tl.arange(0, 32) < 0
+    numbers = numbers_of(seed, attempt, written, note, _DURATION)
+    duration, share = choose(logits, said, forbidden, share, settings, numbers, _DURATIONS, 32, cached)
+
+    # The velocity, which is never the cache's.
+    chosen_4 = part, _PARTS + delta, _PARTS + _DELTAS + pitch, _PARTS + _DELTAS + _PITCHES + duration
+    logits = lstm_says(
+        asked, slot, slots, chosen_4, guidance, _VELOCITY, _VELOCITIES, 16, 208, embedding, width, guided
+    )
+    forbidden = tl.arange(0, 16) < 0
+    numbers = numbers_of(seed, attempt, written, note, _VELOCITY)
+    velocity, _ = choose(logits, logits, forbidden, share, settings, numbers, _VELOCITIES, 16, False)
+
+    tl.debug_barrier()  # all threads have read what is written from here on
+    if cached:
+        at_place = written % _CACHE_NOTES
+        head = prefix * _DURATIONS + duration
+        tl.store(kept + at_place, head)
+        tl.store(own + LAST, head)
+        tl.store(share_of + slot, share)
+        for begin in range(0, hidden, depth):
+            at = begin + tl.arange(0, depth)
+            tl.store(keys + (place + at_place) * hidden + at, tl.load(states + at))
+    tl.store(note + _PART, part.to(tl.uint8))
+    tl.store(note + _DELTA, delta.to(tl.uint8))
+    tl.store(note + _PITCH, pitch.to(tl.uint8))
+    tl.store(note + _DURATION, duration.to(tl.uint8))
+    tl.store(note + _VELOCITY, velocity.to(tl.uint8))
+
+    # The same as data.tokens.Position.
+    step = tl.arange(0, RING)
+    ring = ends + slot * RING + step
+    later = tl.load(delta_steps + delta)
+    ending = ((step - onset - 1) & (RING - 1)) < later
+    count = tl.load(ring)
+    sounding += 1 - tl.sum(tl.where(ending, count, 0), 0)
+    onset += later
+    end = (onset + tl.load(duration_steps + duration)) & (RING - 1)
+    tl.store(ring, tl.where(ending, 0, count) + (step == end).to(tl.int32))
+    tl.store(own + RUN, tl.where(pitch == pitch_before, run, 0) + 1)
+    tl.store(own + ONSET, onset)
+    tl.store(own + SOUNDING, sounding)
+    tl.store(own + NOTE, written + 1)
+    tl.store(before + _PART, part)
+    tl.store(before + _DELTA, delta)
+    tl.store(before + _PITCH, pitch)
+    tl.store(before + _DURATION, duration)
+    tl.store(before + _VELOCITY, velocity)
+    inputs = part, delta, pitch, duration, velocity
+    _moving(rows, row_of, moving, remaining_bin, slot, inputs, length - written - 1, onset, sounding, hidden, whole)
+
+
+@triton.jit
+def begin_step(
+    joining,
+    settings,
+    bias,
+    state,
+    setting,
+    share_of,
+    ends,
+    states,
+    cells,
+    fixed,
+    rows,
+    row_of,
+    moving,
+    remaining_bin,
+    slots,
+    layers: tl.constexpr,
+    halves: tl.constexpr,
+    tables: tl.constexpr,
+    hidden: tl.constexpr,
+    depth: tl.constexpr,
+    whole: tl.constexpr,
+):
+    """Put a piece into a slot, whatever was in it; a program for each.
+
+    Args:
+        joining: [n, 5 + halves * tables] int32: slot, length, notes of the opening, seed, attempt, and the rows of
+            what each half is told.
+        settings: [n, 2] float32, as `setting`.
+        bias: [4H] float32, of the first layer.
+        state: see `note_step`; so are `setting`, `share_of` and `ends`.
+        setting: see there.
+        share_of: see there.
+        ends: see there.
+        states: [layers, R, H], those that the next step reads.
+        cells: [layers, R, H] float32.
+        fixed: [R, 4H] float32, written: what stays the same over a piece.
+        rows: see `_moving`; so are `row_of`, `moving` and `remaining_bin`.
+        row_of: see there.
+        moving: see there.
+        remaining_bin: see there.
+        slots: S.
+        layers: of the LSTM.
+        halves: 1, or 2 with guidance.
+        tables: how many rows a half is told.
+        hidden: H.
+        depth: units that are cleared together.
+        whole: the next power of two after 4H.
+    """
+    entry = joining + tl.program_id(0) * (5 + halves * tables)
+    slot, length = tl.load(entry), tl.load(entry + 1)
+    own = state + slot * STATE_WIDTH
+    tl.store(own + tl.arange(0, STATE_WIDTH), tl.zeros((STATE_WIDTH,), tl.int32))
+    tl.debug_barrier()
+    tl.store(own + LENGTH, length)
+    tl.store(own + FORCED, tl.load(entry + 2))
+    tl.store(own + SEED, tl.load(entry + 3))
+    tl.store(own + ATTEMPT, tl.load(entry + 4))
+    tl.store(own + PREVIOUS + _PART, _PARTS)  # "no note yet" stands behind the values
+    tl.store(own + PREVIOUS + _DELTA, _DELTAS)
+    tl.store(own + PREVIOUS + _PITCH, _PITCHES)
+    tl.store(own + PREVIOUS + _DURATION, _DURATIONS)
+    tl.store(own + PREVIOUS + _VELOCITY, _VELOCITIES)
+    tl.store(setting + 2 * slot, tl.load(settings + 2 * tl.program_id(0)))
+    tl.store(setting + 2 * slot + 1, tl.load(settings + 2 * tl.program_id(0) + 1))
+    tl.store(share_of + slot, tl.full((), 0.0, tl.float64))
+    tl.store(ends + slot * RING + tl.arange(0, RING), tl.zeros((RING,), tl.int32))
+    for half in tl.static_range(halves):
+        row = half * slots + slot
+        for layer in tl.static_range(layers):
+            for begin in range(0, hidden, depth):
+                at = ((layer * halves * slots + row) * hidden) + begin + tl.arange(0, depth)
+                tl.store(states + at, tl.zeros((depth,), states.dtype.element_ty))
+                tl.store(cells + at, tl.zeros((depth,), tl.float32))
+        for begin in range(0, 4 * hidden, depth):
+            at = begin + tl.arange(0, depth)
+            total = tl.load(bias + at)
+            for table in range(tables):
+                total += tl.load(rows + tl.load(entry + 5 + half * tables + table) * (4 * hidden) + at)
+            tl.store(fixed + row * (4 * hidden) + at, total)
+    nothing = _PARTS, _DELTAS, _PITCHES, _DURATIONS, _VELOCITIES
+    zero = length * 0
+    _moving(rows, row_of, moving, remaining_bin, slot, nothing, length, zero, zero, hidden, whole)
