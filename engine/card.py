@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,12 +114,17 @@ def count_parameters(folder: Path) -> int | None:
     """How many numbers the weights of a checkpoint are; None where they cannot be read.
 
     The header of a safetensors file says the shape of each tensor
-    (https://github.com/huggingface/safetensors#format).
+    (https://github.com/huggingface/safetensors#format). A tied tensor stands there under both of its names.
     """
     try:
+        tied = json.loads((folder / "model.json").read_text(encoding="utf-8"))["config"].get("tied", False)
         with (folder / "model.safetensors").open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, 1 << 20)))
-        return sum(int(math.prod(each["shape"])) for name, each in header.items() if name != "__metadata__")
+        return sum(
+            int(math.prod(each["shape"]))
+            for name, each in header.items()
+            if name != "__metadata__" and not (tied and re.fullmatch(r"outputs\.\d+\.weight", name))
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
         return None

@@ -55,7 +55,7 @@ PRESETS: dict[str, TrainConfig] = {
     # data.composer writes. What each choice is worth stands in ABLATIONS.md.
     "v2": TrainConfig(
         name="v2",
-        model=ModelConfig(embedding=128, hidden=384, layers=2, dropout=0.15, controlled=True, guidance=2.5, tied=True),
+        model=ModelConfig(embedding=128, hidden=384, layers=2, dropout=0.15, controlled=True, guidance=3.0, tied=True),
         epochs=18,
         batch=32,  # twice the updates for the same notes
         sequence_notes=64,

@@ -30,6 +30,8 @@ def test_the_card_says_what_the_checkpoint_is_and_learnt_from(name: str) -> None
 
 def test_weights_that_cannot_be_read_have_no_count(tmp_path: Path) -> None:
     assert count_parameters(tmp_path) is None
+    (tmp_path / "model.json").write_text('{"config": {}}')
+    assert count_parameters(tmp_path) is None
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 20)
     assert count_parameters(tmp_path) is None
 

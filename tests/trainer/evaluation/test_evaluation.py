@@ -115,6 +115,8 @@ async def test_what_is_evaluated_is_what_the_engine_makes_in_a_style_of_the_chec
     model = NoteLSTM(config).eval().requires_grad_(requires_grad=False)
     for attribute in (DELTA, DURATION):
         model.outputs[attribute].bias[:8] += 4.0  # short notes, so that the sound is made quickly
+    for table in model.condition_embeddings.parameters():
+        torch.nn.init.normal_(table)  # or what is told would change nothing yet
     sidecar = {"limits": {"longest_pitch_run": 8}}
     styles = {"styles": {mood: [str(Style(1, 3, 20, (2,) * len(CONTROLS)))] for mood in MOODS}}
     wanted = requests(8, 40, 0.9, 5)
