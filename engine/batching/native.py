@@ -1,22 +1,27 @@
 """Slots stepped in C (`engine/native/step.c`): the way on a CPU, and what it was chosen over.
 
-Notes per second of one core, AMD EPYC (Zen 4, AVX-512 VNNI, 1 MB of L2), MusicLSTM-v1, temperature 0.9, top-p 0.95,
+Notes per second of one core, AMD EPYC (Zen 4, AVX-512 VNNI, 1 MB of L2), MusicLSTM-v2, temperature 0.9, top-p 0.95,
 `python -m benchmarks engine`, medians of five interleaved rounds:
 
                                                      batch 1        8       64
-    the usual way: 50 notes again for each note          195      713      912
-    nn.LSTM one step, sort, multinomial                  381    2,437   11,536
-    torch_slots on the CPU (sixteen slots at least)      353    2,758    9,541
-    C, float32                                        19,573   45,651   48,177
-    C, int8                                           65,917  141,342  146,074   <- default
-    the same compiled for AVX2, float32               19,900        -   34,800
-    the same compiled for AVX2, int8                  35,200        -   60,900
-    the same compiled for AVX-512 without VNNI, int8  34,100        -   70,700
+    the usual way: 50 notes again for each note          106      231      238
+    nn.LSTM one step, sort, multinomial                  350    2,158    6,377
+    torch_slots (sixteen slots at least)                 155    1,287    2,578
+    C, float32                                         9,513   11,562   12,333
+    C, int8                                           29,107   37,383   39,315   <- default
 
-int8 changes held-out loss by 0.002 % (`python -m benchmarks precision`), and its notes are the same on all three. At
-batch 64 some 60 % of the time are integer products, one instruction a cycle; the rest are exponentials and the heads.
-Adding the first layer's eight table rows up in 16-bit integers, and bounding arguments by min and max instead of masks,
-raised int8 from 122,000 to 152,000 at batch 64.
+MusicLSTM-v1, half the weights and without cache and guidance, by instruction set:
+
+    AVX-512 VNNI, int8                                65,917  141,342  146,074
+    AVX-512 without VNNI, int8                        34,100        -   70,700
+    AVX2, int8                                        35,200        -   60,900
+    AVX-512, float32                                  19,573   45,651   48,177
+    AVX2, float32                                     19,900        -   34,800
+
+int8 changes the held-out loss of v2 by 0.026 % (`python -m benchmarks precision`), and its notes are the same on all
+three. At batch 64 some 60 % of v1's time were integer products, one instruction a cycle; the rest exponentials and the
+heads. Adding the first layer's eight table rows up in 16-bit integers, and bounding arguments by min and max instead of
+masks, raised its int8 from 122,000 to 152,000 at batch 64.
 """
 
 from __future__ import annotations
