@@ -107,9 +107,12 @@ def _on_gpu(checkpoint: Checkpoint, count: int) -> Slots:
     os.environ.setdefault("TRITON_CACHE_DIR", str(CACHE.parent / "triton"))  # where compiled kernels are kept
     try:
         from engine.batching.gpu_slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
-    except ImportError as problem:
-        raise RuntimeError("PyTorch came without Triton, which compiles the kernels.") from problem
-    return GpuSlots(checkpoint, count, dtype=_GPU_DTYPE)
+
+        return GpuSlots(checkpoint, count, dtype=_GPU_DTYPE)
+    except (RuntimeError, AssertionError):
+        raise
+    except Exception as problem:  # no Triton, no C compiler or Python headers for it, a GPU too small or too old
+        raise RuntimeError(f"its kernels cannot be compiled ({problem!r})") from problem
 
 
 def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import numpy as np
 import pytest
@@ -157,6 +158,18 @@ def test_without_a_compiler_notes_are_written_by_pytorch(
 
 def test_a_missing_gpu_is_no_reason_to_fail(checkpoint: Checkpoint) -> None:
     assert isinstance(open_slots(ways(checkpoint, 4, "cuda")), NativeSlots | TorchSlots)
+
+
+@pytest.mark.parametrize("problem", [ImportError("No module named 'triton'"), CalledProcessError(1, ["cc"])])
+def test_where_the_kernels_of_a_gpu_cannot_be_compiled_the_cpu_is_used(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, problem: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> Slots:
+        raise problem
+
+    monkeypatch.setattr("engine.batching.gpu_slots.GpuSlots", fail)
+    assert isinstance(open_slots(ways(checkpoint, 4, "cuda")), NativeSlots | TorchSlots)
+    assert "kernels cannot be compiled" in caplog.text
 
 
 def test_with_too_little_memory_on_the_gpu_fewer_slots_are_tried_and_then_the_cpu(
