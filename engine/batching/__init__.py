@@ -14,6 +14,7 @@
       torch_slots  stepped by PyTorch in blocks: the way on a CPU without a C compiler
         torch_step   a note of every slot of a block
         torch_cache  what was played may come back, for the slots of a block
+    account      what the host knows of slots that something else steps
     weights      a model in the shapes that a step reads
     layout       those shapes as C sees them
     randomness   random numbers by place, not by turn

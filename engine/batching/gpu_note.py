@@ -26,14 +26,12 @@ import triton.language as tl
 from data.score import STEPS_PER_BAR
 from data.tokens import (
     ATTRIBUTES,
-    BAR_POSITION,
     CONDITIONS,
     DELTA,
     DURATION,
     PART,
     PITCH,
     POLYPHONY,
-    REMAINING,
     VELOCITY,
 )
 from engine.batching.gpu_attribute import cache_says, choose, look, lstm_says, numbers_of
@@ -44,8 +42,6 @@ from engine.types import LENGTH_NOTES_MAX
 NOTE, LENGTH, FORCED, RUN, ONSET, SOUNDING = (tl.constexpr(at) for at in range(6))
 PREVIOUS, SEED, ATTEMPT, LAST, STATE_WIDTH = (tl.constexpr(at) for at in (6, 11, 12, 13, 16))
 RING = tl.constexpr(512)  # steps; more than the longest duration and the longest delta
-# What of the input of a step moves with the notes: five attributes and three conditions.
-MOVING = [*range(len(ATTRIBUTES)), *(len(ATTRIBUTES) + c for c in (REMAINING, BAR_POSITION, POLYPHONY))]
 
 _ATTRIBUTES = tl.constexpr(len(ATTRIBUTES))
 _SIZES = [attribute.size for attribute in ATTRIBUTES]
@@ -75,7 +71,7 @@ def _moving(
 
     Args:
         rows: [all values, 4H] float32.
-        row_of: [8] int32: where the tables of `MOVING` begin in it.
+        row_of: [8] int32: where the tables of what moves begin in it (`torch_step.OnDevice`).
         moving: [S, 4H] float32, written.
         remaining_bin: [notes + 1] int32.
         slot: which.

@@ -10,15 +10,15 @@ through pinned memory, and the wait at the end of a call is the only one.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from data.tokens import ATTRIBUTES, DELTA_STEPS, DURATION_STEPS, IntArray, remaining_bin
+from data.tokens import ATTRIBUTES, IntArray
 from engine.batching import gpu_note as kernels
+from engine.batching.account import Account
 from engine.batching.gpu_layers import layer_step, query_step
 from engine.batching.slots import DeviceLost
-from engine.batching.torch_step import by_gate
+from engine.batching.torch_step import OnDevice
 from engine.batching.weights import FloatArray, StepWeights, step_weights
 from engine.checkpoint import Checkpoint
 from engine.note_cache import CACHE_NOTES
@@ -35,7 +35,7 @@ _PRODUCT: dict[str, int] = {"num_warps": 4, "num_stages": 3}
 _NOTE: dict[str, int] = {"num_warps": 2}
 
 
-class _Weights:
+class _Weights(OnDevice):
     """A model's weights on a device, and the tables that a step looks things up in, as the kernels want them.
 
     Args:
@@ -45,30 +45,17 @@ class _Weights:
     """
 
     def __init__(self, weights: StepWeights, device: torch.device, dtype: torch.dtype) -> None:
-        def on_device(array: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device, dtype)
-
+        super().__init__(weights, device, dtype, torch.int32)
         self.width = _power(weights.embedding)
-        self.rows = on_device(by_gate(weights.rows))  # [all values, 4H]
-        self.row_of = on_device(np.array([weights.first_row[i] for i in kernels.MOVING]), torch.int32)
-        self.layers = [
-            (on_device(by_gate(layer.weight.T), dtype), on_device(by_gate(layer.bias[None])[0]))
-            for layer in weights.layers
-        ]
-        self.query = on_device(weights.query.weight.T, dtype), on_device(weights.query.bias)  # [H, 5E], [5E]
         heads = list(zip(weights.heads, _PADDED, strict=True))
-        self.head_weight = on_device(
+        self.head_weight = self._sent(
             np.concatenate([_in_corner(head.weight.T, self.width, padded).ravel() for head, padded in heads]), dtype
         )
         finite = [np.where(np.isfinite(head.bias), head.bias, 0)[None] for head, _ in heads]
-        self.head_bias = on_device(
+        self.head_bias = self._sent(
             np.concatenate([_in_corner(bias, 1, padded)[0] for bias, padded in zip(finite, _PADDED, strict=True)])
         )
-        self.told = on_device(_told(weights))
-        self.delta_steps = on_device(np.array(DELTA_STEPS), torch.int32)
-        self.duration_steps = on_device(np.array(DURATION_STEPS), torch.int32)
-        bins = [0] + [remaining_bin(left) for left in range(1, LENGTH_NOTES_MAX + 1)]
-        self.remaining_bin = on_device(np.array(bins), torch.int32)
+        self.told = self._sent(_told(weights))
 
 
 def _in_corner(array: FloatArray, height: int, width: int) -> FloatArray:
@@ -91,7 +78,7 @@ def _told(weights: StepWeights) -> FloatArray:
     )
 
 
-class GpuSlots:
+class GpuSlots(Account):
     """Pieces in the making on a GPU. For one thread, but for `stop`. See `engine.batching.slots.Slots`.
 
     Args:
@@ -117,7 +104,7 @@ class GpuSlots:
         graph_steps: int = _GRAPH_STEPS,
     ) -> None:
         self.block, self._graph_steps = block, graph_steps
-        self.count = -(-count // block) * block
+        super().__init__(-(-count // block) * block)
         self.chunk_notes = graph_steps * self.count  # one replay, however many pieces there are
         self.device = torch.device(device)
         self._host = step_weights(checkpoint.model)
@@ -126,10 +113,6 @@ class GpuSlots:
         self._halves = 1 if self._model.guidance == 1 else 2
         self._weights = _Weights(self._host, self.device, dtype)
         self._allocate(dtype)
-        # The host's own account of each slot.
-        self._at = np.zeros(self.count, np.int64)
-        self._end = np.zeros(self.count, np.int64)
-        self._stop = np.zeros(self.count, np.bool_)
         self._joining: dict[int, tuple[list[int], tuple[float, float], IntArray | None]] = {}
         self._complete: dict[int, IntArray] = {}
         self._on_gpu = self.device.type == "cuda"
@@ -232,7 +215,7 @@ class GpuSlots:
             weights.head_weight,
             weights.head_bias,
             weights.rows,
-            weights.row_of,
+            weights.row_offsets,
             self._moving,
             weights.remaining_bin,
             weights.delta_steps,
@@ -264,7 +247,7 @@ class GpuSlots:
         seed = int(np.uint32(request.seed).astype(np.int32))
         entry = [slot, request.length_notes, known, seed, attempt, *rows]
         self._joining[slot] = entry, (1.0 / request.temperature, request.top_p), opening
-        self._at[slot], self._end[slot], self._stop[slot] = 0, request.length_notes, False
+        self._begins(slot, request.length_notes)
         self._complete.pop(slot, None)
 
     def _join(self) -> None:
@@ -277,7 +260,7 @@ class GpuSlots:
         kernels.begin_step[(len(entries),)](
             joining,
             setting,
-            self._bias(),
+            weights.layers[0][1],
             self._state,
             self._setting,
             self._share,
@@ -286,7 +269,7 @@ class GpuSlots:
             self._cells,
             self._fixed,
             weights.rows,
-            weights.row_of,
+            weights.row_offsets,
             self._moving,
             weights.remaining_bin,
             self.count,
@@ -301,9 +284,6 @@ class GpuSlots:
             if opening is not None:
                 self._tokens[slot, : len(opening)].copy_(torch.from_numpy(opening.astype(np.uint8)))
         self._joining.clear()
-
-    def _bias(self) -> Tensor:
-        return self._weights.layers[0][1]
 
     def _sent(self, array: np.ndarray) -> Tensor:
         sent = torch.from_numpy(array)
@@ -326,9 +306,8 @@ class GpuSlots:
     @torch.inference_mode()
     def _run(self) -> int:
         self._join()
-        stopped = np.flatnonzero(self._stop & (self._at < self._end))
+        stopped = self._stopped()
         if len(stopped):
-            self._end[stopped] = self._at[stopped]
             ended = self._sent(stopped)
             self._state[ended, kernels.LENGTH.value] = self._state[ended, kernels.NOTE.value]
         writing = np.flatnonzero(self._at < self._end)
@@ -359,18 +338,6 @@ class GpuSlots:
         if not self._on_gpu or isinstance(problem, torch.OutOfMemoryError):
             return problem
         return DeviceLost(f"the GPU failed: {problem}")
-
-    def stop(self, slot: int) -> None:
-        """See `engine.batching.slots.Slots`: seen at the next call of `run`."""
-        self._stop[slot] = True
-
-    def finished(self) -> npt.NDArray[np.bool_]:
-        """See `engine.batching.slots.Slots`."""
-        return (self._at >= self._end) | self._stop
-
-    def written(self, slot: int) -> int:
-        """See `engine.batching.slots.Slots`."""
-        return int(self._at[slot])
 
     def tokens(self, slot: int) -> IntArray:
         """See `engine.batching.slots.Slots`."""

@@ -8,10 +8,10 @@ computed beside it. A block in which nothing is being written costs nothing.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from data.tokens import IntArray
+from engine.batching.account import Account
 from engine.batching.torch_step import DeviceWeights, TorchBlock
 from engine.batching.weights import step_weights
 from engine.checkpoint import Checkpoint
@@ -21,7 +21,7 @@ from engine.types import ComposeRequest
 _STEPS_MAX = 16  # in one call: pieces join and are cancelled between calls
 
 
-class TorchSlots:
+class TorchSlots(Account):
     """Pieces in the making. For one thread, but for `stop`.
 
     Args:
@@ -35,14 +35,10 @@ class TorchSlots:
         self, checkpoint: Checkpoint, count: int, *, dtype: torch.dtype = torch.float32, block: int = 16
     ) -> None:
         self._block = block
-        self.count = -(-count // block) * block
+        super().__init__(-(-count // block) * block)
         self.chunk_notes = 8 * block
         weights = DeviceWeights(step_weights(checkpoint.model), torch.device("cpu"), dtype)
         self._blocks = [TorchBlock(weights, block, checkpoint.longest_pitch_run) for _ in range(0, self.count, block)]
-        # What each slot has and is to have; the blocks know too, but would have to be asked.
-        self._at = np.zeros(self.count, np.int64)
-        self._end = np.zeros(self.count, np.int64)
-        self._stop = np.zeros(self.count, np.bool_)
 
     @torch.inference_mode()
     def begin(
@@ -51,14 +47,13 @@ class TorchSlots:
         """See `engine.batching.slots.Slots`."""
         block, place = divmod(slot, self._block)
         self._blocks[block].begin(place, request, plan, attempt=attempt, opening=opening)
-        self._at[slot], self._end[slot], self._stop[slot] = 0, request.length_notes, False
+        self._begins(slot, request.length_notes)
 
     @torch.inference_mode()
     def run(self, steps: int) -> int:
         """See `engine.batching.slots.Slots`. Sixteen steps at most."""
         steps = min(steps, _STEPS_MAX)
-        stopped = np.flatnonzero(self._stop & (self._at < self._end))
-        self._end[stopped] = self._at[stopped]
+        stopped = self._stopped()
         for at in np.unique(stopped // self._block).tolist():
             self._blocks[at].end((stopped[stopped // self._block == at] % self._block).tolist())
         left = (self._end - self._at).reshape(-1, self._block).max(axis=1)  # [blocks]
@@ -67,18 +62,6 @@ class TorchSlots:
                 self._blocks[at].step()
         before, self._at = self._at, np.minimum(self._at + steps, self._end)
         return int(self._at.sum() - before.sum())
-
-    def stop(self, slot: int) -> None:
-        """See `engine.batching.slots.Slots`: seen at the next call of `run`."""
-        self._stop[slot] = True
-
-    def finished(self) -> npt.NDArray[np.bool_]:
-        """See `engine.batching.slots.Slots`."""
-        return (self._at >= self._end) | self._stop
-
-    def written(self, slot: int) -> int:
-        """See `engine.batching.slots.Slots`."""
-        return int(self._at[slot])
 
     def tokens(self, slot: int) -> IntArray:
         """See `engine.batching.slots.Slots`."""

@@ -44,42 +44,58 @@ MASS_BITS = 23  # of the likeliest value: 128 of them fit 31 bits
 _RANDOM_BITS = 24  # of a random number (`engine.batching.randomness`)
 
 
-class DeviceWeights:
-    """A model's weights on a device, and the tables that a step looks things up in. All blocks share them.
+class OnDevice:
+    """What every step on a device reads of a model: its products, and the tables that it looks things up in.
 
     Args:
         weights: the model.
         device: of all tensors.
         dtype: of what is multiplied as matrices; sums, cells and probabilities are float32.
+        index: of what is looked up.
+    """
+
+    def __init__(self, weights: StepWeights, device: torch.device, dtype: torch.dtype, index: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        self.rows = self._sent(by_gate(weights.rows))  # [sum V, 4H]
+        # What of the input of a step moves with the notes: five attributes and three conditions.
+        moving = [*range(len(ATTRIBUTES)), *(len(ATTRIBUTES) + c for c in (REMAINING, BAR_POSITION, POLYPHONY))]
+        self.row_offsets = self._sent(np.array([weights.first_row[i] for i in moving]), index)  # [8]
+        # Transposed, so that each product reads its weights in order.
+        self.layers = [
+            (self._sent(by_gate(layer.weight.T), dtype), self._sent(by_gate(layer.bias[None])[0]))
+            for layer in weights.layers
+        ]
+        self.query = self._sent(weights.query.weight.T, dtype), self._sent(weights.query.bias)  # [H, 5E], [5E]
+        self.delta_steps = self._sent(np.array(DELTA_STEPS), index)
+        self.duration_steps = self._sent(np.array(DURATION_STEPS), index)
+        bins = np.array([0] + [remaining_bin(left) for left in range(1, LENGTH_NOTES_MAX + 1)])
+        self.remaining_bin = self._sent(bins, index)
+
+    def _sent(self, array: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
+        """A copy on the device, whose rows lie one after the other."""
+        return torch.from_numpy(np.array(array, order="C")).to(self.device, dtype)
+
+
+class DeviceWeights(OnDevice):
+    """A model's weights as `TorchBlock` reads them. All blocks share them.
+
+    Args:
+        weights: the model.
+        device: of all tensors.
+        dtype: see `OnDevice`.
     """
 
     def __init__(self, weights: StepWeights, device: torch.device, dtype: torch.dtype) -> None:
-        self.of_host, self.device, self.dtype = weights, device, dtype
+        super().__init__(weights, device, dtype, torch.int64)
+        self.of_host = weights
         self.hidden, self.embedding = weights.hidden, weights.embedding
-
-        def on_device(array: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.from_numpy(array.copy()).to(device, dtype)
-
-        self.rows = on_device(by_gate(weights.rows))  # [sum V, 4H]
-        moving = [*range(len(ATTRIBUTES)), *(len(ATTRIBUTES) + c for c in (REMAINING, BAR_POSITION, POLYPHONY))]
-        self.row_offsets = on_device(np.array([weights.first_row[i] for i in moving]), torch.int64)  # [8]
-        # Transposed, so that each product reads its weights in order.
-        self.layers = [
-            (on_device(by_gate(layer.weight.T), dtype), on_device(by_gate(layer.bias[None])[0]))
-            for layer in weights.layers
-        ]
-        self.query = on_device(weights.query.weight.T, dtype), on_device(weights.query.bias)
-        self.heads = [(on_device(head.weight.T, dtype), on_device(head.bias)) for head in weights.heads]
+        self.heads = [(self._sent(head.weight.T, dtype), self._sent(head.bias)) for head in weights.heads]
         # What attribute j tells all that follow it, side by side: [V_j, (4 - j) E].
         chosen, follow = weights.chosen, range(len(ATTRIBUTES))
         self.told = [
-            on_device(np.concatenate([chosen[i * (i - 1) // 2 + j] for i in follow if i > j], axis=1))
+            self._sent(np.concatenate([chosen[i * (i - 1) // 2 + j] for i in follow if i > j], axis=1))
             for j in range(len(ATTRIBUTES) - 1)
         ]
-        self.delta_steps = on_device(np.array(DELTA_STEPS), torch.int64)
-        self.duration_steps = on_device(np.array(DURATION_STEPS), torch.int64)
-        bins = np.array([0] + [remaining_bin(left) for left in range(1, LENGTH_NOTES_MAX + 1)])
-        self.remaining_bin = on_device(bins, torch.int64)
         self.ring = torch.arange(_RING, device=device)
         self.values = [torch.arange(len(head.bias), device=device) for head in weights.heads]
 

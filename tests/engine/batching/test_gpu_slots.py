@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,12 +34,7 @@ needs_gpu = pytest.mark.skipif(not CUDA, reason="needs a GPU")
 NOTES = 200 if CUDA else 20
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def slots_of(checkpoint: Checkpoint, count: int, dtype: torch.dtype = torch.float32) -> GpuSlots:
