@@ -37,6 +37,7 @@ from engine.batching.layout import Precision
 from engine.batching.native import NativeSlots
 from engine.batching.slots import Slots, open_slots, ways
 from engine.batching.torch_slots import TorchSlots
+from engine.batching.writing import SWITCH_S
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.native.build import NoCompiler
 from engine.plan import plan
@@ -246,6 +247,7 @@ def continuous(
             while slots.run(slots.chunk_notes // batch):
                 pass
 
+    sys.setswitchinterval(SWITCH_S)  # as where the engine writes
     batcher = Batcher(lambda: open_slots(ways(checkpoint, max(BATCHES), device)))
     asked = sum(request.length_notes for request in wanted)
     notes = {serve: asked, fill: 20 * 200 * batch, pad: asked}
@@ -284,7 +286,7 @@ def on_device(
         notes: of each.
         options: of `GpuSlots`.
     """
-    from engine.batching.gpu_slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
+    from engine.batching.gpu.slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
 
     usual_rates = {row.batch: row.notes_per_s for row in rows if row.variant == "usual"}
     found = []

@@ -12,7 +12,7 @@ pieces with nothing told (`trainer.config`), so the second copy knows what it do
 
 The cache (`engine.note_cache`) then mixes with the guided distribution; its keys are the states of the copy that is
 told. What a note costs (nats) is always asked of the model as it learnt. `engine/native/step.c`,
-`engine.batching.torch_step` and `engine.batching.gpu_attribute` do the same.
+`engine.batching.torch_step` and `engine.batching.gpu.attribute` do the same.
 """
 
 from __future__ import annotations

@@ -7,10 +7,7 @@
     batcher      one thread that keeps the slots full: pieces join and leave between steps
     slots        what slots do, and which kind this machine gets
       native       stepped by compiled C (engine/native/step.c): the way on a CPU
-      gpu_slots    stepped by a GPU: kernels recorded as CUDA graphs
-        gpu_note       a note of every slot, in Triton: the kernels
-        gpu_layers     the LSTM and its queries
-        gpu_attribute  one attribute, and what was played may come back
+      gpu/         stepped by a GPU: kernels in Triton, recorded as CUDA graphs
       torch_slots  stepped by PyTorch in blocks: the way on a CPU without a C compiler
         torch_step   a note of every slot of a block
         torch_cache  what was played may come back, for the slots of a block

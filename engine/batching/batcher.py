@@ -64,6 +64,8 @@ class Batcher:
         self._waiting: deque[Ticket] = deque()
         self._running: dict[int, Ticket] = {}
         self._heard: dict[int, Ticket] = {}  # those of `_running` that somebody listens to
+        self._ended: list[tuple[Ticket, Callable[[], IntArray]]] = []  # a device may still be writing
+        self._written: deque[tuple[Ticket, IntArray]] = deque()  # to be handed over
         self._closing = False
         self._told_at = 0.0  # time.monotonic()
         self._take(make_slots())
@@ -131,40 +133,57 @@ class Batcher:
     def _serve(self) -> None:
         try:
             while (joining := self._next()) is not None:
-                written = self._write(joining)
-                if written is not None:
+                if self._write(joining):
                     self._tell()
-                    self._settle(written)
+                    self._settle()
                 elif not self._start_again():
                     break
         finally:  # whatever happened, nobody waits for ever
             with self._lock:
                 self._closing = True
-                for ticket in (*self._running.values(), *self._waiting):
+                for ticket in (*self._unfinished(), *self._waiting):
                     ticket.future.set_exception(EngineClosed("The engine was shut down before the piece was finished."))
                 self._running.clear()
+                self._ended.clear()
                 self._waiting.clear()
 
     def _next(self) -> list[Ticket] | None:
         """Wait for something to do: the pieces that join; None when the batcher is closed."""
         with self._lock:
-            while not (self._closing or self._waiting or self._running):
+            while not (self._closing or self._waiting or self._running or self._ended):
                 self._lock.wait()
             return None if self._closing else self._admit()
 
-    def _write(self, joining: list[Ticket]) -> dict[int, IntArray] | None:
-        """Some notes of every piece: the tokens of those that ended, by slot; None when the slots failed."""
+    def _write(self, joining: list[Ticket]) -> bool:
+        """Have some notes of every piece written, and read those that ended before; False when the slots failed."""
         try:
             for ticket in joining:
                 self._begin(ticket)
             self._slots.run(max(1, self._slots.chunk_notes // max(1, len(self._running))))
+            written = [(ticket, notes()) for ticket, notes in self._ended]
             ended = np.flatnonzero(self._occupied & self._slots.finished()).tolist()
-            return {slot: self._slots.tokens(slot) for slot in ended}
+            self._leave({slot: self._slots.take(slot) for slot in ended})
         except Exception as problem:
             log.exception("The note step failed.")
             if self._on_failure is not None:
                 self._on_failure(problem)
-            return None
+            return False
+        self._written.extend(written)
+        return True
+
+    def _leave(self, ended: dict[int, Callable[[], IntArray]]) -> None:
+        """Give the slots of ended pieces to the next."""
+        with self._lock:
+            self._ended = [(self._running.pop(slot), notes) for slot, notes in ended.items()]
+            for slot, (ticket, _) in zip(ended, self._ended, strict=True):
+                self._heard.pop(slot, None)
+                self._occupied[slot] = False
+                heapq.heappush(self._free, slot)
+                ticket.slot = None
+
+    def _unfinished(self) -> list[Ticket]:
+        """All that were admitted and have not been answered; the lock is held."""
+        return [*(ticket for ticket, _ in (*self._written, *self._ended)), *self._running.values()]
 
     def _admit(self) -> list[Ticket]:
         """Give free slots to those who wait; the lock is held."""
@@ -194,33 +213,31 @@ class Batcher:
                 if ticket.on_written is not None:
                     ticket.on_written(self._slots.written(slot))
 
-    def _settle(self, written: dict[int, IntArray]) -> None:
-        """Give ended pieces to those who asked, and their slots to the next."""
-        for slot, tokens in written.items():
-            with self._lock:
-                ticket = self._running.pop(slot)
-                self._heard.pop(slot, None)
-                self._occupied[slot] = False
-                heapq.heappush(self._free, slot)
-                ticket.slot = None
+    def _settle(self) -> None:
+        """Give what was written to those who asked. Meanwhile a device writes on."""
+        while self._written:
+            ticket, tokens = self._written[0]
             if len(tokens) < ticket.request.length_notes:
                 ticket.future.set_exception(Cancelled())
-                continue
-            if ticket.on_written is not None:
-                ticket.on_written(len(tokens))
-            ticket.future.set_result(tokens)
+            else:
+                if ticket.on_written is not None:
+                    ticket.on_written(len(tokens))
+                ticket.future.set_result(tokens)
+            self._written.popleft()
 
     def _start_again(self) -> bool:
         """Put what was in the making in front of what waits and take other slots; False when there are no others."""
-        log.warning("%d pieces are begun again.", len(self._running))
         with self._lock:
-            for ticket in reversed(self._running.values()):
+            unfinished = self._unfinished()
+            log.warning("%d pieces are begun again.", len(unfinished))
+            for ticket in reversed(unfinished):
                 ticket.slot = None
                 if ticket.stopped:
                     ticket.future.set_exception(Cancelled())
                 else:
                     self._waiting.appendleft(ticket)
             self._running.clear()
+            self._ended.clear()
             self._heard.clear()
             del self._slots  # or others would find its memory taken
         try:

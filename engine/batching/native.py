@@ -26,6 +26,7 @@ masks, raised its int8 from 122,000 to 152,000 at batch 64.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import byref
 from pathlib import Path
 
@@ -186,6 +187,11 @@ class NativeSlots:
     def tokens(self, slot: int) -> IntArray:
         """[written, 5] int64: a copy of the notes so far."""
         return self._tokens[slot, : self.written(slot)].astype(np.int64)
+
+    def take(self, slot: int) -> Callable[[], IntArray]:
+        """See `engine.batching.slots.Slots`."""
+        tokens = self.tokens(slot)
+        return lambda: tokens
 
     def keep_nats(self) -> None:
         """From now on, note what each attribute of an opening costs: see `nats`. Nothing is guided any more."""

@@ -56,7 +56,10 @@ class Slots(Protocol):
         ...
 
     def run(self, steps: int) -> int:
-        """Write up to `steps` notes of every piece that has some left; how many notes that was, over all."""
+        """Write up to `steps` notes of every piece that has some left; how many notes that was, over all.
+
+        A device may still be writing them when this returns, but not those of the call before.
+        """
         ...
 
     def stop(self, slot: int) -> None:
@@ -73,6 +76,10 @@ class Slots(Protocol):
 
     def tokens(self, slot: int) -> IntArray:
         """[written, 5] int64: a copy of the notes so far, in the model's key of C."""
+        ...
+
+    def take(self, slot: int) -> Callable[[], IntArray]:
+        """What will give `tokens` of a piece that has ended, whoever is in the slot by then; it may have to wait."""
         ...
 
 
@@ -106,7 +113,7 @@ def ways(checkpoint: Checkpoint, count: int, device: str | None = None) -> Itera
 def _on_gpu(checkpoint: Checkpoint, count: int) -> Slots:
     os.environ.setdefault("TRITON_CACHE_DIR", str(CACHE.parent / "triton"))  # where compiled kernels are kept
     try:
-        from engine.batching.gpu_slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
+        from engine.batching.gpu.slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
 
         return GpuSlots(checkpoint, count, dtype=_GPU_DTYPE)
     except (RuntimeError, AssertionError):

@@ -7,6 +7,8 @@ computed beside it. A block in which nothing is being written costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -67,3 +69,8 @@ class TorchSlots(Account):
         """See `engine.batching.slots.Slots`."""
         block, place = divmod(slot, self._block)
         return self._blocks[block].tokens(place)[: self.written(slot)].numpy().astype(np.int64)
+
+    def take(self, slot: int) -> Callable[[], IntArray]:
+        """See `engine.batching.slots.Slots`."""
+        tokens = self.tokens(slot)
+        return lambda: tokens

@@ -26,7 +26,7 @@ from engine.types import ComposeRequest
 
 log = logging.getLogger(__name__)
 
-_SWITCH_S = 0.0005  # the judge's thread may keep the batcher's from its next call so long
+SWITCH_S = 0.0005  # the judge's thread may keep the batcher's from its next call so long
 _FAILED = 75  # exit status: EX_TEMPFAIL
 
 # Parent to child: (number, None) to cancel, or (number, what to write). Child to parent: (number, notes written),
@@ -62,7 +62,7 @@ class Mouth:
 def write_notes(connection: Connection) -> None:
     """The process: it takes its orders from a pipe, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     try:
         start: Start = pickle.loads(connection.recv_bytes())  # noqa: S301 -- the parent's own words
     except (EOFError, OSError):

@@ -12,7 +12,8 @@ import torch
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile  # noqa: A004 -- its name
 
-from engine.batching import gpu_note, gpu_slots
+from engine.batching.gpu import note as gpu_note
+from engine.batching.gpu import slots as gpu_slots
 from engine.checkpoint import DEFAULT, load_checkpoint
 from engine.plan import plan
 from engine.types import ComposeRequest
@@ -44,7 +45,7 @@ class Compiling:
 
 def main(capability: int) -> None:
     for module in (gpu_note, gpu_slots):
-        for name in ("layer_step", "query_step", "note_step", "begin_step"):
+        for name in ("layer_step", "query_step", "look_step", "note_step", "begin_step"):
             if hasattr(module, name):
                 setattr(module, name, Compiling(getattr(module, name), capability))
     slots = gpu_slots.GpuSlots(load_checkpoint(DEFAULT), 64, device="cpu", graph_steps=2)

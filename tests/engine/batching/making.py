@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -12,6 +17,7 @@ from engine.batching.slots import Slots
 from engine.checkpoint import Checkpoint
 from engine.model import ModelConfig, NoteLSTM
 from engine.plan import plan
+from engine.takes import Judge
 from engine.types import ComposeRequest
 
 
@@ -53,3 +59,25 @@ def piece(slots: Slots, slot: int, request: ComposeRequest, steps: int = 64) -> 
     while not slots.finished()[slot]:
         slots.run(steps)
     return slots.tokens(slot)
+
+
+Deed: TypeAlias = Callable[[int], None]  # what is done to a process, told how many began before it
+
+
+@dataclass
+class Sabotage:
+    """A judge in whose process something is done before anything else."""
+
+    judge: Judge
+    marks: Path  # a file for each process that began
+    deed: Deed
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _sabotage, (self.judge, self.marks, self.deed)
+
+
+def _sabotage(judge: Judge, marks: Path, deed: Deed) -> Judge:
+    begun = len(list(marks.iterdir()))
+    (marks / f"{begun} {os.getpid()}").touch()
+    deed(begun)  # in the child, which has no other door
+    return judge

@@ -167,7 +167,7 @@ def test_where_the_kernels_of_a_gpu_cannot_be_compiled_the_cpu_is_used(
     def fail(*_: object, **__: object) -> Slots:
         raise problem
 
-    monkeypatch.setattr("engine.batching.gpu_slots.GpuSlots", fail)
+    monkeypatch.setattr("engine.batching.gpu.slots.GpuSlots", fail)
     assert isinstance(open_slots(ways(checkpoint, 4, "cuda")), NativeSlots | TorchSlots)
     assert "kernels cannot be compiled" in caplog.text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -17,8 +18,8 @@ import torch
 
 from data.moods import Mood
 from data.tokens import DELTA, PART, IntArray
-from engine.batching import gpu_slots
-from engine.batching.gpu_slots import GpuSlots, counts_of_blocks
+from engine.batching.gpu.slots import GpuSlots, counts_of_blocks
+from engine.batching.native import NativeSlots
 from engine.batching.process import WriterProcess
 from engine.batching.slots import DeviceLost, open_slots, ways
 from engine.batching.torch_slots import TorchSlots
@@ -27,7 +28,7 @@ from engine.originality import Index
 from engine.plan import plan
 from engine.takes import Judge
 from engine.types import ComposeRequest
-from tests.engine.batching.making import guided_by, odd_checkpoint, piece
+from tests.engine.batching.making import Sabotage, guided_by, odd_checkpoint, piece
 
 CUDA = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not CUDA, reason="needs a GPU")
@@ -182,13 +183,13 @@ def test_the_kernels_compile_for_gpus_that_are_not_here(capability: int, tmp_pat
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert set(found.stdout.split()) == {"layer_step", "query_step", "note_step", "begin_step"}
+    assert set(found.stdout.split()) == {"layer_step", "query_step", "look_step", "note_step", "begin_step"}
 
 
 @needs_gpu
 def test_a_process_that_is_killed_writes_the_same_again() -> None:
     checkpoint = load_checkpoint(DEFAULT)
-    assert isinstance(open_slots(ways(checkpoint, 16)), gpu_slots.GpuSlots)
+    assert isinstance(open_slots(ways(checkpoint, 16)), GpuSlots)
     writer = WriterProcess(checkpoint, Judge.of(checkpoint, Index.load(DEFAULT)), 64, "cuda")
     requests = [ComposeRequest(length_notes=200, seed=seed) for seed in range(20)]
     first = [writer.submit(request, plan(request)).future.result(180) for request in requests]
@@ -198,3 +199,51 @@ def test_a_process_that_is_killed_writes_the_same_again() -> None:
     os.kill(writer.pid, signal.SIGKILL)
     assert [wish.future.result(180) for wish in wishes] == first
     writer.close()
+
+
+def point_beyond_the_memory(begun: int) -> None:
+    """The first process looks something up where nothing is, once it has written some notes."""
+    run, calls = GpuSlots._run, 0
+
+    def lost(slots: GpuSlots) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            slots._weights.row_offsets.fill_(1 << 20)
+        return run(slots)
+
+    if begun == 0:
+        GpuSlots._run = lost  # type: ignore[method-assign]
+
+
+@needs_gpu
+def test_pieces_survive_a_poisoned_context_and_are_what_they_would_have_been(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(DEFAULT)
+    judge = Judge.of(checkpoint, Index.load(DEFAULT))
+    requests = [ComposeRequest(length_notes=200, seed=seed) for seed in range(20)]
+    found = []
+    for each in (judge, Sabotage(judge, tmp_path, point_beyond_the_memory)):
+        writer = WriterProcess(checkpoint, each, 64, "cuda")  # type: ignore[arg-type]  # a judge in the child
+        wishes = [writer.submit(request, plan(request)) for request in requests]
+        found.append([wish.future.result(180) for wish in wishes])
+        assert writer._device == "cuda"  # another process could use the GPU
+        writer.close()
+    assert found[0] == found[1]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@needs_gpu
+def test_what_a_full_gpu_has_no_room_for_is_written_in_fewer_slots_or_on_the_cpu() -> None:
+    checkpoint = load_checkpoint(DEFAULT)
+    request = ComposeRequest(length_notes=40, seed=1)
+    gc.collect()
+    for left, kinds in ((200 << 20, GpuSlots), (24 << 20, NativeSlots | TorchSlots)):
+        torch.cuda.empty_cache()
+        free, _ = torch.cuda.mem_get_info()
+        everything = torch.empty(free - left, dtype=torch.uint8, device="cuda")
+        slots = open_slots(ways(checkpoint, 64))
+        assert isinstance(slots, kinds)
+        assert slots.count < 256
+        assert len(piece(slots, 0, request)) == 40
+        del everything, slots
+        gc.collect()

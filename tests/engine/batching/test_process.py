@@ -6,11 +6,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -28,6 +26,7 @@ from engine.originality import Index
 from engine.plan import plan
 from engine.takes import Chosen, Judge
 from engine.types import ComposeRequest
+from tests.engine.batching.making import Deed, Sabotage
 
 
 @pytest.fixture(scope="module")
@@ -116,28 +115,6 @@ class Full(Poisoned):
     """As where the machine has no memory left."""
 
     problem = MemoryError
-
-
-Deed: TypeAlias = Callable[[int], None]  # what is done to a process, told how many began before it
-
-
-@dataclass
-class Sabotage:
-    """A judge in whose process something is done before anything else."""
-
-    judge: Judge
-    marks: Path  # a file for each process that began
-    deed: Deed
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _sabotage, (self.judge, self.marks, self.deed)
-
-
-def _sabotage(judge: Judge, marks: Path, deed: Deed) -> Judge:
-    begun = len(list(marks.iterdir()))
-    (marks / f"{begun} {os.getpid()}").touch()
-    deed(begun)  # in the child, which has no other door
-    return judge
 
 
 def give_a_gpu_that_fails(kind: type[Poisoned], failing: int, begun: int) -> None:

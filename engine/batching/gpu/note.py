@@ -1,14 +1,14 @@
-"""The note step as GPU kernels, written in Triton (https://triton-lang.org): four launches a note for two layers.
+"""The note step as GPU kernels, written in Triton (https://triton-lang.org): five launches a note for two layers.
 
-`gpu_layers.layer_step` multiplies one layer's weights with the states of all rows and applies the gates before anything
-leaves the registers; `gpu_layers.query_step` asks the five queries of the last layer's states; `note_step` does the
-rest in one program a slot: the cache, the five attributes one after the other (`gpu_attribute`), the draws, the
-bookkeeping, and the input of the next step. `begin_step` puts pieces into slots.
+`layers.layer_step` multiplies one layer's weights with the states of all rows and applies the gates before anything
+leaves the registers; `layers.query_step` asks the five queries of the last layer's states; `cache.look_step` compares
+these with what the slot's cache keeps; `note_step` does the rest in one program a slot: the five attributes one after
+the other (`attribute`), each mixed with what the cache says, the draws, the bookkeeping, and the input of the next
+step. `begin_step` puts pieces into slots.
 
-A program of the last two has one slot to itself and ends its loops where that slot's piece ends them; a program of the
-first two always has the same number of rows. Sums are added up in an order that nothing else decides. So a piece
-depends neither on its company nor on its slot. What programs of one launch read and others of it write is kept twice,
-for steps of even and of odd number.
+A program of the last three belongs to one slot; one of the first two always has the same number of rows. Sums are
+added up in an order that nothing else decides. So a piece depends neither on its company nor on its slot. What
+programs of one launch read and others of it write is kept twice, for steps of even and of odd number.
 
 With the environment variable TRITON_INTERPRET=1 the same kernels run on a CPU, far too slowly for anything but tests.
 
@@ -34,13 +34,24 @@ from data.tokens import (
     POLYPHONY,
     VELOCITY,
 )
-from engine.batching.gpu_attribute import cache_says, choose, look, lstm_says, numbers_of
+from engine.batching.gpu.attribute import choose, lstm_says, numbers_of
+from engine.batching.gpu.cache import COUNTS, cache_says, kept_of
+from engine.batching.gpu.state import (
+    ATTEMPT,
+    FORCED,
+    LAST,
+    LENGTH,
+    NOTE,
+    ONSET,
+    PREVIOUS,
+    RUN,
+    SEED,
+    SOUNDING,
+    STATE_WIDTH,
+)
 from engine.note_cache import CACHE_NOTES
 from engine.types import LENGTH_NOTES_MAX
 
-# What `state` holds of each slot: int32, so many in a row.
-NOTE, LENGTH, FORCED, RUN, ONSET, SOUNDING = (tl.constexpr(at) for at in range(6))
-PREVIOUS, SEED, ATTEMPT, LAST, STATE_WIDTH = (tl.constexpr(at) for at in (6, 11, 12, 13, 16))
 RING = tl.constexpr(512)  # steps; more than the longest duration and the longest delta
 
 _ATTRIBUTES = tl.constexpr(len(ATTRIBUTES))
@@ -101,16 +112,15 @@ def _moving(
 def note_step(
     state,
     setting,
-    share_of,
+    own_share_of,
     tokens,
     ends,
     queries,
     hidden_states,
     keys,
     heads,
-    matches_before,
-    matches_after,
     likeness_of,
+    counts_of,
     told,
     head_weight,
     head_bias,
@@ -125,8 +135,6 @@ def note_step(
     guidance,
     cache_share,
     cache_stay,
-    cache_sharpness,
-    cache_match,
     hidden: tl.constexpr,
     embedding: tl.constexpr,
     width: tl.constexpr,
@@ -140,16 +148,15 @@ def note_step(
     Args:
         state: [S, STATE_WIDTH] int32.
         setting: [S, 2] float32: the inverse of the temperature, and top-p.
-        share_of: [S] float64: how far the last note came out of the cache.
+        own_share_of: [S] float32: how far the last note came out of the LSTM and not out of the cache.
         tokens: [S, notes, 5] uint8.
         ends: [S, RING] int32: notes that end at each step.
         queries: [R, 5, E] float32.
         hidden_states: [R, H], which the queries were asked of.
         keys: [S, K, H]: the states of the notes kept.
         heads: [S, K] int32: all that is cached of each, as one number.
-        matches_before: [S, K] int32: notes before each that equalled the last ones.
-        matches_after: [S, K] int32, written: that equal them.
-        likeness_of: [S, K] float32, for what `look` finds.
+        likeness_of: [S, K] float32, of `look_step`.
+        counts_of: [S, COUNTS] int32, for what the cache adds up.
         told: see `lstm_says`; so are `head_weight` and `head_bias`.
         head_weight: see there.
         head_bias: see there.
@@ -161,11 +168,9 @@ def note_step(
         duration_steps: [V] int32.
         slots: S.
         run_limit: a pitch is repeated so often in a row, and no oftener.
-        guidance: of the model's configuration, as are the four that follow.
+        guidance: of the model's configuration, as are the two that follow.
         cache_share: see there.
         cache_stay: see there.
-        cache_sharpness: see there.
-        cache_match: see there.
         hidden: H.
         embedding: E.
         width: W.
@@ -188,74 +193,60 @@ def note_step(
     note = tokens + (slot * _LENGTH_MAX + written) * _ATTRIBUTES
     states = hidden_states + slot * hidden
     place = slot.to(tl.int64) * _CACHE_NOTES
-    kept, likeness = heads + place, likeness_of + place
+    kept, counts = (heads, heads), counts_of + slot * COUNTS
 
-    share = tl.load(share_of + slot)
-    cache = heads, likeness_of, written, share
+    own_share = tl.load(own_share_of + slot)
     if cached:
-        filled, best = look(
-            states,
-            keys + place * hidden,
-            kept,
-            matches_before + place,
-            matches_after + place,
-            likeness,
-            written,
-            tl.load(own + LAST),
-            cache_sharpness,
-            cache_match,
-            hidden,
-            depth,
-        )
-        cache = kept, likeness, filled, best
-        share = tl.where(written > 0, cache_share + (cache_stay - cache_share) * share, 0.0)
+        kept = kept_of(heads + place, likeness_of + place, counts, written)
+        share = cache_share + (cache_stay - cache_share) * (1.0 - own_share)
+        own_share = tl.where(written > 0, 1.0 - share, 1.0)
 
     # The part.
     asked = queries, told, head_weight, head_bias
     logits = lstm_says(asked, slot, slots, (), guidance, _PART, _PARTS, 16, 0, embedding, width, guided)
     said = logits
     if cached:
-        said = cache_says(cache, share, 0, _DELTAS * _PITCHES * _DURATIONS, _PARTS, 16)
+        said = cache_says(kept, counts, 0, 17, 16)
     forbidden = tl.arange(0, 16) < 0
     numbers = numbers_of(seed, attempt, written, note, _PART)
-    part, share = choose(logits, said, forbidden, share, settings, numbers, _PARTS, 16, cached)
+    part, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _PARTS, 16, cached)
 
     # The delta; what is forbidden here and of pitches are the rules of `forbid` in engine/sampler.py.
     chosen = (part,)
     logits = lstm_says(asked, slot, slots, chosen, guidance, _DELTA, _DELTAS, 32, 16, embedding, width, guided)
     said = logits
     if cached:
-        said = cache_says(cache, share, part, _PITCHES * _DURATIONS, _DELTAS, 32)
+        said = cache_says(kept, counts + 16, part, 12, 32)
     value = tl.arange(0, 32)
     no_chord = (part < part_before) | ((part == part_before) & (pitch_before == _PITCHES - 1))
     forbidden = ((written == 0) & (value > 0)) | ((written > 0) & no_chord & (value == 0))
     numbers = numbers_of(seed, attempt, written, note, _DELTA)
-    delta, share = choose(logits, said, forbidden, share, settings, numbers, _DELTAS, 32, cached)
+    delta, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _DELTAS, 32, cached)
 
     # The pitch.
     chosen_2 = part, _PARTS + delta
     logits = lstm_says(asked, slot, slots, chosen_2, guidance, _PITCH, _PITCHES, 128, 48, embedding, width, guided)
-    prefix = part * _DELTAS + delta
+    prefix = part * 32 + delta
     said = logits
     if cached:
-        said = cache_says(cache, share, prefix, _DURATIONS, _PITCHES, 128)
+        said = cache_says(kept, counts + 48, prefix, 5, 128)
     value = tl.arange(0, 128)
     chord = (delta == 0) & (part == part_before) & (written > 0)
     full = (run >= run_limit) & (written > 0)
     forbidden = (chord & (value <= pitch_before)) | (full & (value == pitch_before))
     numbers = numbers_of(seed, attempt, written, note, _PITCH)
-    pitch, share = choose(logits, said, forbidden, share, settings, numbers, _PITCHES, 128, cached)
+    pitch, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _PITCHES, 128, cached)
 
     # The duration.
     chosen_3 = part, _PARTS + delta, _PARTS + _DELTAS + pitch
     logits = lstm_says(asked, slot, slots, chosen_3, guidance, _DURATION, _DURATIONS, 32, 176, embedding, width, guided)
-    prefix = prefix * _PITCHES + pitch
+    prefix = prefix * 128 + pitch
     said = logits
     if cached:
-        said = cache_says(cache, share, prefix, 1, _DURATIONS, 32)
+        said = cache_says(kept, counts + 176, prefix, 0, 32)
     forbidden = tl.arange(0, 32) < 0
     numbers = numbers_of(seed, attempt, written, note, _DURATION)
-    duration, share = choose(logits, said, forbidden, share, settings, numbers, _DURATIONS, 32, cached)
+    duration, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _DURATIONS, 32, cached)
 
     # The velocity, which is never the cache's.
     chosen_4 = part, _PARTS + delta, _PARTS + _DELTAS + pitch, _PARTS + _DELTAS + _PITCHES + duration
@@ -264,15 +255,15 @@ def note_step(
     )
     forbidden = tl.arange(0, 16) < 0
     numbers = numbers_of(seed, attempt, written, note, _VELOCITY)
-    velocity, _ = choose(logits, logits, forbidden, share, settings, numbers, _VELOCITIES, 16, False)
+    velocity, _ = choose(logits, logits, forbidden, own_share, settings, numbers, _VELOCITIES, 16, False)
 
     tl.debug_barrier()  # all threads have read what is written from here on
     if cached:
         at_place = written % _CACHE_NOTES
-        head = prefix * _DURATIONS + duration
-        tl.store(kept + at_place, head)
+        head = prefix * 32 + duration
+        tl.store(heads + place + at_place, head)
         tl.store(own + LAST, head)
-        tl.store(share_of + slot, share)
+        tl.store(own_share_of + slot, own_share)
         for begin in range(0, hidden, depth):
             at = begin + tl.arange(0, depth)
             tl.store(keys + (place + at_place) * hidden + at, tl.load(states + at))
@@ -312,7 +303,7 @@ def begin_step(
     bias,
     state,
     setting,
-    share_of,
+    own_share_of,
     ends,
     states,
     cells,
@@ -326,7 +317,6 @@ def begin_step(
     halves: tl.constexpr,
     tables: tl.constexpr,
     hidden: tl.constexpr,
-    depth: tl.constexpr,
     whole: tl.constexpr,
 ):
     """Put a piece into a slot, whatever was in it; a program for each.
@@ -336,9 +326,9 @@ def begin_step(
             what each half is told.
         settings: [n, 2] float32, as `setting`.
         bias: [4H] float32, of the first layer.
-        state: see `note_step`; so are `setting`, `share_of` and `ends`.
+        state: see `note_step`; so are `setting`, `own_share_of` and `ends`.
         setting: see there.
-        share_of: see there.
+        own_share_of: see there.
         ends: see there.
         states: [layers, R, H], those that the next step reads.
         cells: [layers, R, H] float32.
@@ -352,7 +342,6 @@ def begin_step(
         halves: 1, or 2 with guidance.
         tables: how many rows a half is told.
         hidden: H.
-        depth: units that are cleared together.
         whole: the next power of two after 4H.
     """
     entry = joining + tl.program_id(0) * (5 + halves * tables)
@@ -371,21 +360,21 @@ def begin_step(
     tl.store(own + PREVIOUS + _VELOCITY, _VELOCITIES)
     tl.store(setting + 2 * slot, tl.load(settings + 2 * tl.program_id(0)))
     tl.store(setting + 2 * slot + 1, tl.load(settings + 2 * tl.program_id(0) + 1))
-    tl.store(share_of + slot, tl.full((), 0.0, tl.float64))
+    tl.store(own_share_of + slot, 1.0)
     tl.store(ends + slot * RING + tl.arange(0, RING), tl.zeros((RING,), tl.int32))
+    at = tl.arange(0, whole)
+    inside = at < 4 * hidden
     for half in tl.static_range(halves):
         row = half * slots + slot
         for layer in tl.static_range(layers):
-            for begin in range(0, hidden, depth):
-                at = ((layer * halves * slots + row) * hidden) + begin + tl.arange(0, depth)
-                tl.store(states + at, tl.zeros((depth,), states.dtype.element_ty))
-                tl.store(cells + at, tl.zeros((depth,), tl.float32))
-        for begin in range(0, 4 * hidden, depth):
-            at = begin + tl.arange(0, depth)
-            total = tl.load(bias + at)
-            for table in range(tables):
-                total += tl.load(rows + tl.load(entry + 5 + half * tables + table) * (4 * hidden) + at)
-            tl.store(fixed + row * (4 * hidden) + at, total)
+            own_row = (layer * halves * slots + row) * hidden + at
+            tl.store(states + own_row, tl.zeros((whole,), states.dtype.element_ty), mask=at < hidden)
+            tl.store(cells + own_row, tl.zeros((whole,), tl.float32), mask=at < hidden)
+        total = tl.load(bias + at, mask=inside)
+        for table in tl.static_range(tables):
+            told = tl.load(entry + 5 + half * tables + table)
+            total += tl.load(rows + told * (4 * hidden) + at, mask=inside)
+        tl.store(fixed + row * (4 * hidden) + at, total, mask=inside)
     nothing = _PARTS, _DELTAS, _PITCHES, _DURATIONS, _VELOCITIES
     zero = length * 0
     _moving(rows, row_of, moving, remaining_bin, slot, nothing, length, zero, zero, hidden, whole)

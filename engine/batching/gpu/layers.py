@@ -1,4 +1,4 @@
-"""The matrix products of a note step on a GPU; see `engine.batching.gpu_note`."""
+"""The matrix products of a note step on a GPU; see `engine.batching.gpu.note`."""
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,operator,no-untyped-call"
 

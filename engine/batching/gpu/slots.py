@@ -1,25 +1,33 @@
-"""Slots stepped by a GPU: the kernels of `engine.batching.gpu_note`, recorded as CUDA graphs of several steps.
+"""Slots stepped by a GPU: the kernels of `engine.batching.gpu.note`, recorded as CUDA graphs of several steps.
 
 Graphs are recorded of the first 1, 2, 4, … blocks of slots, and the smallest is replayed that covers what is being
 written: whoever fills the slots takes the lowest first. One replay is one launch for the host
 (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs), and asks it nothing: the host knows each piece's
 length, so it knows what was written. Pieces that join go to the device in one copy, complete ones come back in one,
-through pinned memory, and the wait at the end of a call is the only one.
+through pinned memory. A call returns while the device writes, and waits only for what the call before it began: so
+the host hands pieces over while the next notes are written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from data.tokens import ATTRIBUTES, IntArray
-from engine.batching import gpu_note as kernels
 from engine.batching.account import Account
-from engine.batching.gpu_layers import layer_step, query_step
+from engine.batching.gpu import note as kernels
+from engine.batching.gpu.cache import COUNTS, PLACES, look_step
+from engine.batching.gpu.layers import layer_step, query_step
+from engine.batching.gpu.state import LENGTH, NOTE, STATE_WIDTH
+from engine.batching.gpu.weights import GpuWeights, power_of_two
 from engine.batching.slots import DeviceLost
-from engine.batching.torch_step import OnDevice
-from engine.batching.weights import FloatArray, StepWeights, step_weights
+from engine.batching.weights import step_weights
 from engine.checkpoint import Checkpoint
 from engine.note_cache import CACHE_NOTES
 from engine.plan import Plan
@@ -28,54 +36,14 @@ from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 BLOCK = 64  # slots; fewer would leave more of a GPU idle, more would be computed for a single piece
 # In one replay, between which pieces join and are cancelled. Even, so that states end where they began.
 _GRAPH_STEPS = 16
-_PADDED = (16, 32, 128, 32, 16)  # values of each attribute, as the kernels have them
+_TOLD_MAX = 1024
 # How programs are cut: what was fastest on an H200 (docs/bench/README.md).
-_UNITS, _DEPTH = 16, 64  # of a layer, in one program; and how much of its inputs at a time
+_UNITS_FEW, _UNITS_MANY, _MANY = 16, 32, 256  # of a layer, in one program: where slots are few, and from so many on
+_DEPTH = 64  # how much of a layer's inputs at a time
 _PRODUCT: dict[str, int] = {"num_warps": 4, "num_stages": 3}
-_NOTE: dict[str, int] = {"num_warps": 2}
-
-
-class _Weights(OnDevice):
-    """A model's weights on a device, and the tables that a step looks things up in, as the kernels want them.
-
-    Args:
-        weights: the model.
-        device: of all tensors.
-        dtype: of what is multiplied as matrices; sums, cells and probabilities are float32.
-    """
-
-    def __init__(self, weights: StepWeights, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(weights, device, dtype, torch.int32)
-        self.width = _power(weights.embedding)
-        heads = list(zip(weights.heads, _PADDED, strict=True))
-        self.head_weight = self._sent(
-            np.concatenate([_in_corner(head.weight.T, self.width, padded).ravel() for head, padded in heads]), dtype
-        )
-        finite = [np.where(np.isfinite(head.bias), head.bias, 0)[None] for head, _ in heads]
-        self.head_bias = self._sent(
-            np.concatenate([_in_corner(bias, 1, padded)[0] for bias, padded in zip(finite, _PADDED, strict=True)])
-        )
-        self.told = self._sent(_told(weights))
-
-
-def _in_corner(array: FloatArray, height: int, width: int) -> FloatArray:
-    """[height, width], zero but for the array, of which what does not fit is padding."""
-    large = np.zeros((height, width), np.float32)
-    part = array[:height, :width]
-    large[: part.shape[0], : part.shape[1]] = part
-    return large
-
-
-def _told(weights: StepWeights) -> FloatArray:
-    """[all values, 5, E]: what each value of each attribute tells the attributes that follow it, else zero."""
-    every = range(len(ATTRIBUTES))
-    nothing = [np.zeros((attribute.size, weights.embedding), np.float32) for attribute in ATTRIBUTES]
-    return np.concatenate(
-        [
-            np.stack([weights.chosen[i * (i - 1) // 2 + j] if i > j else nothing[j] for i in every], axis=1)
-            for j in every
-        ]
-    )
+_LOOK: dict[str, int] = {"num_warps": 2}
+_NOTE_FEW: dict[str, int] = {"num_warps": 4}
+_NOTE_MANY: dict[str, int] = {"num_warps": 2}
 
 
 class GpuSlots(Account):
@@ -108,17 +76,16 @@ class GpuSlots(Account):
         self.chunk_notes = graph_steps * self.count  # one replay, however many pieces there are
         self.device = torch.device(device)
         self._host = step_weights(checkpoint.model)
+        self._told_rows = lru_cache(_TOLD_MAX)(self._host.told_rows)  # takes of one request are told the same
         self._model = self._host.model
         self._run_limit = checkpoint.longest_pitch_run
         self._halves = 1 if self._model.guidance == 1 else 2
-        self._weights = _Weights(self._host, self.device, dtype)
+        self._weights = GpuWeights(self._host, self.device, dtype)
         self._allocate(dtype)
         self._joining: dict[int, tuple[list[int], tuple[float, float], IntArray | None]] = {}
-        self._complete: dict[int, IntArray] = {}
+        self._complete: dict[int, Callable[[], IntArray]] = {}
         self._on_gpu = self.device.type == "cuda"
-        self._host_tokens = torch.zeros(
-            (self.count, *self._tokens.shape[1:]), dtype=torch.uint8, pin_memory=self._on_gpu
-        )
+        self._begun: torch.cuda.Event | None = None  # what the last call had the device do
         # By the blocks that each one computes, the fewest first.
         self._graphs: dict[int, torch.cuda.CUDAGraph] = self._record() if self._on_gpu else {}
 
@@ -135,23 +102,26 @@ class GpuSlots(Account):
         self._fixed = zeros(rows, 4 * hidden, dtype=torch.float32)
         self._moving = zeros(count, 4 * hidden, dtype=torch.float32)
         self._queries = zeros(rows, len(ATTRIBUTES), embedding, dtype=torch.float32)
-        self._state = zeros(count, kernels.STATE_WIDTH.value)
+        self._state = zeros(count, STATE_WIDTH.value)
         self._setting = zeros(count, 2, dtype=torch.float32)
-        self._share = zeros(count, dtype=torch.float64)
+        self._own_share = zeros(count, dtype=torch.float32)
         self._tokens = zeros(count, LENGTH_NOTES_MAX, len(ATTRIBUTES), dtype=torch.uint8)
         self._ends = zeros(count, kernels.RING.value)
         places = CACHE_NOTES if self._model.cache_share else 1
         self._keys = zeros(count, places, hidden, dtype=dtype)
         self._heads, self._matches = zeros(count, places), zeros(2, count, places)
         self._likeness = zeros(count, places, dtype=torch.float32)
+        self._counts = zeros(count, COUNTS.value)
 
     def _record(self) -> dict[int, torch.cuda.CUDAGraph]:
         """Graphs of `graph_steps` steps. They share their memory: they are replayed one after the other."""
+        counts = counts_of_blocks(self.count // self.block)
         with torch.inference_mode():
-            self._steps(1, 2)  # compiles
+            for blocks in counts:
+                self._steps(blocks, 2)  # compiles
             torch.cuda.synchronize(self.device)
             graphs, pool = dict[int, torch.cuda.CUDAGraph](), torch.cuda.graph_pool_handle()
-            for blocks in counts_of_blocks(self.count // self.block):
+            for blocks in counts:
                 graphs[blocks] = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(graphs[blocks], pool=pool):
                     self._steps(blocks, self._graph_steps)
@@ -165,10 +135,10 @@ class GpuSlots(Account):
     def _step(self, blocks: int, odd: int) -> None:
         weights, model, hidden = self._weights, self._model, self._host.hidden
         embedding, slots, halves = self._host.embedding, blocks * self.block, self._halves
-        depth = _dividing(hidden, _DEPTH)
+        depth, units = _dividing(hidden, _DEPTH), _dividing(hidden, _UNITS_MANY if slots >= _MANY else _UNITS_FEW)
         before, after = self._states[odd], self._states[1 - odd]
         for n, (weight, bias) in enumerate(weights.layers):
-            layer_step[slots // self.block, halves, hidden // _UNITS](
+            layer_step[slots // self.block, halves, hidden // units](
                 after[n - 1],
                 before[n],
                 weight,
@@ -180,7 +150,7 @@ class GpuSlots(Account):
                 hidden=hidden,
                 first=n == 0,
                 rows=self.block,
-                units=_UNITS,
+                units=units,
                 depth=depth,
                 **_PRODUCT,
             )
@@ -198,19 +168,33 @@ class GpuSlots(Account):
             depth=depth,
             **_PRODUCT,
         )
+        if model.cache_share:
+            look_step[slots, CACHE_NOTES // PLACES.value](
+                self._state,
+                after[-1],
+                self._keys,
+                self._heads,
+                self._matches[odd],
+                self._matches[1 - odd],
+                self._likeness,
+                float(model.cache_sharpness),
+                float(model.cache_match),
+                hidden=hidden,
+                depth=_dividing(hidden, 128),
+                **_LOOK,
+            )
         kernels.note_step[(slots,)](
             self._state,
             self._setting,
-            self._share,
+            self._own_share,
             self._tokens,
             self._ends,
             self._queries,
             after[-1],
             self._keys,
             self._heads,
-            self._matches[odd],
-            self._matches[1 - odd],
             self._likeness,
+            self._counts,
             weights.told,
             weights.head_weight,
             weights.head_bias,
@@ -225,16 +209,14 @@ class GpuSlots(Account):
             float(model.guidance),
             float(model.cache_share),
             float(model.cache_stay),
-            float(model.cache_sharpness),
-            float(model.cache_match),
             hidden=hidden,
             embedding=embedding,
             width=weights.width,
             depth=_dividing(hidden, 128),
-            whole=_power(4 * hidden),
+            whole=power_of_two(4 * hidden),
             guided=halves - 1,
             cached=bool(model.cache_share),
-            **_NOTE,
+            **(_NOTE_MANY if self.count > _MANY else _NOTE_FEW),
         )
 
     def begin(
@@ -242,7 +224,7 @@ class GpuSlots(Account):
     ) -> None:
         """See `engine.batching.slots.Slots`."""
         told = [plan.told(request.mood), plan.untold()][: self._halves]
-        rows = [row for half in told for row in self._host.told_rows(half)]
+        rows = [row for half in told for row in self._told_rows(half)]
         known = 0 if opening is None else len(opening)
         seed = int(np.uint32(request.seed).astype(np.int32))
         entry = [slot, request.length_notes, known, seed, attempt, *rows]
@@ -263,7 +245,7 @@ class GpuSlots(Account):
             weights.layers[0][1],
             self._state,
             self._setting,
-            self._share,
+            self._own_share,
             self._ends,
             self._states[0],
             self._cells,
@@ -277,12 +259,11 @@ class GpuSlots(Account):
             halves=self._halves,
             tables=(len(entries[0]) - 5) // self._halves,
             hidden=hidden,
-            depth=_dividing(hidden, 128),
-            whole=_power(4 * hidden),
+            whole=power_of_two(4 * hidden),
         )
         for slot, opening in zip(self._joining, openings, strict=True):
             if opening is not None:
-                self._tokens[slot, : len(opening)].copy_(torch.from_numpy(opening.astype(np.uint8)))
+                self._tokens[slot, : len(opening)] = self._sent(opening.astype(np.uint8))
         self._joining.clear()
 
     def _sent(self, array: np.ndarray) -> Tensor:
@@ -298,10 +279,8 @@ class GpuSlots(Account):
         """
         if steps <= 0:
             return 0
-        try:
+        with _failing(self._on_gpu):
             return self._run()
-        except RuntimeError as problem:
-            raise self._known(problem) from problem
 
     @torch.inference_mode()
     def _run(self) -> int:
@@ -309,7 +288,7 @@ class GpuSlots(Account):
         stopped = self._stopped()
         if len(stopped):
             ended = self._sent(stopped)
-            self._state[ended, kernels.LENGTH.value] = self._state[ended, kernels.NOTE.value]
+            self._state[ended, LENGTH.value] = self._state[ended, NOTE.value]
         writing = np.flatnonzero(self._at < self._end)
         if len(writing):
             blocks = writing[-1] // self.block + 1
@@ -320,44 +299,61 @@ class GpuSlots(Account):
         before = self._at[writing]
         self._at[writing] = np.minimum(before + self._graph_steps, self._end[writing])
         complete = [*writing[self._at[writing] == self._end[writing]].tolist(), *stopped.tolist()]
-        self._fetch(complete)
+        earlier, self._begun = self._begun, self._fetch(complete)
+        behind = earlier if len(writing) else self._begun
+        if behind is not None:
+            behind.synchronize()  # a lost device is noticed here
         return int(self._at[writing].sum() - before.sum())
 
-    def _fetch(self, slots: list[int]) -> None:
-        """Wait for the device, and take from it what these slots hold."""
-        host = self._host_tokens[: len(slots)]
+    def _fetch(self, slots: list[int]) -> torch.cuda.Event | None:
+        """Have the device copy what these slots hold, behind all that it has to do before; when that is done."""
+        longest = int(self._at[slots].max()) if slots else 0
+        host = torch.empty((len(slots), longest, len(ATTRIBUTES)), dtype=torch.uint8, pin_memory=self._on_gpu)
         if slots:
-            host.copy_(self._tokens[self._sent(np.array(slots))], non_blocking=True)
+            host.copy_(self._tokens[self._sent(np.array(slots)), :longest], non_blocking=True)
+        done = None
         if self._on_gpu:
-            torch.cuda.synchronize(self.device)  # a lost device is noticed here
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record()
         for slot, tokens in zip(slots, host.numpy(), strict=True):
-            self._complete[slot] = tokens[: self._at[slot]].astype(np.int64)
+            self._complete[slot] = partial(_arrived, tokens[: self._at[slot]], done)
+        return done
 
-    def _known(self, problem: RuntimeError) -> RuntimeError:
-        """What a failure means for those who may have to make other slots."""
-        if not self._on_gpu or isinstance(problem, torch.OutOfMemoryError):
-            return problem
-        return DeviceLost(f"the GPU failed: {problem}")
+    def take(self, slot: int) -> Callable[[], IntArray]:
+        """See `engine.batching.slots.Slots`."""
+        if slot not in self._complete:  # stopped a moment ago
+            with _failing(self._on_gpu):
+                self._fetch([slot])
+            return self._complete.pop(slot)
+        return self._complete[slot]
 
     def tokens(self, slot: int) -> IntArray:
         """See `engine.batching.slots.Slots`."""
-        if slot not in self._complete:
-            try:
-                self._fetch([slot])
-            except RuntimeError as problem:
-                raise self._known(problem) from problem
-            return self._complete.pop(slot)
-        return self._complete[slot]
+        return self.take(slot)()
+
+
+def _arrived(tokens: npt.NDArray[np.uint8], done: torch.cuda.Event | None) -> IntArray:
+    """A copy of what an event says is there."""
+    with _failing(done is not None):
+        if done is not None:
+            done.synchronize()
+        return tokens.astype(np.int64)
+
+
+@contextmanager
+def _failing(on_gpu: bool) -> Iterator[None]:
+    """Say what a failure means for those who may have to make other slots."""
+    try:
+        yield
+    except RuntimeError as problem:
+        if not on_gpu or isinstance(problem, torch.OutOfMemoryError):
+            raise
+        raise DeviceLost(f"the GPU failed: {problem}") from problem
 
 
 def counts_of_blocks(blocks: int) -> list[int]:
     """How many blocks graphs are recorded of: 1, 2, 4, … and all."""
     return sorted({*(1 << power for power in range(blocks.bit_length())), blocks})
-
-
-def _power(size: int) -> int:
-    """The next power of two."""
-    return 1 << (size - 1).bit_length()
 
 
 def _dividing(size: int, most: int) -> int:
