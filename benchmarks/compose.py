@@ -27,6 +27,7 @@ from typing import Any
 from benchmarks.plot import lines
 from data.moods import Mood
 from engine import ComposeRequest, Progress
+from engine.garbage import keep_loaded
 from engine.local import LocalEngine, open_engine
 
 LENGTH_NOTES = 200
@@ -144,6 +145,7 @@ async def measure(rounds: int, sizes: list[int], notes: int) -> tuple[Alone, lis
     with tempfile.TemporaryDirectory(prefix="musiclstm-bench-") as name:
         engine = open_engine(folder=Path(name), queue_limit=max(sizes), render_workers=1)
         try:
+            keep_loaded()  # as the bot does
             await engine.compose(_request(0, notes))  # warms up the worker
             return await _alone(engine, rounds, first_s), [await _crowd(engine, size, notes) for size in sizes]
         finally:

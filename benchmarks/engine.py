@@ -39,6 +39,7 @@ from engine.batching.slots import Slots, open_slots, ways
 from engine.batching.torch_slots import TorchSlots
 from engine.batching.writing import SWITCH_S
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from engine.garbage import keep_loaded
 from engine.native.build import NoCompiler
 from engine.plan import plan
 from engine.types import LENGTH_NOTES_DEFAULT, ComposeRequest
@@ -247,7 +248,8 @@ def continuous(
             while slots.run(slots.chunk_notes // batch):
                 pass
 
-    sys.setswitchinterval(SWITCH_S)  # as where the engine writes
+    sys.setswitchinterval(SWITCH_S)  # both as where the engine writes
+    keep_loaded()
     batcher = Batcher(lambda: open_slots(ways(checkpoint, max(BATCHES), device)))
     asked = sum(request.length_notes for request in wanted)
     notes = {serve: asked, fill: 20 * 200 * batch, pad: asked}

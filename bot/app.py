@@ -19,6 +19,7 @@ from bot.swap import SwappableEngine
 from bot.training import Training
 from data.errors import MusicLSTMError
 from engine.errors import StorageProblem
+from engine.garbage import keep_loaded
 from engine.types import Engine
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
             # What an administrator promoted is used until the settings name a checkpoint themselves.
             current = settings.checkpoint or await promoted(history) or DEFAULT
             engine = SwappableEngine(await load(current))
+            if render_workers != 0:
+                keep_loaded()
             folders = [BUILT_IN, settings.checkpoints_dir]
             models = Models(history, engine, load, folders=folders, default=default, current=current)
             training = Training(

@@ -112,9 +112,6 @@ class NoteLSTM(nn.Module):
             if isinstance(module, nn.Embedding):
                 # A sum of many unit normals would saturate the first gates.
                 nn.init.normal_(module.weight, std=0.1)
-        for table in self.condition_embeddings.parameters():
-            # Or they would be noise in every input until they are learnt, which takes longer than the notes do.
-            nn.init.zeros_(table)
         for name, parameter in self.lstm.named_parameters():
             if name.startswith("bias_ih"):
                 # Gates stand in the order i, f, g, o. An open forget gate lets gradients reach far from the start

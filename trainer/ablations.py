@@ -47,7 +47,7 @@ def variants() -> dict[str, TrainConfig]:
         "base": BASE,
         "rate that falls from the beginning": run(cool_down=1.0),
         "rate that never falls": run(final_rate=1.0),
-        "warm-up for a fiftieth": run(warm_up=0.02),
+        "no warm-up": run(warm_up=0.0),
         "rate doubled": run(learning_rate=BASE.learning_rate * 2),
         "rate halved": run(learning_rate=BASE.learning_rate / 2),
         "no averaging": run(averaging=0.0),

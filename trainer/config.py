@@ -61,6 +61,7 @@ PRESETS: dict[str, TrainConfig] = {
         sequence_notes=64,
         learning_rate=2e-3,
         weight_decay=0.01,
+        warm_up=0.02,
         cool_down=0.25,
         final_rate=0.02,
         averaging=0.998,

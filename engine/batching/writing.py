@@ -20,6 +20,7 @@ import torch
 from engine.batching.best_of import BestOf, Wish
 from engine.batching.slots import open_slots, ways
 from engine.checkpoint import Checkpoint
+from engine.garbage import keep_loaded
 from engine.plan import Plan
 from engine.takes import Chosen, Judge
 from engine.types import ComposeRequest
@@ -70,6 +71,7 @@ def write_notes(connection: Connection) -> None:
     checkpoint, judge, count, device = start
     mouth = Mouth(connection, threading.Lock())
     writer = BestOf(partial(open_slots, ways(checkpoint, count, device)), judge, _end_unless_full)
+    keep_loaded()
     wishes: dict[int, Wish] = {}
     with contextlib.suppress(EOFError, OSError):
         while True:

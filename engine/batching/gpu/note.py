@@ -52,6 +52,7 @@ from engine.batching.gpu.state import (
 from engine.note_cache import CACHE_NOTES
 from engine.types import LENGTH_NOTES_MAX
 
+TOLD = tl.constexpr(7)  # numbers of a piece that joins, before the rows of what it is told
 RING = tl.constexpr(512)  # steps; more than the longest duration and the longest delta
 
 _ATTRIBUTES = tl.constexpr(len(ATTRIBUTES))
@@ -299,7 +300,6 @@ def note_step(
 @triton.jit
 def begin_step(
     joining,
-    settings,
     bias,
     state,
     setting,
@@ -322,9 +322,8 @@ def begin_step(
     """Put a piece into a slot, whatever was in it; a program for each.
 
     Args:
-        joining: [n, 5 + halves * tables] int32: slot, length, notes of the opening, seed, attempt, and the rows of
-            what each half is told.
-        settings: [n, 2] float32, as `setting`.
+        joining: [n, TOLD + halves * tables] int32: the bits of `setting`, slot, length, notes of the opening, seed,
+            attempt, and the rows of what each half is told.
         bias: [4H] float32, of the first layer.
         state: see `note_step`; so are `setting`, `own_share_of` and `ends`.
         setting: see there.
@@ -344,22 +343,22 @@ def begin_step(
         hidden: H.
         whole: the next power of two after 4H.
     """
-    entry = joining + tl.program_id(0) * (5 + halves * tables)
-    slot, length = tl.load(entry), tl.load(entry + 1)
+    entry = joining + tl.program_id(0) * (TOLD + halves * tables)
+    slot, length = tl.load(entry + 2), tl.load(entry + 3)
     own = state + slot * STATE_WIDTH
     tl.store(own + tl.arange(0, STATE_WIDTH), tl.zeros((STATE_WIDTH,), tl.int32))
     tl.debug_barrier()
     tl.store(own + LENGTH, length)
-    tl.store(own + FORCED, tl.load(entry + 2))
-    tl.store(own + SEED, tl.load(entry + 3))
-    tl.store(own + ATTEMPT, tl.load(entry + 4))
+    tl.store(own + FORCED, tl.load(entry + 4))
+    tl.store(own + SEED, tl.load(entry + 5))
+    tl.store(own + ATTEMPT, tl.load(entry + 6))
     tl.store(own + PREVIOUS + _PART, _PARTS)  # "no note yet" stands behind the values
     tl.store(own + PREVIOUS + _DELTA, _DELTAS)
     tl.store(own + PREVIOUS + _PITCH, _PITCHES)
     tl.store(own + PREVIOUS + _DURATION, _DURATIONS)
     tl.store(own + PREVIOUS + _VELOCITY, _VELOCITIES)
-    tl.store(setting + 2 * slot, tl.load(settings + 2 * tl.program_id(0)))
-    tl.store(setting + 2 * slot + 1, tl.load(settings + 2 * tl.program_id(0) + 1))
+    tl.store(setting + 2 * slot, tl.load(entry).to(tl.float32, bitcast=True))
+    tl.store(setting + 2 * slot + 1, tl.load(entry + 1).to(tl.float32, bitcast=True))
     tl.store(own_share_of + slot, 1.0)
     tl.store(ends + slot * RING + tl.arange(0, RING), tl.zeros((RING,), tl.int32))
     at = tl.arange(0, whole)
@@ -372,7 +371,7 @@ def begin_step(
             tl.store(cells + own_row, tl.zeros((whole,), tl.float32), mask=at < hidden)
         total = tl.load(bias + at, mask=inside)
         for table in tl.static_range(tables):
-            told = tl.load(entry + 5 + half * tables + table)
+            told = tl.load(entry + TOLD + half * tables + table)
             total += tl.load(rows + told * (4 * hidden) + at, mask=inside)
         tl.store(fixed + row * (4 * hidden) + at, total, mask=inside)
     nothing = _PARTS, _DELTAS, _PITCHES, _DURATIONS, _VELOCITIES

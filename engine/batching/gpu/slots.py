@@ -238,10 +238,9 @@ class GpuSlots(Account):
             return
         entries, settings, openings = zip(*self._joining.values(), strict=True)
         hidden, weights = self._host.hidden, self._weights
-        joining, setting = self._sent(np.array(entries, np.int32)), self._sent(np.array(settings, np.float32))
+        whole = np.concatenate([np.array(settings, np.float32).view(np.int32), np.array(entries, np.int32)], axis=1)
         kernels.begin_step[(len(entries),)](
-            joining,
-            setting,
+            self._sent(whole),
             weights.layers[0][1],
             self._state,
             self._setting,
@@ -257,7 +256,7 @@ class GpuSlots(Account):
             self.count,
             layers=len(weights.layers),
             halves=self._halves,
-            tables=(len(entries[0]) - 5) // self._halves,
+            tables=(whole.shape[1] - kernels.TOLD.value) // self._halves,
             hidden=hidden,
             whole=power_of_two(4 * hidden),
         )

@@ -38,8 +38,6 @@ def odd_checkpoint() -> Checkpoint:
     )
     model = NoteLSTM(shape).eval()
     with torch.no_grad():
-        for table in model.condition_embeddings.parameters():
-            torch.nn.init.normal_(table, std=0.1)  # which are zero until they are learnt
         for parameter in model.parameters():
             parameter.mul_(2.5)
     styles = {mood.value: [f"1 2 20 {mood_index(mood)} 3 0 7 2 8 4 1"] for mood in Mood}

@@ -1,0 +1,16 @@
+"""Garbage collection where somebody waits."""
+
+from __future__ import annotations
+
+import gc
+
+
+def keep_loaded() -> None:
+    """Look no more for garbage among what is loaded by now; for a process that serves, once it is ready to.
+
+    With PyTorch and a Discord client that is a quarter of a million objects. A full collection, which Python begins
+    whenever a quarter as many new ones are left, takes them all into its hands: 50 to 100 ms in which nothing else
+    runs (https://docs.python.org/3/library/gc.html#gc.freeze).
+    """
+    gc.collect()
+    gc.freeze()
