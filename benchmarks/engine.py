@@ -223,7 +223,8 @@ def continuous(
     """
     slots = open_slots(ways(checkpoint, max(BATCHES), device))
     batch = max(BATCHES) if device == "cpu" else slots.count
-    wanted = [ComposeRequest(length_notes=50 + 97 * n % 301, seed=n) for n in range(20 * batch)]
+    fillings = 20 if device == "cpu" else 80  # a second or two of either
+    wanted = [ComposeRequest(length_notes=50 + 97 * n % 301, seed=n) for n in range(fillings * batch)]
     filled = [ComposeRequest(length_notes=200, seed=n) for n in range(batch)]
     decided = {request.seed: plan(request) for request in wanted}
 
@@ -233,7 +234,7 @@ def continuous(
             ticket.future.result()
 
     def fill() -> None:
-        for _ in range(20):
+        for _ in range(fillings):
             for slot, request in enumerate(filled):
                 slots.begin(slot, request, decided[request.seed])
             while slots.run(slots.chunk_notes // batch):
@@ -252,7 +253,7 @@ def continuous(
     keep_loaded()
     batcher = Batcher(lambda: open_slots(ways(checkpoint, max(BATCHES), device)))
     asked = sum(request.length_notes for request in wanted)
-    notes = {serve: asked, fill: 20 * 200 * batch, pad: asked}
+    notes = {serve: asked, fill: fillings * 200 * batch, pad: asked}
     rates = [{work: notes[work] / _seconds(work, clock) for work in notes} for _ in range(rounds)]
     batcher.close()
     usual_rate = next(row.notes_per_s for row in rows if (row.variant, row.batch) == ("usual", max(BATCHES)))
