@@ -10,8 +10,7 @@ the host hands pieces over while the next notes are written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from data.moods import Mood
 from data.tokens import ATTRIBUTES, IntArray
 from engine.batching.account import Account
 from engine.batching.gpu import note as kernels
@@ -27,7 +27,7 @@ from engine.batching.gpu.layers import layer_step, query_step
 from engine.batching.gpu.state import LENGTH, NOTE, STATE_WIDTH
 from engine.batching.gpu.weights import GpuWeights, power_of_two
 from engine.batching.slots import DeviceLost
-from engine.batching.weights import step_weights
+from engine.batching.weights import StepWeights, step_weights
 from engine.checkpoint import Checkpoint
 from engine.note_cache import CACHE_NOTES
 from engine.plan import Plan
@@ -76,10 +76,11 @@ class GpuSlots(Account):
         self.chunk_notes = graph_steps * self.count  # one replay, however many pieces there are
         self.device = torch.device(device)
         self._host = step_weights(checkpoint.model)
-        self._told_rows = lru_cache(_TOLD_MAX)(self._host.told_rows)  # takes of one request are told the same
         self._model = self._host.model
         self._run_limit = checkpoint.longest_pitch_run
         self._halves = 1 if self._model.guidance == 1 else 2
+        # Takes of one request are told the same.
+        self._told = lru_cache(_TOLD_MAX)(partial(_rows_told, self._host, self._halves))
         self._weights = GpuWeights(self._host, self.device, dtype)
         self._allocate(dtype)
         self._joining: dict[int, tuple[list[int], tuple[float, float], IntArray | None]] = {}
@@ -223,11 +224,9 @@ class GpuSlots(Account):
         self, slot: int, request: ComposeRequest, plan: Plan, *, attempt: int = 0, opening: IntArray | None = None
     ) -> None:
         """See `engine.batching.slots.Slots`."""
-        told = [plan.told(request.mood), plan.untold()][: self._halves]
-        rows = [row for half in told for row in self._told_rows(half)]
         known = 0 if opening is None else len(opening)
         seed = int(np.uint32(request.seed).astype(np.int32))
-        entry = [slot, request.length_notes, known, seed, attempt, *rows]
+        entry = [slot, request.length_notes, known, seed, attempt, *self._told(plan, request.mood)]
         self._joining[slot] = entry, (1.0 / request.temperature, request.top_p), opening
         self._begins(slot, request.length_notes)
         self._complete.pop(slot, None)
@@ -278,8 +277,10 @@ class GpuSlots(Account):
         """
         if steps <= 0:
             return 0
-        with _failing(self._on_gpu):
+        try:
             return self._run()
+        except RuntimeError as problem:
+            raise _known(problem, self._on_gpu) from problem
 
     @torch.inference_mode()
     def _run(self) -> int:
@@ -321,8 +322,10 @@ class GpuSlots(Account):
     def take(self, slot: int) -> Callable[[], IntArray]:
         """See `engine.batching.slots.Slots`."""
         if slot not in self._complete:  # stopped a moment ago
-            with _failing(self._on_gpu):
+            try:
                 self._fetch([slot])
+            except RuntimeError as problem:
+                raise _known(problem, self._on_gpu) from problem
             return self._complete.pop(slot)
         return self._complete[slot]
 
@@ -331,23 +334,26 @@ class GpuSlots(Account):
         return self.take(slot)()
 
 
+def _rows_told(weights: StepWeights, halves: int, plan: Plan, mood: Mood) -> list[int]:
+    """The rows of what each half is told that stays the same over a piece."""
+    return [row for half in [plan.told(mood), plan.untold()][:halves] for row in weights.told_rows(half)]
+
+
 def _arrived(tokens: npt.NDArray[np.uint8], done: torch.cuda.Event | None) -> IntArray:
     """A copy of what an event says is there."""
-    with _failing(done is not None):
-        if done is not None:
+    if done is not None:
+        try:
             done.synchronize()
-        return tokens.astype(np.int64)
+        except RuntimeError as problem:
+            raise _known(problem, on_gpu=True) from problem
+    return tokens.astype(np.int64)
 
 
-@contextmanager
-def _failing(on_gpu: bool) -> Iterator[None]:
-    """Say what a failure means for those who may have to make other slots."""
-    try:
-        yield
-    except RuntimeError as problem:
-        if not on_gpu or isinstance(problem, torch.OutOfMemoryError):
-            raise
-        raise DeviceLost(f"the GPU failed: {problem}") from problem
+def _known(problem: RuntimeError, on_gpu: bool) -> RuntimeError:
+    """What a failure means for those who may have to make other slots."""
+    if not on_gpu or isinstance(problem, torch.OutOfMemoryError):
+        return problem
+    return DeviceLost(f"the GPU failed: {problem}")
 
 
 def counts_of_blocks(blocks: int) -> list[int]:
