@@ -85,6 +85,11 @@ class Models:
         self._changing = asyncio.Lock()
         self._lending = asyncio.Lock()
 
+    @property
+    def written_by(self) -> str | None:
+        """See `SwappableEngine.written_by`."""
+        return self._engine.written_by
+
     async def all(self) -> list[Model]:
         """Every checkpoint that can be found, the newest first."""
         return await asyncio.to_thread(_list, self._folders, self._current)

@@ -34,6 +34,11 @@ class SwappableEngine:
         self._retiring: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    @property
+    def written_by(self) -> str | None:
+        """What writes the notes of the current engine, for an administrator; None where it does not say."""
+        return getattr(self._current.engine, "written_by", None)
+
     async def compose(self, request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
         """Make one piece with the engine that is current now; see `engine.types.Engine`."""
         shift = self._current

@@ -131,6 +131,11 @@ class LocalEngine:
         self._telling = False  # `_tell_places` is about to be called
         self._seconds_per_piece = 5.0  # exponential moving average, starts at a guess
 
+    @property
+    def written_by(self) -> str | None:
+        """What writes the notes now, for an administrator; None before that is known."""
+        return self._writer.written_by
+
     async def compose(
         self,
         request: ComposeRequest,

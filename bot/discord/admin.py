@@ -148,6 +148,7 @@ async def health(interaction: Interaction) -> None:
         locale = interaction.locale
         facts = {
             say(locale, "pieces waiting"): client.studio.waiting,
+            say(locale, "notes written by"): (client.studio.models and client.studio.models.written_by) or NOTHING,
             say(locale, "gateway latency"): f"{client.latency * 1000:.0f} ms" if client.latency < 60 else NOTHING,
             say(locale, "shards"): client.shard_count or 1,
             say(locale, "servers"): len(client.guilds),

@@ -50,6 +50,11 @@ class BestOf:
         self._judge = judge
         self._judging = ThreadPoolExecutor(1, "judge")
 
+    @property
+    def written_by(self) -> str:
+        """What writes the notes now, for an administrator."""
+        return self._batcher.slots.name
+
     def submit(self, request: ComposeRequest, plan: Plan, *, on_written: Callable[[int], None] | None = None) -> Wish:
         """Have a piece made.
 

@@ -72,6 +72,7 @@ class NativeSlots:
     ) -> None:
         if not 1 <= count <= PIECES_MAX:
             raise ValueError(f"{count} slots: 1 to {PIECES_MAX}")
+        self.name = f"CPU ({precision})"
         self.count = count
         self.chunk_notes = _CHUNK_NOTES
         self.precision = precision

@@ -67,6 +67,9 @@ class _Sampler(Child):
 class WriterProcess:
     """The methods of a `BestOf`, which may be called from any thread.
 
+    Attributes:
+        written_by: what writes the notes, for an administrator; None before that is known.
+
     Args:
         checkpoint: the model.
         judge: of its takes.
@@ -85,6 +88,7 @@ class WriterProcess:
         self._numbers = 0
         self._closing = False
         self._deaths = 0
+        self.written_by: str | None = None
         self._child: _Sampler | None = self._another()
         self._thread = threading.Thread(target=self._watch, name="sampler-watch", daemon=True)
         self._thread.start()
@@ -168,6 +172,9 @@ class WriterProcess:
 
     def _hear(self, word: Word) -> None:
         number, what = word
+        if isinstance(what, str):
+            self.written_by = what
+            return
         if isinstance(what, int):
             wish = self._wishes.get(number)
             if wish is not None and wish.on_written is not None:

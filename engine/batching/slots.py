@@ -34,10 +34,12 @@ class Slots(Protocol):
     A piece's notes depend on its request, its plan and the kind of slots: never on the slot or on the other pieces.
 
     Attributes:
+        name: what computes them, for an administrator.
         count: how many pieces fit.
         chunk_notes: how many notes are worth one call: a few milliseconds.
     """
 
+    name: str
     count: int
     chunk_notes: int
 

@@ -38,6 +38,7 @@ class TorchSlots(Account):
     ) -> None:
         self._block = block
         super().__init__(-(-count // block) * block)
+        self.name = "CPU (PyTorch)"  # many times slower than compiled code
         self.chunk_notes = 8 * block
         weights = DeviceWeights(step_weights(checkpoint.model), torch.device("cpu"), dtype)
         self._blocks = [TorchBlock(weights, block, checkpoint.longest_pitch_run) for _ in range(0, self.count, block)]

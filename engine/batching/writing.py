@@ -18,7 +18,7 @@ from typing import NoReturn, TypeAlias
 import torch
 
 from engine.batching.best_of import BestOf, Wish
-from engine.batching.slots import open_slots, ways
+from engine.batching.slots import Slots, open_slots, ways
 from engine.checkpoint import Checkpoint
 from engine.garbage import keep_loaded
 from engine.plan import Plan
@@ -31,9 +31,9 @@ SWITCH_S = 0.0005  # the judge's thread may keep the batcher's from its next cal
 _FAILED = 75  # exit status: EX_TEMPFAIL
 
 # Parent to child: (number, None) to cancel, or (number, what to write). Child to parent: (number, notes written),
-# (number, the piece) or (number, why there is none).
+# (number, the piece) or (number, why there is none); (0, what writes the notes) whenever that is another.
 Order: TypeAlias = tuple[ComposeRequest, Plan]
-Word: TypeAlias = tuple[int, int | Chosen | BaseException]
+Word: TypeAlias = tuple[int, int | str | Chosen | BaseException]
 Start: TypeAlias = tuple[Checkpoint, Judge, int, str | None]
 
 
@@ -44,7 +44,7 @@ class Mouth:
     connection: Connection
     lock: threading.Lock
 
-    def say(self, number: int, what: int | Chosen | BaseException) -> None:
+    def say(self, number: int, what: int | str | Chosen | BaseException) -> None:
         """See `Word`."""
         with self.lock, contextlib.suppress(OSError):  # the parent is gone: `write_notes` sees it and ends
             self.connection.send((number, what))
@@ -70,7 +70,14 @@ def write_notes(connection: Connection) -> None:
         return
     checkpoint, judge, count, device = start
     mouth = Mouth(connection, threading.Lock())
-    writer = BestOf(partial(open_slots, ways(checkpoint, count, device)), judge, _end_unless_full)
+    remaining = ways(checkpoint, count, device)
+
+    def next_slots() -> Slots:
+        slots = open_slots(remaining)
+        mouth.say(0, slots.name)
+        return slots
+
+    writer = BestOf(next_slots, judge, _end_unless_full)
     keep_loaded()
     wishes: dict[int, Wish] = {}
     with contextlib.suppress(EOFError, OSError):

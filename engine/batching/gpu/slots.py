@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from data.keys import Key
 from data.moods import Mood
 from data.tokens import ATTRIBUTES, IntArray
 from engine.batching.account import Account
@@ -75,6 +76,8 @@ class GpuSlots(Account):
         super().__init__(-(-count // block) * block)
         self.chunk_notes = graph_steps * self.count  # one replay, however many pieces there are
         self.device = torch.device(device)
+        kind = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "GPU"
+        self.name = f"{kind} ({str(dtype).removeprefix('torch.')})"
         self._host = step_weights(checkpoint.model)
         self._model = self._host.model
         self._run_limit = checkpoint.longest_pitch_run
@@ -87,6 +90,9 @@ class GpuSlots(Account):
         self._complete: dict[int, Callable[[], IntArray]] = {}
         self._on_gpu = self.device.type == "cuda"
         self._begun: torch.cuda.Event | None = None  # what the last call had the device do
+        nothing = [0, 0, 0, 0, 0, *self._told(Plan(90, Key(0, "minor")), Mood.DARK)]
+        self._joining[0] = nothing, (1.0, 1.0), None  # so that no piece waits for a kernel to be compiled
+        self._join()
         # By the blocks that each one computes, the fewest first.
         self._graphs: dict[int, torch.cuda.CUDAGraph] = self._record() if self._on_gpu else {}
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import discord
 import pytest
 
+from bot.discord.admin import NOTHING
 from bot.discord.permissions import owners
 from bot.history import History
 from bot.models import Models
@@ -104,6 +105,16 @@ async def test_the_owner_lists_promotes_and_rolls_back_models(channel, grace) ->
     await grace.slash(channel, "admin model rollback")
     await grace.slash(channel, "compose", length=16)
     assert "v1" in {field.value.strip("`") for field in channel.last_message.embeds[0].fields}
+
+
+async def test_health_says_what_writes_the_notes(channel, grace, monkeypatch) -> None:
+    async def written_by() -> str:
+        embed = (await grace.slash(channel, "admin health")).response.embeds[0]
+        return next(field.value for field in embed.fields if field.name == "notes written by")
+
+    assert await written_by() == NOTHING  # this engine does not say
+    monkeypatch.setattr(SmallEngine, "written_by", "NVIDIA H200 (float16)", raising=False)
+    assert await written_by() == "NVIDIA H200 (float16)"
 
 
 async def test_a_loss_on_another_corpus_is_said_to_be_one(house, channel, grace) -> None:

@@ -63,6 +63,7 @@ def test_pieces_survive_a_kill_and_are_what_they_would_have_been(
     for request, wish in zip(wanted, wishes, strict=True):
         assert wish.future.result(60) == here.submit(request, plan(request)).future.result(60)
     assert writer.pid != first
+    assert writer.written_by == here.written_by == "CPU (int8)"
     here.close()
 
     cancelled = writer.submit(wanted[0], plan(wanted[0]))
