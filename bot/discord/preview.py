@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from simcord.env import Env
     from simcord.preview import Preview
 
+    from engine.local import LocalEngine
+
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.5  # the page asks for news as often
@@ -170,9 +172,13 @@ async def _furnish(env: Env) -> tuple[Any, list[Any]]:
 class _Outside:
     """An engine whose work simcord does not wait for: to simcord it is an answer from elsewhere."""
 
-    def __init__(self, engine: Engine, env: Env) -> None:
+    def __init__(self, engine: LocalEngine, env: Env) -> None:
         self._engine = engine
         self._env = env
+
+    @property
+    def written_by(self) -> str | None:
+        return self._engine.written_by
 
     async def compose(self, request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
         # simcord knows the bot's work by a context variable, which also says whose clock tells the time: a task begun

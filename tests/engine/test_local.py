@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot.recipes import read
+from bot.swap import SwappableEngine
 from data.midi import read_midi
 from data.opening import first_notes, last_notes
 from data.score import Score
@@ -40,6 +41,11 @@ class TestContract(EngineContract):
 
 def quick(seed: int, length_notes: int = 16) -> ComposeRequest:
     return ComposeRequest(length_notes=length_notes, seed=seed, tempo_bpm=200)
+
+
+async def test_it_says_what_writes_the_notes(engine: LocalEngine) -> None:
+    assert engine.written_by == "CPU (int8)"
+    assert SwappableEngine(engine).written_by == engine.written_by
 
 
 async def test_pieces_made_side_by_side_are_what_they_are_alone(engine: LocalEngine) -> None:
