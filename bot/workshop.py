@@ -236,8 +236,13 @@ class Workshop:
     def in_the_making(self, person: str) -> list[Update]:
         """The latest news of each piece of that person that waits or is being made, the oldest first."""
         jobs = [job for job in self._jobs.values() if job.task is None or not job.task.done()]
-        latest = [job.latest or Update(job.record, Stage.QUEUED, 0, 0, None) for job in jobs]
-        return [update for update in latest if update.record.requester.person == person]
+        return [self._news(job) for job in jobs if job.record.requester.person == person]
+
+    def _news(self, job: Job) -> Update:
+        if job.latest is not None:
+            return job.latest
+        ahead = self._turns.place(job.ticket)  # it came a moment ago and has not been told yet
+        return Update(job.record, Stage.QUEUED, ahead, ahead, None)
 
     async def aclose(self) -> None:
         """Stop all work, leaving it unfinished in history, and close the engine. Safe to call twice."""
