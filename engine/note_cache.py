@@ -18,7 +18,7 @@ the cache is speaking. The velocity is always the LSTM's: a figure comes back so
 
 The last `CACHE_NOTES` notes are kept; one whose exponent is more than `CACHE_NATS` below the best has no weight. This
 module is the readable statement, on whole pieces and note by note; `engine/native/step.c`,
-`engine.batching.torch_cache` and `engine.batching.gpu.attribute` do the same.
+`engine.batching.torch_cache` and `engine.batching.gpu.cache` do the same.
 """
 
 from __future__ import annotations

@@ -67,14 +67,14 @@ class _Sampler(Child):
 class WriterProcess:
     """The methods of a `BestOf`, which may be called from any thread.
 
-    Attributes:
-        written_by: what writes the notes, for an administrator; None before that is known.
-
     Args:
         checkpoint: the model.
         judge: of its takes.
         count: takes side by side.
         device: "cuda" or "cpu"; None: CUDA where there is one.
+
+    Attributes:
+        written_by: what writes the notes, for an administrator; None before that is known.
 
     Raises:
         SetupProblem: there is no room for another process.

@@ -60,7 +60,7 @@ class Slots(Protocol):
     def run(self, steps: int) -> int:
         """Write up to `steps` notes of every piece that has some left; how many notes that was, over all.
 
-        A device may still be writing them when this returns, but not those of the call before.
+        A device may still be writing them when this returns, but not those of the call before; `written` counts them.
         """
         ...
 
