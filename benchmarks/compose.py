@@ -29,6 +29,7 @@ from data.moods import Mood
 from engine import ComposeRequest, Progress
 from engine.garbage import keep_loaded
 from engine.local import LocalEngine, open_engine
+from engine.render import fitting_workers
 
 LENGTH_NOTES = 200
 CROWD_NOTES = 64
@@ -143,7 +144,7 @@ async def measure(rounds: int, sizes: list[int], notes: int) -> tuple[Alone, lis
     """All of it with one engine, which stays warm as the bot's does."""
     first_s = statistics.median([_process_to_first_piece() for _ in range(3)])
     with tempfile.TemporaryDirectory(prefix="musiclstm-bench-") as name:
-        engine = open_engine(folder=Path(name), queue_limit=max(sizes), render_workers=1)
+        engine = open_engine(folder=Path(name), queue_limit=max(sizes), render_workers=fitting_workers())
         try:
             keep_loaded()  # as the bot does
             await engine.compose(_request(0, notes))  # warms up the worker

@@ -24,6 +24,7 @@ from engine.types import Engine
 
 _log = logging.getLogger(__name__)
 
+_IN_ADVANCE = 2  # pieces whose notes are written while every renderer is busy
 _MAKING = "making-"  # folders of unfinished files, one for each process
 
 
@@ -41,9 +42,13 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
     # PyTorch is loaded only when pieces are to be made: `--help` and a typing error are answered at once.
     from engine.checkpoint import BUILT_IN, DEFAULT  # noqa: PLC0415
     from engine.local import open_engine  # noqa: PLC0415
+    from engine.render import fitting_workers  # noqa: PLC0415
 
+    workers = settings.render_workers if render_workers is None else render_workers
+    if workers is None:
+        workers = fitting_workers()
     limits = Limits(
-        slots=settings.slots,
+        slots=workers + _IN_ADVANCE if settings.slots is None else settings.slots,
         queue=settings.queue_limit,
         user_waiting=settings.user_waiting,
         guild_waiting=settings.guild_waiting,
@@ -60,15 +65,15 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
                     checkpoint=checkpoint,
                     folder=making,
                     soundfont=settings.soundfont,
-                    queue_limit=settings.slots,
-                    render_workers=settings.render_workers if render_workers is None else render_workers,
+                    queue_limit=limits.slots,
+                    render_workers=workers,
                 )
 
             default = settings.checkpoint or DEFAULT
             # What an administrator promoted is used until the settings name a checkpoint themselves.
             current = settings.checkpoint or await promoted(history) or DEFAULT
             engine = SwappableEngine(await load(current))
-            if render_workers != 0:
+            if workers:
                 keep_loaded()
             folders = [BUILT_IN, settings.checkpoints_dir]
             models = Models(history, engine, load, folders=folders, default=default, current=current)

@@ -56,12 +56,18 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port on 127.0.0.1 for /metrics (Prometheus) and /health; 0 is none."
     )
-    slots: int = Field(default=3, ge=1, le=64, description="Pieces that are in the making at the same time.")
-    render_workers: int = Field(
-        default=1,
+    slots: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Pieces that are in the making at the same time; empty means two more than there are renderers.",
+    )
+    render_workers: int | None = Field(
+        default=None,
         ge=0,
         le=16,
-        description="Processes that render sound beside the bot; 0 renders in the bot's own process.",
+        description="Processes that render sound beside the bot, each with 130 MB; 0 renders in the bot's own process, "
+        "empty means one for every two cores.",
     )
     queue_limit: int = Field(
         default=200, ge=1, le=10_000, description="Pieces that may wait at once; more are told to come back later."

@@ -21,6 +21,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from loky import cpu_count
+
 from bot.errors import NotFound
 from bot.history import History, MessageRef, Requester
 from bot.options import either
@@ -240,7 +242,7 @@ class Training:
         self, preset: str, epochs: int | None, corpus: Path, out: Path, run: Path, current: Path
     ) -> list[dict[str, Any]]:
         # One core stays free for people who compose.
-        threads = str(max(1, (os.cpu_count() or 2) - 1))
+        threads = str(max(1, cpu_count() - 1))
         train = [*self._python, "-m", "trainer", "--preset", preset, "--corpus", str(corpus), "--out", str(out)]
         train += ["--progress", "jsonl", "--threads", threads]
         if epochs is not None:

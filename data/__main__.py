@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections import Counter
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from loky import cpu_count
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -150,7 +150,7 @@ def _own(options: argparse.Namespace) -> None:
                 folder,
                 options.count,
                 options.seed,
-                os.cpu_count() or 1,
+                cpu_count(),
                 lambda done: bar.update(task, completed=done),
                 scale=options.scale,
             )

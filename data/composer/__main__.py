@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from loky import cpu_count
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=400, help="pieces, 1 or more (2 for a report); default 400")
     parser.add_argument("--seed", type=int, default=1, help="0 or more; the same seed gives the same pieces")
     parser.add_argument("--out", type=Path, default=Path("var/own"), help="folder for the files and catalogue.tsv")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default one a core")
+    parser.add_argument("--workers", type=int, default=cpu_count(), help="processes; default one a core")
     parser.add_argument("--scale", type=float, default=1.0, help="of the usual duration, 0.2 to 2; default 1")
     options = parser.parse_args(arguments)
     fewest = 2 if options.command == "report" else 1

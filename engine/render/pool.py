@@ -33,6 +33,7 @@ from engine.render.worker import CANCELLED, Board, Failure, RenderJob, work
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.03
+_WORKERS_MAX = 8  # beyond it choosing among takes, one core's work for all of them, would be what pieces wait for
 _CRASHES = 2  # of workers over one piece: once may be chance
 _ATTEMPTS = 4  # a worker that somebody killed was innocent, but there is an end to everything
 # Without a percent more. Measured on two busy cores: 0.2 s for two minutes of music, 0.9 s for ten.
@@ -134,6 +135,14 @@ class _Worker(Child):
             status = super().end()  # which kills it where it has not come to lead a group yet
             self._remove_scratch()
             return status
+
+
+def fitting_workers() -> int:
+    """How many workers this machine has room for: one for every two cores that this process may use, at most eight."""
+    from loky import cpu_count  # noqa: PLC0415 -- a twentieth of a second, and whoever makes one piece does without
+
+    cores: int = cpu_count()
+    return max(1, min(_WORKERS_MAX, cores // 2))
 
 
 class RenderPool:
