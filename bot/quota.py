@@ -42,6 +42,15 @@ class Limits:
     guild_per_hour: int = 600
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """That somebody asked for a piece: who, in which server, when."""
+
+    person: str
+    guild_id: str | None
+    at: datetime
+
+
 class Quota:
     """Says no, in one sentence and with a time, before anything is written: being refused costs nothing."""
 
@@ -50,7 +59,7 @@ class Quota:
         self._turns = turns
         self._history = history
         self._servers = servers
-        self._forgotten: list[tuple[str, datetime]] = []  # who was deleted, and when they had asked for a piece
+        self._forgotten: list[_Asked] = []  # what was deleted with all else about somebody
 
     async def check(self, requester: Requester) -> None:
         """Whether one more piece may be asked for.
@@ -88,19 +97,19 @@ class Quota:
     async def remember_forgotten(self, person: str) -> None:
         """Before everything about somebody is deleted: their hour still counts, in memory alone."""
         since = self._history.clock() - _HOUR
-        asked = await self._history.newest(person=person, states=_COUNTED, since=since, limit=_FORGOTTEN_MAX)
-        deleted = await self._deleted(person, None, since)
-        self._forgotten = [(who, at) for who, at in self._forgotten if at >= since]
-        self._forgotten += [(person, at) for at in [*(record.created_at for record in asked), *deleted]]
+        kept = await self._history.newest(person=person, states=_COUNTED, since=since, limit=_FORGOTTEN_MAX)
+        asked = [_Asked(person, record.requester.guild_id, record.created_at) for record in kept]
+        asked += await self._deleted(person, None, since)
+        self._forgotten = [each for each in self._forgotten if each.at >= since] + asked
 
-    async def _deleted(self, person: str | None, guild_id: str | None, since: datetime) -> list[datetime]:
+    async def _deleted(self, person: str | None, guild_id: str | None, since: datetime) -> list[_Asked]:
+        """Requests that were deleted one by one: of a person, in a server, or of anybody anywhere (None)."""
         rows = await self._history.rows(
-            "SELECT created_at FROM deleted_requests WHERE created_at >= :since "
+            "SELECT * FROM deleted_requests WHERE created_at >= :since "
             "AND (:person IS NULL OR person = :person) AND (:guild IS NULL OR guild_id = :guild)",
             {"person": person, "guild": guild_id, "since": to_text(since)},
         )
-        forgotten = [at for who, at in self._forgotten if who == person and at >= since]
-        return [*(datetime.fromisoformat(row["created_at"]) for row in rows), *forgotten]
+        return [_Asked(row["person"], row["guild_id"], datetime.fromisoformat(row["created_at"])) for row in rows]
 
     def check_now(self, requester: Requester) -> None:
         """The part that concerns only what is waiting and being made at this moment. Raises as `check`."""
@@ -126,7 +135,12 @@ class Quota:
         pieces = await self._history.newest(
             person=person, guild_id=guild_id, states=_COUNTED, since=now - _HOUR, limit=allowed
         )
-        asked_at = [piece.created_at for piece in pieces] + await self._deleted(person, guild_id, now - _HOUR)
+        gone = [
+            *await self._deleted(person, guild_id, now - _HOUR),
+            *(each for each in self._forgotten if person in {None, each.person} and guild_id in {None, each.guild_id}),
+        ]
+        asked_at = [piece.created_at for piece in pieces]
+        asked_at += [each.at for each in gone if each.at >= now - _HOUR]
         if len(asked_at) < allowed:
             return
         wait_s = max((sorted(asked_at)[-allowed] + _HOUR - now).total_seconds(), 1.0)

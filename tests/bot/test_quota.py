@@ -63,6 +63,27 @@ async def test_forgetting_somebody_keeps_the_count_of_their_hour_in_memory_alone
     await made(limited)
 
 
+async def test_forgetting_oneself_again_and_again_counts_every_piece_once(limited: House) -> None:
+    await made(limited)
+    for _ in range(12):
+        await limited.studio.forget(ADA)
+    await made(limited)
+    await limited.studio.forget(ADA)
+    await made(limited)
+    with pytest.raises(LimitReached, match="You have asked for 3 pieces"):
+        await made(limited)
+
+
+async def test_forgotten_pieces_count_in_the_server_where_they_were_made_and_in_no_other(limited: House) -> None:
+    await made(limited)
+    await limited.studio.forget(ADA)
+    for there in ("10", "99"):
+        await limited.studio.servers.set_user_per_hour(there, 1, BEN)
+    await made(limited, replace(ADA, guild_id="99"))
+    with pytest.raises(LimitReached, match="In this server you have asked for 1 piece"):
+        await made(limited)
+
+
 async def test_what_was_deleted_is_forgotten_when_its_hour_is_over(limited: House) -> None:
     await limited.studio.delete(await made(limited), ADA)
     limited.later(minutes=61)
