@@ -76,11 +76,14 @@ class Privacy:
         await self._history.write(sql, {"person": person.person, "now": self._history.now_text()})
 
     async def training_pieces(self) -> list[Record]:
-        """Finished pieces that may be used for training: favourites of their own authors, who consented."""
+        """Finished pieces that may be used for training: favourites of their own authors, who consented.
+
+        One that begins with the notes of another piece or of a file is not its author's alone to give.
+        """
         return await self._history.records(
             "JOIN favourites ON favourites.request_id = requests.id AND favourites.person = requests.person "
             "JOIN consents ON consents.person = requests.person "
-            "WHERE results.request_id IS NOT NULL ORDER BY number",
+            "WHERE results.request_id IS NOT NULL AND requests.opening IS NULL ORDER BY number",
             {},
         )
 

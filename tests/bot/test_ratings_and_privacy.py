@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.continuing import continuation
 from bot.errors import Cancelled, NotFound
 from bot.history import Origin, Record, Relation
 from bot.ratings import SCALES, Mean, Rating
@@ -151,4 +152,15 @@ async def test_only_what_its_author_likes_and_allows_is_used_for_training(house:
     await privacy.set_training_consent(ADA, given=True)
     assert [record.id for record in await privacy.training_pieces()] == [mine.id]
     await privacy.set_training_consent(ADA, given=False)
+    assert await privacy.training_pieces() == []
+
+
+async def test_what_begins_with_the_notes_of_others_is_not_its_authors_to_give(house: House) -> None:
+    privacy, library = house.studio.privacy, house.studio.library
+    await privacy.set_training_consent(ADA, given=True)
+    bens = await _made(house, BEN)
+    wish = await continuation(house.studio, bens.id, ADA, {"length": 16})
+    continued = (await house.studio.compose(wish.request, ADA, origin=wish.origin)).record
+    await house.studio.mark_delivered(continued.id)
+    await library.set_favourite(continued, ADA)
     assert await privacy.training_pieces() == []
