@@ -92,12 +92,14 @@ def build_request(values: Mapping[str, Any]) -> ComposeRequest:
 
 def format_request(request: ComposeRequest) -> str:
     """Write a request so that `parse_request` reads the same one: `mood:dark length:200 temp:0.9 seed:7`."""
-    return format_values({option.name: getattr(request, option.field) for option in OPTIONS})
+    fields = {option.name: getattr(request, option.field) for option in OPTIONS}
+    return format_values({name: value for name, value in fields.items() if value is not None})
 
 
 def format_values(values: Mapping[str, Any]) -> str:
-    """Write values (as from `parse_values`) back as text, in the order of the table."""
-    return " ".join(f"{option.name}:{values[option.name]}" for option in OPTIONS if values.get(option.name) is not None)
+    """Write values back as `parse_values` reads them, in the order of the table."""
+    said = {name: "auto" if value is None else value for name, value in values.items()}
+    return " ".join(f"{option.name}:{said[option.name]}" for option in OPTIONS if option.name in said)
 
 
 def parse_values(text: str) -> Values:

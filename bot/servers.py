@@ -116,20 +116,20 @@ class Servers:
         await self._set(guild_id, "best_of_channel_id", channel_id, by)
         await self._set(guild_id, "best_of_favourites", favourites, by)
 
-    async def claim_best_of(self, record: Record) -> str | None:
-        """The channel to which this piece is to be posted now, or None. Says so once for each piece, ever."""
+    async def best_of_channel(self, record: Record) -> str | None:
+        """The channel to which this piece is posted once enough people like it, or None."""
         guild_id = record.requester.guild_id
-        if guild_id is None or record.private:
-            return None
-        settings = await self.settings(guild_id)
-        if settings.best_of_channel_id is None:
-            return None
+        return None if guild_id is None or record.private else (await self.settings(guild_id)).best_of_channel_id
+
+    async def claim_best_of(self, record: Record) -> bool:
+        """Whether this piece is to be posted there now. Says so once for each piece, ever."""
+        settings = await self.settings(record.requester.guild_id or "")
         claimed = await self._history.write(
             "INSERT OR IGNORE INTO best_of_posts (request_id, posted_at) SELECT :id, :now "
             "WHERE (SELECT count(*) FROM favourites WHERE request_id = :id) >= :enough",
             {"id": record.id, "now": self._history.now_text(), "enough": settings.best_of_favourites},
         )
-        return settings.best_of_channel_id if claimed else None
+        return bool(claimed)
 
     async def release_best_of(self, record: Record) -> None:
         """The piece could not be posted there after all: the next one who likes it brings it up again."""
@@ -172,11 +172,18 @@ class Servers:
         """Write to the audit what an administrator did outside this class."""
         await self._change(None, {}, guild_id, by, action, details)
 
-    async def audit(self, guild_id: str | None, *, limit: int = 20) -> list[AuditEntry]:
-        """What administrators did in a server, or (None) to the whole bot; the latest first."""
+    async def audit(self, guild_id: str | None, *, whole_bot: bool = False, limit: int = 20) -> list[AuditEntry]:
+        """What administrators did, the latest first.
+
+        Args:
+            guild_id: in that server, or (None) to the whole bot.
+            whole_bot: to the whole bot as well.
+            limit: at most this many.
+        """
         rows = await self._history.rows(
-            "SELECT * FROM audit WHERE guild_id IS :guild ORDER BY number DESC LIMIT :limit",
-            {"guild": guild_id, "limit": limit},
+            "SELECT * FROM audit WHERE guild_id IS :guild OR (:whole_bot AND guild_id IS NULL) "
+            "ORDER BY number DESC LIMIT :limit",
+            {"guild": guild_id, "whole_bot": whole_bot, "limit": limit},
         )
         entries = []
         for row in rows:

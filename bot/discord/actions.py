@@ -15,7 +15,7 @@ from bot.discord import attachments, embeds
 from bot.discord.asking import Interaction, compose_request, compose_wish, is_moderator, requester_of
 from bot.discord.errors import TRANSIENT, sentence_for
 from bot.discord.interaction_posts import DirectPost, InteractionPost
-from bot.discord.permissions import check_can_attach, check_can_post
+from bot.discord.permissions import check_can_attach, check_can_post, is_as_open
 from bot.discord.persist import persist
 from bot.discord.posts import ChannelPost
 from bot.discord.rating import RatingModal
@@ -119,9 +119,14 @@ async def _post_best(interaction: Interaction, record: Record) -> None:
 
     Whoever liked it is not troubled with a channel that an administrator chose: what goes wrong is in the log alone.
     """
-    servers = interaction.client.studio.servers
-    channel_id = await servers.claim_best_of(record)
-    if channel_id is None:
+    servers, guild = interaction.client.studio.servers, interaction.guild
+    channel_id = await servers.best_of_channel(record)
+    source = record.requester.channel_id if record.message is None else record.message.channel_id
+    if guild is None or channel_id is None or source is None:
+        return
+    if not is_as_open(guild, source, channel_id):  # nothing of a staff's channel is for everybody
+        return
+    if not await servers.claim_best_of(record):
         return
     try:
         await _post_to(interaction, record, int(channel_id), note="⭐ " + say(interaction.guild_locale, "Liked here"))
@@ -185,6 +190,7 @@ async def share(
     """Post a piece in another channel, if both the one who asks and the bot may post there."""
     record = await known(interaction, piece_id)
     check_in_server(interaction)
+    await interaction.client.studio.servers.check_not_blocked(requester_of(interaction))
     if record.private and record.requester.person != requester_of(interaction).person:
         raise NotFound(say(interaction.locale, "There is no such piece."))
     check_can_post(interaction, channel)
@@ -203,8 +209,10 @@ async def send_to_asker(interaction: Interaction, piece_id: str) -> None:
     record = await known(interaction, piece_id)
     reply = InteractionPost(interaction, private=True)
     await reply.acknowledge()
-    piece = await interaction.client.studio.piece(record.id, requester_of(interaction))
-    await interaction.client.composer.post_piece(DirectPost(interaction, reply), piece)
+    studio = interaction.client.studio
+    piece = await studio.piece(record.id, requester_of(interaction))
+    message = await interaction.client.composer.post_piece(DirectPost(interaction, reply), piece)
+    await studio.library.add_copy(record, message)
 
 
 async def _post_to(interaction: Interaction, record: Record, channel_id: int, *, note: str) -> MessageRef:
@@ -216,7 +224,7 @@ async def _post_to(interaction: Interaction, record: Record, channel_id: int, *,
         locale=interaction.guild_locale,
         nonce=f"{record.id}-{interaction.id % 10**12}",
     )
-    piece = await interaction.client.studio.piece(record.id)
+    piece = await interaction.client.studio.piece(record.id, requester_of(interaction))
     message = await interaction.client.composer.post_piece(post, piece, note=note)
     await interaction.client.studio.library.add_copy(record, message)
     return message

@@ -12,7 +12,7 @@ from discord import app_commands
 from bot.discord import limits
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
-from bot.discord.permissions import check_can_send
+from bot.discord.permissions import check_can_send, owners
 from bot.discord.placing import SERVER_CONTEXTS, SERVER_INSTALLS, TextChannel
 from bot.discord.texts import plain, say, whole_lines
 from bot.errors import NotAllowed
@@ -121,7 +121,8 @@ async def announce(interaction: Interaction, channel: TextChannel, text: app_com
 async def audit(interaction: Interaction) -> None:
     """/admin audit."""
     async with answering(interaction, "/admin audit"):
-        entries = await interaction.client.studio.servers.audit(_server(interaction))
+        owner = interaction.user.id in owners(interaction.client)  # whose business the models are
+        entries = await interaction.client.studio.servers.audit(_server(interaction), whole_bot=owner)
         lines = [
             f"{discord.utils.format_dt(entry.at, 'f')} **{plain(entry.person_name)}** {entry.action}: "
             f"{plain(entry.details)[:120]}"

@@ -59,6 +59,16 @@ def readable_channels(interaction: discord.Interaction[Any], *, by_everybody: bo
     return list(here | readable)
 
 
+def is_as_open(guild: discord.Guild, channel_id: str, other_id: str) -> bool:
+    """Whether every role that lets somebody read the other channel lets them read this one too."""
+    channel, other = (guild.get_channel_or_thread(int(each)) for each in (channel_id, other_id))
+    if channel is None or other is None or (isinstance(channel, discord.Thread) and channel.is_private()):
+        return False
+    return all(
+        channel.permissions_for(role).view_channel for role in guild.roles if other.permissions_for(role).view_channel
+    )
+
+
 def check_can_attach(interaction: discord.Interaction[Any]) -> None:
     """Raises NotAllowed where a finished piece could not be posted.
 
@@ -87,7 +97,7 @@ def check_can_send(
     here = None if interaction.guild is None else interaction.guild.get_channel_or_thread(channel.id)
     if here is not None and interaction.guild is not None and interaction.guild.me is not None:
         ours = here.permissions_for(interaction.guild.me)
-        if ours.view_channel and ours.send_messages and ours.attach_files and ours.embed_links:
+        if _may_post(ours, here.type) and ours.embed_links:
             return
     raise NotAllowed(say(interaction.locale, "I may not post files in {where}.", where=channel.mention))
 
@@ -100,6 +110,17 @@ def check_can_post(
     Discord tells with the chosen channel what the one who asks may do there; what the bot may is known from the server.
     """
     theirs = channel.permissions
-    if not theirs.administrator and not (theirs.view_channel and theirs.send_messages and theirs.attach_files):
+    if not theirs.administrator and not _may_post(theirs, channel.type):
         raise NotAllowed(say(interaction.locale, "You may not post files in {where}.", where=channel.mention))
     check_can_send(interaction, channel)
+
+
+def _may_post(allowed: discord.Permissions, kind: discord.ChannelType) -> bool:
+    """Whether files may be posted; threads have a permission of their own for that."""
+    in_thread = kind in {
+        discord.ChannelType.public_thread,
+        discord.ChannelType.private_thread,
+        discord.ChannelType.news_thread,
+    }
+    may_send = allowed.send_messages_in_threads if in_thread else allowed.send_messages
+    return allowed.view_channel and may_send and allowed.attach_files

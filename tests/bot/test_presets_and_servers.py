@@ -114,11 +114,19 @@ async def test_a_piece_that_enough_people_like_goes_to_the_best_of_channel_once(
     hidden = (await house.studio.compose(ComposeRequest(length_notes=16), ADA, private=True)).record
     for each in (record, hidden):
         await library.set_favourite(each, ADA)
-    assert await servers.claim_best_of(record) is None
+    assert await servers.best_of_channel(record) is None
     await servers.set_best_of("10", "555", 2, BEN)
-    assert await servers.claim_best_of(record) is None
-    for each in (record, hidden):
-        await library.set_favourite(each, BEN)
-    assert await servers.claim_best_of(record) == "555"
-    assert await servers.claim_best_of(record) is None
-    assert await servers.claim_best_of(hidden) is None
+    assert await servers.best_of_channel(record) == "555"
+    assert await servers.best_of_channel(hidden) is None
+    assert not await servers.claim_best_of(record)
+    await library.set_favourite(record, BEN)
+    assert await servers.claim_best_of(record)
+    assert not await servers.claim_best_of(record)
+
+
+async def test_a_preset_that_says_auto_goes_before_what_the_server_says(house: House) -> None:
+    await house.studio.servers.set_defaults("10", "tempo:60 space:void", BEN)
+    preset = await house.studio.presets.save(ADA, "free", "dark tempo:auto space:any")
+    assert preset.text == "mood:dark tempo:auto space:auto"
+    request = await house.studio.request_for(ADA, {}, preset="free")
+    assert (request.tempo_bpm, request.space) == (None, None)

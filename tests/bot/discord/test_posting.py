@@ -4,6 +4,7 @@ import discord
 import pytest
 
 from bot.discord import persist
+from bot.studio import Limits
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
 
@@ -146,3 +147,90 @@ async def test_the_recipe_names_no_private_piece_of_somebody_else(channel, ada, 
 
     assert "Came out of" not in {field.name for field in theirs.response.embeds[0].fields}
     assert "Came out of" in {field.name for field in own.response.embeds[0].fields}
+
+
+async def test_a_copy_in_a_direct_message_goes_with_the_piece(ada, channel, piece) -> None:
+    await ada.slash(channel, "share", id=piece_id(piece))
+    assert ada.user.dm_channel.history()
+
+    await delete(ada, piece)
+
+    assert not ada.user.dm_channel.history()
+
+
+async def test_nothing_of_a_channel_that_few_may_read_is_posted_to_the_best_of_channel(
+    guild, channel, admin, ada, ben
+) -> None:
+    best = guild.create_text_channel("best-of")
+    await admin.slash(channel, "admin best-of", channel=best, favourites=2)
+    few = {each: discord.PermissionOverwrite(view_channel=True) for each in (ada, ben)}
+    everybody = {guild.default_role: discord.PermissionOverwrite(view_channel=False)}
+    secret = guild.create_text_channel("staff", overwrites={**everybody, **few})
+    await ada.slash(secret, "compose", length=20)
+    message = secret.last_message
+
+    for each in (ada, ben):
+        told = await each.click(message, label="Favourite")
+
+    assert told.response.content == "Among your favourites now; 2 like it."
+    assert not best.history()
+
+
+async def test_a_server_that_lets_only_its_members_read_has_a_best_of_channel_too(
+    simcord_env, guild, channel, admin
+) -> None:
+    inside = discord.PermissionOverwrite(view_channel=True)
+    doors = {
+        guild.default_role: discord.PermissionOverwrite(view_channel=False),
+        guild.create_role("Members"): inside,
+        simcord_env.bot.user: inside,
+    }
+    best, music = (guild.create_text_channel(name, overwrites=doors) for name in ("best-of", "members-music"))
+    await admin.slash(channel, "admin best-of", channel=best, favourites=1)
+    await admin.slash(music, "compose", length=20)
+
+    await admin.click(music.last_message, label="Favourite")
+
+    assert len(best.history()) == 1
+
+
+async def test_somebody_who_is_blocked_makes_the_bot_post_nothing(ada, channel, admin, piece, stage) -> None:
+    await admin.slash(channel, "admin block", user=ada)
+
+    told = await ada.slash(channel, "share", id=piece_id(piece), channel=stage)
+
+    assert "blocked you" in told.response.content
+    assert not stage.history()
+
+
+async def test_sharing_a_piece_whose_sound_is_gone_is_charged_to_the_one_who_shares(
+    simcord_env, house, monkeypatch, channel, ada, ben, piece, stage
+) -> None:
+    monkeypatch.setattr(simcord_env.bot.studio._quota, "_limits", Limits(user_waiting=2))
+    for sound in (house.folder / "pieces").glob("*.wav"):
+        sound.unlink()
+    house.engine.gate.clear()
+    for _ in range(2):
+        await ada.slash(channel, "compose", length=16)
+
+    await ben.slash(channel, "share", id=piece_id(piece), channel=stage)
+    house.engine.gate.set()
+    await simcord_env.settle()
+
+    assert f"Shared by <@{ben.id}>" in stage.last_message.embeds[0].description
+
+
+@pytest.mark.parametrize(("in_channel", "in_threads"), [(True, False), (False, True)])
+async def test_what_may_be_posted_in_a_thread_is_asked_of_threads(
+    simcord_env, guild, channel, ada, piece, in_channel: bool, in_threads: bool
+) -> None:
+    rights = discord.PermissionOverwrite(send_messages=in_channel, send_messages_in_threads=in_threads)
+    parent = guild.create_text_channel("talk", overwrites={ada: rights})
+    await simcord_env.settle()
+    await simcord_env.bot.get_channel(parent.id).create_thread(name="finds", type=discord.ChannelType.public_thread)
+    await simcord_env.settle()
+    (thread,) = parent.threads
+
+    told = await ada.slash(channel, "share", id=piece_id(piece), channel=thread)
+
+    assert told.response.content.startswith("Shared in" if in_threads else "You may not post files")
