@@ -76,7 +76,8 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
             if workers:
                 keep_loaded()
             folders = [BUILT_IN, settings.checkpoints_dir]
-            models = Models(history, engine, load, folders=folders, default=default, current=current)
+            pinned = settings.checkpoint is not None
+            models = Models(history, engine, load, folders=folders, default=default, current=current, pinned=pinned)
             training = Training(
                 history,
                 folder=settings.checkpoints_dir.parent / "training",

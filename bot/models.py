@@ -63,6 +63,7 @@ class Models:
         folders: where checkpoints are looked for, each one a folder of checkpoint folders.
         default: the checkpoint to go back to before any promotion.
         current: the checkpoint that `engine` has now.
+        pinned: whether the settings name the checkpoint to start with: a promotion then holds until the next start.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class Models:
         folders: Sequence[Path],
         default: Path,
         current: Path,
+        pinned: bool = False,
     ) -> None:
+        self.pinned = pinned
         self._history = history
         self._servers = Servers(history)
         self._engine = engine
@@ -173,10 +176,11 @@ class Models:
             engine = await self._open_engine(model.folder)  # verified here: what cannot be loaded changes nothing
             await self._engine.swap(engine)
             self._current = model.folder
-            await self._history.write(
-                "INSERT INTO promotions (at, folder, checkpoint_id) VALUES (:now, :folder, :id)",
-                {"now": self._history.now_text(), "folder": str(model.folder.resolve()), "id": model.id},
-            )
+            if not model.current:  # or there would be nothing else to go back to
+                await self._history.write(
+                    "INSERT INTO promotions (at, folder, checkpoint_id) VALUES (:now, :folder, :id)",
+                    {"now": self._history.now_text(), "folder": str(model.folder.resolve()), "id": model.id},
+                )
             await self._servers.note(None, by, action, model.id)
 
 

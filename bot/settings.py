@@ -38,7 +38,8 @@ class Settings(BaseSettings):
     database: Path = Field(default=ROOT / "var/history.db", description="The SQLite database; made when missing.")
     pieces_dir: Path = Field(default=ROOT / "var/pieces", description="Where the files of pieces are kept.")
     checkpoint: Path | None = Field(
-        default=None, description="Folder of the model to compose with; empty means the one in the repository."
+        default=None,
+        description="Folder of the model to compose with; empty means the one promoted last, else the repository's.",
     )
     checkpoints_dir: Path = Field(
         default=ROOT / "var/checkpoints", description="Where checkpoints made by training are kept."

@@ -7,6 +7,7 @@ down with it, starts it again where it was. What it makes is a candidate; `bot.m
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -30,7 +31,7 @@ from bot.pieces import PieceFolder
 from bot.privacy import Privacy
 from bot.servers import Servers
 from bot.settings import ROOT
-from bot.training_run import TrainingRun, is_locked, read_run
+from bot.training_run import TrainingRun, clear, is_locked, read_run
 from data.errors import CorpusProblem
 from data.licensing import parse_licence
 from data.midi import read_midi
@@ -166,7 +167,6 @@ class Training:
                 "steps": steps,
                 "checkpoint": str(out),
                 "epochs": epochs or 0,
-                "by": by.user_name,
                 "started_at": started_at.isoformat(),
             }
             await asyncio.to_thread(_spawn, run, job)
@@ -226,7 +226,10 @@ class Training:
         return now
 
     async def recover(self) -> TrainingRun | None:
-        """At start-up: go on with a run whose process went down with the machine."""
+        """At start-up: go on with a run whose process went down with the machine, clear up after those before it."""
+        for ended in await self.all(limit=1000):
+            if ended.state not in {"running", "interrupted"}:
+                await asyncio.to_thread(clear, self._folder / ended.id)
         run = await self.latest()
         if run is None or run.state != "interrupted":
             return run
@@ -300,7 +303,13 @@ def _spawn(run: Path, job: dict[str, Any]) -> None:
 
 
 def _interrupt(run: Path) -> None:
-    # The lock says that the process lives, so that its number cannot have gone to another.
+    # The lock says that the job lives, or a step that it has left behind in its group. Either way its number cannot
+    # have gone to another: the system gives none away that is still a group's.
     (run / "cancel").touch()
     if is_locked(run):
-        os.kill(int((run / "pid").read_text(encoding="ascii")), signal.SIGINT)
+        pid = int((run / "pid").read_text(encoding="ascii"))
+        try:
+            os.kill(pid, signal.SIGINT)
+        except ProcessLookupError:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.killpg(pid, signal.SIGINT)

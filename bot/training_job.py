@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from bot.training_run import clear
+
 _STOP_WITHIN_S = 30.0  # the trainer saves its state at an interrupt; then it is killed
 _LOOK_EVERY_S = 0.1  # for a wish to stop
 _NICENESS = 10  # people who compose go first
@@ -60,6 +62,11 @@ def main(folder: Path, lock: int) -> int:
             progress.write(json.dumps(event) + "\n")
             progress.flush()
 
+        def end(status: int, how: str, sentence: str) -> int:
+            say(event="ended", status=how, sentence=sentence)
+            clear(folder)
+            return status
+
         try:
             for step in steps:
                 if step.get("makes") and Path(step["makes"]).exists():
@@ -67,13 +74,10 @@ def main(folder: Path, lock: int) -> int:
                 say(event="step", step=step["name"])
                 status = _run(step["argv"], progress.fileno(), log.fileno(), lock, stopping)
                 if status and step["needed"]:
-                    say(event="ended", status="failed", sentence=_last_line(folder / "log.txt", step["name"]))
-                    return 1
-            say(event="ended", status="finished", sentence="")
+                    return end(1, "failed", _last_line(folder / "log.txt", step["name"]))
+            return end(0, "finished", "")
         except _Stopped:
-            say(event="ended", status="cancelled", sentence="It was cancelled.")
-            return 130
-    return 0
+            return end(130, "cancelled", "It was cancelled.")
 
 
 def _run(argv: list[str], out: int, err: int, lock: int, stopping: list[int]) -> int:

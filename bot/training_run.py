@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,7 +49,6 @@ class TrainingRun:
         verdicts: what the evaluation asked -> whether the candidate shows it; empty when it was not evaluated.
         comparison: the figures behind them; None when it was not evaluated.
         sentence: why it failed, else "".
-        started_by: the administrator's name.
         started_at: UTC.
         imported: how many files of the uploaded music and of favourites were taken.
         refused: which were not, with the reasons.
@@ -67,7 +67,6 @@ class TrainingRun:
     verdicts: dict[str, bool]
     comparison: Comparison | None
     sentence: str
-    started_by: str
     started_at: datetime
     imported: int = 0
     refused: tuple[str, ...] = ()
@@ -87,6 +86,12 @@ def is_locked(run: Path) -> bool:
         return False
     finally:
         os.close(lock)
+
+
+def clear(run: Path) -> None:
+    """Remove the music that a run that has ended was given; what people gave is not kept longer than it is needed."""
+    for name in ("corpus", "favourites", "uploads"):
+        shutil.rmtree(run / name, ignore_errors=True)
 
 
 def read_run(run: Path) -> TrainingRun:
@@ -130,7 +135,6 @@ def read_run(run: Path) -> TrainingRun:
         verdicts={str(name): bool(ok) for name, ok in evaluation.get("verdicts", {}).items()},
         comparison=_comparison(evaluation),
         sentence=ended["sentence"] if ended is not None else "",
-        started_by=job["by"],
         started_at=datetime.fromisoformat(job["started_at"]),
         imported=imported,
         refused=tuple(refused),

@@ -87,7 +87,14 @@ async def promote(interaction: Interaction, model_id: str) -> None:
         models = _models(interaction)
         await interaction.response.defer(thinking=True, ephemeral=True)  # loading a model takes seconds
         model = await models.promote(model_id, requester_of(interaction))
-        await interaction.followup.send(say(interaction.locale, "Composing with {id} now.", id=f"`{model.id}`"))
+        await interaction.followup.send(_changed(model, models, interaction.locale))
+
+
+def _changed(model: Model, models: Models, locale: discord.Locale) -> str:
+    told = say(locale, "Composing with {id} now.", id=f"`{model.id}`")
+    if not models.pinned:
+        return told
+    return f"{told} {say(locale, 'After a restart it is the one of {name} again.', name='`MUSICLSTM_CHECKPOINT`')}"
 
 
 @promote.autocomplete("model_id")
@@ -105,7 +112,7 @@ async def rollback(interaction: Interaction) -> None:
         models = _models(interaction)
         await interaction.response.defer(thinking=True, ephemeral=True)
         model = await models.rollback(requester_of(interaction))
-        await interaction.followup.send(say(interaction.locale, "Composing with {id} now.", id=f"`{model.id}`"))
+        await interaction.followup.send(_changed(model, models, interaction.locale))
 
 
 @GROUP.command(name="retrain", description="Train a new model while people keep composing")

@@ -217,7 +217,8 @@ async def test_uploaded_music_is_learnt_from_under_its_licence(simcord_env, hous
     (run,) = (house.folder / "training").iterdir()
     assert f"data add {run / 'uploads'} --licence CC0-1.0 --credit=--Grace" in add
     assert f"--corpus {run / 'corpus'}" in train
-    assert (run / "uploads" / "upload-1.mid").read_bytes() == content
+    assert (house.folder / "given.mid").read_bytes() == content
+    assert not (run / "uploads").exists()
 
 
 @pytest.mark.parametrize(
@@ -292,3 +293,22 @@ def test_a_team_owns_together() -> None:
     }
     assert owners(SimpleNamespace(application=SimpleNamespace(team=None, owner=owner))) == {9}
     assert owners(SimpleNamespace(application=None)) == set()
+
+
+async def test_what_was_done_to_the_whole_bot_is_in_the_audit_for_its_owner_alone(
+    simcord_env, guild, channel, grace
+) -> None:
+    await grace.slash(channel, "admin model promote", id="mine")
+    role = guild.create_role("Deputies", permissions=discord.Permissions(administrator=True))
+    deputy = guild.add_member(simcord_env.create_user("dora"), roles=[role])
+
+    assert "mine-mmmmmmmm" in (await grace.slash(channel, "admin audit")).response.embeds[0].description
+    assert "mine" not in (await deputy.slash(channel, "admin audit")).response.embeds[0].description
+
+
+async def test_a_promotion_that_will_not_outlive_the_settings_says_so(simcord_env, channel, grace) -> None:
+    simcord_env.bot.studio.models.pinned = True
+
+    told = await grace.slash(channel, "admin model promote", id="mine")
+
+    assert told.response.content.endswith("After a restart it is the one of `MUSICLSTM_CHECKPOINT` again.")
