@@ -17,7 +17,19 @@ from __future__ import annotations
 from data.errors import MusicLSTMError
 from engine.errors import Busy, SetupProblem
 
-__all__ = ["Cancelled", "HistoryProblem", "LimitReached", "NotAllowed", "NotFound", "SettingsProblem", "Unexpected"]
+# What people are told of a SetupProblem, where somebody else runs the program.
+BROKEN_HERE = "Something is missing or broken where I run; whoever runs me can find it in the log."
+
+__all__ = [
+    "BROKEN_HERE",
+    "Cancelled",
+    "HistoryProblem",
+    "LimitReached",
+    "NotAllowed",
+    "NotFound",
+    "SettingsProblem",
+    "Unexpected",
+]
 
 
 class NotFound(MusicLSTMError):

@@ -184,7 +184,7 @@ class Studio:
         *,
         channels: Collection[str] | None = None,
         mood: Mood | None = None,
-        before: str | None = None,
+        before: int | None = None,
         limit: int = 10,
     ) -> list[Record]:
         """Newest first: the viewer's own requests, or, in a server, everybody's there.
@@ -193,7 +193,7 @@ class Studio:
             viewer: who looks; private pieces of others are never among them.
             channels: those of the viewer's server that they may read; None: only their own pieces.
             mood: of that mood only.
-            before: a piece; only older ones (for the next page).
+            before: the number of a piece; only older ones (for the next page).
             limit: at most this many.
         """
         everybody = channels is not None and viewer.guild_id is not None

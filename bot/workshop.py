@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.errors import Cancelled, NotFound, Unexpected
+from bot.errors import BROKEN_HERE, Cancelled, NotFound, Unexpected
 from bot.history import FrontEnd, History, Record, Requester, Result, State
 from bot.metrics import Metrics
 from bot.pieces import Piece, PieceFolder, Remade, again
@@ -20,7 +20,7 @@ from bot.surely import surely
 from bot.turns import Ticket, Turns
 from data.errors import MusicLSTMError
 from data.phrases import Phrase
-from engine.errors import EngineClosed, InvalidRequest
+from engine.errors import EngineClosed, InvalidRequest, SetupProblem
 from engine.types import Composition, Engine, Progress, Stage
 
 _log = logging.getLogger(__name__)
@@ -264,7 +264,9 @@ class Workshop:
             return self._folder.piece(record)
         except MusicLSTMError as error:
             if not (self._closing and isinstance(error, EngineClosed)):
-                await surely(self.fail(piece_id, str(error)))
+                # What has to be mended where the bot runs is for whoever runs it, and a record is for anybody.
+                hidden = isinstance(error, SetupProblem) and job.record.requester.front_end == "discord"
+                await surely(self.fail(piece_id, BROKEN_HERE if hidden else str(error)))
             raise
         except Exception as error:
             unexpected = self._unexpected(job, error)

@@ -12,7 +12,7 @@ from discord import app_commands
 
 from bot.continuing import Wish
 from bot.discord import limits
-from bot.discord.errors import sentence_for
+from bot.discord.errors import TRANSIENT, sentence_for, tell
 from bot.discord.interaction_posts import DirectPost, FollowUpPost, InteractionPost
 from bot.discord.permissions import check_can_attach
 from bot.discord.texts import say
@@ -139,13 +139,18 @@ async def compose_values(
     await first.show(waiting, None)  # no longer "thinking", so that a follow-up is a message of its own
     seeds = [(request.seed + n) % (SEED_MAX + 1) if "seed" in given else new_seed() for n in range(1, variations)]
     requests = [request, *(replace(request, seed=seed, id=new_id()) for seed in seeds)]
-    posts = [first, *(FollowUpPost(interaction, private=private) for _ in seeds)]
-    for post in posts[1:]:
-        if isinstance(post, FollowUpPost):
+    posts = [first]
+    for _ in seeds:
+        post = FollowUpPost(interaction, private=private)
+        try:
             await post.announce(waiting)
+        except (discord.HTTPException, *TRANSIENT) as error:  # those that have a message are made all the same
+            await tell(interaction, sentence_for(error, interaction.locale, doing="announcing a variation"))
+            break
+        posts.append(post)
     compose, requester = interaction.client.composer.compose, requester_of(interaction)
     pairs = [
         (DirectPost(interaction, post, nonce=each.id) if dm else post, each)
-        for post, each in zip(posts, requests, strict=True)
+        for post, each in zip(posts, requests, strict=False)
     ]
     await asyncio.gather(*(compose(post, each, requester, private=private) for post, each in pairs))

@@ -166,17 +166,28 @@ class MusicLSTMClient(discord.AutoShardedClient):
             self.spawn(blind.resume(self, test))
         run = None if self.studio.training is None else await self.studio.training.latest()
         if run is not None:
-            self.spawn(follow(self, run.id, lambda run: look(run, None)))
+            self.spawn(self._follow(run.id))
+
+    async def _follow(self, run_id: str) -> None:
+        await self.wait_until_ready()
+        training = self.studio.training
+        message = None if training is None else await training.message(run_id)
+        channel = None if message is None else self.get_channel(int(message.channel_id))
+        guild: discord.Guild | None = getattr(channel, "guild", None)
+        locale = None if guild is None else guild.preferred_locale
+        await follow(self, run_id, lambda run: look(run, locale))
 
     async def _resume(self, record: Record) -> None:
         await self.wait_until_ready()  # the channels, and with them what a server lets us post, are known from now on
         requester, message = record.requester, record.message
+        guild = None if requester.guild_id is None else self.get_guild(int(requester.guild_id))
         post = ChannelPost(
             self,
             user_id=int(requester.user_id),
             # Nobody but Discord can edit a message that only one person sees; it comes as a direct message instead.
             channel_id=None if record.private or requester.channel_id is None else int(requester.channel_id),
             message_id=None if message is None else int(message.message_id),
+            locale=None if guild is None else guild.preferred_locale,
             nonce=record.id,
         )
         await self.composer.resume(post, record)

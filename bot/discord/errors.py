@@ -20,7 +20,7 @@ import discord
 from bot.discord import limits
 from bot.discord.permissions import owners
 from bot.discord.texts import plain, say
-from bot.errors import Cancelled, NotAllowed, NotFound, Unexpected
+from bot.errors import BROKEN_HERE, Cancelled, NotAllowed, NotFound, Unexpected
 from data.errors import MusicLSTMError
 from engine.errors import Busy, InvalidMidi, InvalidRequest, SetupProblem
 
@@ -73,7 +73,7 @@ def sentence_for(
     error_id = secrets.token_hex(4)
     log.error("%s: error %s: %s", doing, error_id, error, exc_info=error)
     if isinstance(error, SetupProblem) and not owner:
-        sentence = say(locale, "Something is missing or broken where I run; whoever runs me can find it in the log.")
+        sentence = say(locale, BROKEN_HERE)
     elif isinstance(error, MusicLSTMError):
         sentence = plain(say(locale, error.phrase))
     elif isinstance(error, discord.Forbidden):

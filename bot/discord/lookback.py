@@ -40,7 +40,7 @@ async def history(interaction: Interaction, server: bool = False, mood: str | No
 
 
 async def _page(
-    interaction: Interaction, *, whole_server: bool, mood: str | None, before: str | None = None
+    interaction: Interaction, *, whole_server: bool, mood: str | None, before: int | None = None
 ) -> tuple[discord.Embed, ui.View]:
     records = await interaction.client.studio.recent(
         requester_of(interaction),
@@ -53,20 +53,20 @@ async def _page(
     view = ui.View(timeout=None)
     if len(records) > PAGE:
         whose = "server" if whole_server else "mine"
-        view.add_item(OlderButton(whose, mood or "", records[PAGE - 1].id, interaction.locale))
+        view.add_item(OlderButton(whose, mood or "", records[PAGE - 1].number, interaction.locale))
     return embeds.history_embed(records[:PAGE], heading, interaction.locale, names=whole_server), view
 
 
 class OlderButton(
     FromCustomId,
     ui.DynamicItem[ui.Button[Any]],
-    template=r"older:(?P<whose>mine|server):(?P<mood>[a-z]*):(?P<before>[a-z0-9]{1,32})",
+    template=r"older:(?P<whose>mine|server):(?P<mood>[a-z]*):(?P<before>\d{1,19})",
 ):
     """Turns to the next page of history."""
 
-    def __init__(self, whose: str, mood: str, before: str, locale: discord.Locale) -> None:
+    def __init__(self, whose: str, mood: str, before: int | str, locale: discord.Locale) -> None:
         super().__init__(ui.Button(label=say(locale, "Older"), emoji="◀️", custom_id=f"older:{whose}:{mood}:{before}"))
-        self._before, self._whole_server, self._mood = before, whose == "server", mood or None
+        self._before, self._whole_server, self._mood = int(before), whose == "server", mood or None
 
     async def callback(self, interaction: discord.Interaction[Any]) -> Any:
         """Show the next page in the place of this one."""

@@ -151,7 +151,8 @@ class ForgetButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"forg
             client.spawn(take_away(client, library, messages))  # a second each, by Discord's limits
             text = say(
                 interaction.locale,
-                "Deleted: {n} requests and all the rest. Only how many you made this hour counts until it is over.",
+                "Deleted: {n} requests and all the rest. What stays is how many you made this hour, until it is over, "
+                "and that an administrator blocked you, if one did.",
                 n=pieces,
             )
             await interaction.edit_original_response(content=text)

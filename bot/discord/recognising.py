@@ -39,7 +39,7 @@ async def show_file(interaction: Interaction, file: discord.Attachment) -> None:
     recognised = await studio.recognise(content, requester_of(interaction))
     view, record = ui.View(timeout=None), recognised.record
     if record is not None:
-        embed = embeds.recipe_embed(record, await studio.library.lineage(record), locale)
+        embed = embeds.recipe_embed(record, await studio.library.lineage(record, requester_of(interaction)), locale)
         embed.description = say(locale, "This file is piece {id}.", id=f"`{record.id}`")
         view.add_item(PieceButton("remake", record.id, locale))
         await interaction.followup.send(embed=embed, view=view, ephemeral=True)

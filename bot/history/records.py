@@ -110,6 +110,7 @@ class Record:
     """One request and everything that became of it.
 
     Attributes:
+        number: the order of asking.
         request: what was asked; `request.id` names the piece everywhere.
         requester: who and where.
         state: where it is.
@@ -125,6 +126,7 @@ class Record:
         attempts: how often the program died while this piece was being made.
     """
 
+    number: int
     request: ComposeRequest
     requester: Requester
     state: State

@@ -78,6 +78,7 @@ def record_of(row: sqlite3.Row) -> Record:
     created_at = to_time(row["created_at"])
     assert created_at is not None  # noqa: S101 - the column is NOT NULL
     return Record(
+        number=row["number"],
         request=ComposeRequest(
             id=row["id"],
             mood=Mood(row["mood"]),

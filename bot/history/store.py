@@ -148,7 +148,9 @@ class History:
             "session_id": self._session.id,
             "created_at": self.now_text(),
         }
-        await self.write(_insert_sql("requests", columns), columns)
+        # A parent that was deleted a moment ago is none, as it would be if it were deleted a moment later.
+        sql = _insert_sql("requests", columns).replace(":parent_id", "(SELECT id FROM requests WHERE id = :parent_id)")
+        await self.write(sql, columns)
         return await self._existing(request.id)
 
     async def start(self, piece_id: str) -> Record:
@@ -200,7 +202,7 @@ class History:
         mood: Mood | None = None,
         viewer: str | None = None,
         channels: Collection[str] | None = None,
-        before: str | None = None,
+        before: int | None = None,
         since: datetime | None = None,
         limit: int = 10,
     ) -> list[Record]:
@@ -213,7 +215,7 @@ class History:
             mood: of that mood.
             viewer: leave out private pieces of everybody but this person.
             channels: leave out what everybody but the viewer had made in other Discord channels than these.
-            before: only requests asked before this piece (for the next page).
+            before: only requests asked before that one (`Record.number`, for the next page).
             since: only requests asked at or after this time.
             limit: at most this many.
         """
@@ -293,7 +295,7 @@ def _where(**given: Any) -> tuple[str, dict[str, Any]]:
         "mood": "mood = :mood",
         "viewer": "(private = 0 OR person = :viewer)",
         "channels": f"(person = :viewer OR {IN_CHANNELS})",
-        "before": "number < (SELECT number FROM requests AS earlier WHERE earlier.id = :before)",
+        "before": "number < :before",
         "since": "created_at >= :since",
     }
     values = {name: value for name, value in given.items() if value is not None}

@@ -98,6 +98,13 @@ async def test_rollback_goes_back_to_the_one_before(bench: Workbench) -> None:
     assert await _checkpoint_of_next(bench) == "v1"
 
 
+async def test_promoting_the_one_in_use_again_loses_no_way_back(bench: Workbench) -> None:
+    for _ in range(2):
+        await bench.models.promote("mine", ADA)
+    assert (await bench.models.rollback(ADA)).id == "v1-vvvvvvvv"
+    assert await bench.current() == ["v1-vvvvvvvv"]
+
+
 async def test_a_checkpoint_that_cannot_be_loaded_changes_nothing(bench: Workbench) -> None:
     with pytest.raises(CheckpointProblem):
         await bench.models.promote("broken", ADA)

@@ -143,3 +143,14 @@ async def test_show_wants_an_id_or_a_file(house, channel, ada, both: bool) -> No
     assert result.ephemeral
     assert "one of the two" in result.response.content
     assert await house.records() == []
+
+
+async def test_a_file_names_no_private_piece_of_somebody_else_that_it_came_out_of(channel, ada, ben) -> None:
+    private = await ada.slash(channel, "compose", length=16, private=True)
+    (midi,) = (file for file in private.response.attachments if file.filename.endswith(".mid"))
+    await ada.slash(channel, "continue", midi=(midi.filename, await midi.read()), length=16)
+    (continued,) = (file for file in channel.last_message.attachments if file.filename.endswith(".mid"))
+
+    result = await ben.slash(channel, "show", file=("found.mid", await continued.read()))
+
+    assert "Came out of" not in {field.name for field in result.response.embeds[0].fields}

@@ -274,3 +274,19 @@ async def test_the_limit_of_an_hour_holds_over_a_restart_and_ends_with_the_hour(
     assert "within an hour" in (await ada.slash(channel, "compose", length=16)).followups[0].content
     house.later = timedelta(minutes=61)
     assert len((await ada.slash(channel, "compose", length=16)).response.attachments) == 3
+
+
+async def test_a_piece_that_goes_on_speaks_the_language_of_its_server(simcord_env, house, closing) -> None:
+    guild = simcord_env.create_guild("Raumstation", preferred_locale="de")
+    channel = guild.create_text_channel("musik")
+    ada = guild.add_member(simcord_env.create_user("ada"))
+    house.engine.gate.clear()
+    await ada.send(channel, f"{simcord_env.bot.user.mention} compose length:20")
+    killed = simcord_env.bot
+    new = house.client_after_kill()
+
+    await simcord_env.restart_bot(new)
+    closing(new)
+
+    assert "Stimmung" in {field.name for field in channel.last_message.embeds[0].fields}
+    await killed.close()

@@ -12,6 +12,7 @@ import bot.discord
 from bot.discord import actions, blind, buttons, embeds, models, privacy
 from bot.discord.sync import command_payload
 from bot.discord.texts import LANGUAGES, catalogue, language_of, say
+from bot.errors import BROKEN_HERE
 from bot.grammar import OPTIONS
 from bot.history import State
 from bot.ratings import SCALES
@@ -101,7 +102,7 @@ def said_through_variables() -> set[str]:
     texts |= {text for option in OPTIONS for text in (option.name, option.says, option.default)}
     texts |= {look.label for look in buttons.LOOKS.values()}
     texts |= set(embeds.RELATIONS.values()) | set(actions.FAVOURITE_SENTENCES) | set(privacy.SENTENCES)
-    texts |= {*models.RUN_STATES, "Refresh", *blind.LABELS}
+    texts |= {*models.RUN_STATES, "Refresh", *blind.LABELS, BROKEN_HERE}
     return texts
 
 
