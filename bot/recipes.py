@@ -32,8 +32,8 @@ class Recognised:
     Attributes:
         record: the piece itself, where this bot made it and remembers it; else None.
         request: makes it again.
-        checkpoint_id: the model that wrote it, as the file says.
-        recipe: what the file says, one line of JSON that `read` takes; "" where there is a record.
+        checkpoint_id: the model that wrote it.
+        recipe: what the file says, one line of JSON that `read` takes; "" where it is a piece's own, bit for bit.
     """
 
     record: Record | None
@@ -59,7 +59,9 @@ async def recognise(history: History, content: bytes, viewer: Requester) -> Reco
     from engine.render.tags import read_recipe  # noqa: PLC0415 - sound libraries, which only this needs
 
     recipe = await asyncio.to_thread(read_recipe, content) or ()
-    return Recognised(None, *read(recipe), recipe="".join(recipe))
+    request, checkpoint_id = read(recipe)
+    record = await _find_recipe(history, request, checkpoint_id, viewer)
+    return Recognised(record, request if record is None else record.request, checkpoint_id, "".join(recipe))
 
 
 async def find_file(history: History, content: bytes, viewer: Requester) -> Record | None:
@@ -71,6 +73,32 @@ async def find_file(history: History, content: bytes, viewer: Requester) -> Reco
         {"digest": digest, "person": viewer.person},
     )
     return found[0] if found else None
+
+
+async def _find_recipe(
+    history: History, request: ComposeRequest, checkpoint_id: str, viewer: Requester
+) -> Record | None:
+    """The piece of that recipe: sound is posted in forms whose digests nobody keeps."""
+    found = await history.records(
+        "WHERE seed = :seed AND mood = :mood AND length_notes = :length AND temperature = :temperature "
+        "AND top_p = :top_p AND opening IS :opening AND checkpoint_id = :checkpoint "
+        "AND piece_key = :key AND piece_tempo_bpm = :tempo AND (private = 0 OR person = :person) "
+        "ORDER BY number DESC",
+        {
+            "seed": request.seed,
+            "mood": request.mood,
+            "length": request.length_notes,
+            "temperature": float(request.temperature),
+            "top_p": float(request.top_p),
+            "opening": None if request.opening is None else request.opening.text,
+            "checkpoint": checkpoint_id,
+            # What was drawn stands in the recipe, and of the piece in its result.
+            "key": str(request.key),
+            "tempo": request.tempo_bpm,
+            "person": viewer.person,
+        },
+    )
+    return next((record for record in found if record.request.room == request.room), None)
 
 
 def read(recipe: tuple[str, ...]) -> tuple[ComposeRequest, str]:

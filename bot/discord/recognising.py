@@ -40,7 +40,12 @@ async def show_file(interaction: Interaction, file: discord.Attachment) -> None:
     view, record = ui.View(timeout=None), recognised.record
     if record is not None:
         embed = embeds.recipe_embed(record, await studio.library.lineage(record, requester_of(interaction)), locale)
-        embed.description = say(locale, "This file is piece {id}.", id=f"`{record.id}`")
+        name = f"`{record.id}`"
+        embed.description = (
+            say(locale, "By the recipe that it carries, this file is piece {id}.", id=name)
+            if recognised.recipe
+            else say(locale, "This file is piece {id}.", id=name)
+        )
         view.add_item(PieceButton("remake", record.id, locale))
         await interaction.followup.send(embed=embed, view=view, ephemeral=True)
         return

@@ -110,6 +110,33 @@ async def test_our_own_file_is_found_by_its_digest(house: House) -> None:
         assert (recognised.record.id, recognised.checkpoint_id) == (piece.record.id, "small-1")
 
 
+async def test_a_posted_form_of_our_own_sound_is_found_by_its_recipe(house: House) -> None:
+    piece = await house.studio.compose(ComposeRequest(length_notes=16, seed=4), ADA)
+    hidden = await house.studio.compose(ComposeRequest(length_notes=16, seed=5), ADA, private=True)
+    asked, result = piece.record.request, piece.record.result
+    assert result is not None
+    recipe = {
+        "program": "MusicLSTM",
+        "checkpoint": result.checkpoint_id,
+        "mood": asked.mood,
+        "length": 16,
+        "temp": asked.temperature,
+        "top_p": asked.top_p,
+        "seed": 4,
+        "tempo": int(result.tempo_bpm),
+        "key": str(result.key),
+        "space": asked.room,
+    }
+    known = await house.studio.recognise(_file(json.dumps(recipe)), BEN)
+    assert known.record is not None
+    assert (known.record.id, bool(known.recipe)) == (piece.record.id, True)
+    for change in ({"checkpoint": "other-1"}, {"tempo": 111}, {"space": "tape"}, {"seed": 5}, {"temp": 1.0}):
+        assert (await house.studio.recognise(_file(json.dumps(recipe | change)), BEN)).record is None
+    author = await house.studio.recognise(_file(json.dumps(recipe | {"seed": 5})), ADA)
+    assert author.record is not None
+    assert author.record.id == hidden.record.id
+
+
 async def test_a_private_piece_is_found_by_its_author_alone(house: House) -> None:
     piece = await house.studio.compose(ComposeRequest(length_notes=16), ADA, private=True)
     content = piece.midi.read_bytes()

@@ -57,6 +57,18 @@ async def test_a_file_of_ours_is_its_piece_and_is_made_again_by_the_button(chann
     assert channel.last_message.embeds[0].footer.text.startswith(name)
 
 
+async def test_a_form_of_our_sound_that_is_posted_is_its_piece_by_the_recipe(house, channel, ada, ben) -> None:
+    await ada.slash(channel, "compose", length=24, seed=9, mood="epic", temp=0.8, tempo=118, key="C#m", space="tape")
+    record = await house.only_record()
+    recipe = RECIPE | {"checkpoint": record.result.checkpoint_id, "top_p": record.request.top_p}
+
+    shown = await ben.slash(channel, "show", file=("piece.ogg", sound_of(recipe, "OGG")))
+
+    assert shown.response.embeds[0].description == f"By the recipe that it carries, this file is piece `{record.id}`."
+    await ben.click(shown.response, label="Make it again")
+    assert "bit for bit" in channel.last_message.embeds[0].description
+
+
 @pytest.mark.parametrize("kind", ["MIDI", "WAV", "FLAC", "OGG"])
 async def test_the_recipe_of_another_bots_file_is_shown_and_made(house, channel, ada, kind: str) -> None:
     content = midi_of(RECIPE) if kind == "MIDI" else sound_of(RECIPE, kind)
