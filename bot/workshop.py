@@ -9,7 +9,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.errors import BROKEN_HERE, Cancelled, NotFound, Unexpected
 from bot.history import FrontEnd, History, Record, Requester, Result, State
@@ -62,10 +62,11 @@ class Job:
     engine: Engine
     task: asyncio.Task[Piece] | None = None
     latest: Update | None = None
+    told_at: float = 0.0  # time.monotonic() of the latest
 
     def tell(self, stage: Stage, done: int, total: int, remaining_s: float | None) -> None:
         """Report how far it is."""
-        self.latest = Update(self.record, stage, done, total, remaining_s)
+        self.latest, self.told_at = Update(self.record, stage, done, total, remaining_s), time.monotonic()
         if self.progress is None:
             return
         try:
@@ -240,7 +241,9 @@ class Workshop:
 
     def _news(self, job: Job) -> Update:
         if job.latest is not None:
-            return job.latest
+            left_s = job.latest.remaining_s
+            since_s = time.monotonic() - job.told_at
+            return replace(job.latest, remaining_s=None if left_s is None else max(0.0, left_s - since_s))
         ahead = self._turns.place(job.ticket)  # it came a moment ago and has not been told yet
         return Update(job.record, Stage.QUEUED, ahead, ahead, None)
 
@@ -283,7 +286,8 @@ class Workshop:
 
         def relay(step: Progress) -> None:
             nonlocal sounding_since
-            remaining_s = self._turns.remaining_s(job.ticket)
+            # While others are ahead of it within the engine, its own pace says nothing.
+            remaining_s = None if step.stage is Stage.QUEUED else self._turns.remaining_s(job.ticket)
             if step.stage is Stage.RENDERING:
                 sounding_since = min(sounding_since, time.monotonic())
                 if step.done >= _TELLING_SHARE * step.total:
