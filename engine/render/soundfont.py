@@ -28,6 +28,7 @@ _NAMES = (
     "MuseScore_General.sf2",
     "GeneralUser-GS.sf2",
 )
+_OURS = Path(__file__).resolve().parents[2] / "var/soundfonts"  # any soundfont here goes before the system's
 _FOLDERS = (
     "/usr/share/sounds/sf2",  # Debian, Ubuntu
     "/usr/share/sounds/sf3",
@@ -58,7 +59,7 @@ def how_to_install(part: str) -> str:
 
 
 def find_soundfont() -> Path:
-    """The soundfont to use: the one that MUSICLSTM_SOUNDFONT names, or the best one in the usual places.
+    """The soundfont to use: what MUSICLSTM_SOUNDFONT names, else what is in var/soundfonts, else the system's best.
 
     Raises:
         SetupProblem: there is none; the sentence names the package.
@@ -66,6 +67,8 @@ def find_soundfont() -> Path:
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return Path(named).expanduser()
+    if ours := sorted(_OURS.glob("*.sf[23]")):
+        return ours[0]
     folders = [Path(folder).expanduser() for folder in _FOLDERS]
     for name in _NAMES:
         for folder in folders:

@@ -69,3 +69,11 @@ def test_missing_fluidsynth_names_the_package(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupProblem, match=r"FluidSynth is not installed.*fluidsynth"):
         Renderer().check()
+
+
+def test_what_is_in_the_projects_own_folder_goes_before_the_systems(tmp_path, monkeypatch):
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setattr("engine.render.soundfont._OURS", tmp_path)
+    assert find_soundfont().parent != tmp_path
+    (mine := tmp_path / "of my own.sf3").write_bytes(b"")
+    assert find_soundfont() == mine
