@@ -19,10 +19,16 @@ _BETWEEN = re.compile(
     r"\s*(?:[,;/&+]|\b(?:and|und|et|with|feat\.?|ft\.?|by|after|arr\.|arr\b:?|arranged|ed\.|edited|transcribed)(?=\s|$))\s*",
     re.IGNORECASE,
 )
+# "BWV 1007", "op.27", "Hob. XVI:37"; the catalogues of one letter, "D. 960" and "K331", stand apart: K9 is a nickname.
+_CATALOGUE = r"(?:[a-z]*wv|kk|kv|rv|hob|woo|opp?|opus|no|nr)"
+_NUMBER = r"\.?\s*(?:(?:anh|posth)\.?\s*)?(?:[ivx]+[a-z]?[:.])?\d[\w.:\u2013-]*"
+_YEARS = r"(?:(?:b|ca?)\.?\s*)?(?:1\d|20)\d\d(?:\s*[-\u2013\u2014]\s*(?:(?:ca?\.?\s*)?(?:1\d|20)\d\d)?)?"
+_BEHIND = re.compile(rf"(?:\s+(?:(?:{_CATALOGUE}|[dk]){_NUMBER}|{_YEARS})){{1,4}}$", re.IGNORECASE)
 # Segments that name a work or a way of working, not a person: "remix of dave3d42.mid", "BWV 542", "originally".
 _NO_PERSON = re.compile(
-    r"(?:remix|cover|based|originally|modified|version|medley|bwv|kv?|op|opus|hwv|rv|d|no|nr)\b.*\d.*"
-    r"|(?:remix|cover|based)\b.*|originally|modified|version|.*\.midi?|\d*",
+    r"(?:remix|cover|based|originally|modified|version|medley)\b.*\d.*"
+    r"|(?:remix|cover|based)\b.*|originally|modified|version|.*\.midi?|\d*"
+    rf"|(?:{_CATALOGUE}|[dk]\b){_NUMBER}.*|{_YEARS}",
     re.IGNORECASE,
 )
 _ANONYMOUS = re.compile(
@@ -130,8 +136,17 @@ def display_names(credits_: Iterable[str]) -> dict[str, str]:
 
 def _split(credit: str) -> list[str]:
     """The names in a credit line, dates and works removed."""
-    names = (name.strip(" .:-") for name in _BETWEEN.split(_BRACKETS.sub(" ", credit)))
-    return [name for name in names if name and not _NO_PERSON.fullmatch(name) and not _ANONYMOUS.fullmatch(name)]
+    line = " ".join(_BRACKETS.sub(" ", credit).split())
+    names = (name.strip(" .:-") for name in _BETWEEN.split(line))
+    return [
+        _named(name) for name in names if name and not _NO_PERSON.fullmatch(name) and not _ANONYMOUS.fullmatch(name)
+    ]
+
+
+def _named(name: str) -> str:
+    """The name without the work numbers and years behind it, if a word of two letters is left."""
+    rest = _BEHIND.sub("", name)
+    return rest if re.search(r"[^\W\d_]{2}", rest) else name
 
 
 def _keys(name: str) -> set[str]:

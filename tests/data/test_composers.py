@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.composers import display_names, persons
 
@@ -77,3 +79,38 @@ def test_a_credit_that_runs_into_the_title_is_found() -> None:
 def test_several_persons_are_joined() -> None:
     names = display_names(["J.Astartes and Mr795"])
     assert names == {"J.Astartes and Mr795": "J. Astartes & Mr795"}
+
+
+NAMES = ["J.S. Bach", "D. Scarlatti", "Franz Schubert", "C.P.E. Bach", "W. A. Mozart", "Korp", "Édith Piaf", "久石譲"]
+WORKS = [
+    "BWV 1007", "BWV1007a", "BWV 846-869", "K. 331", "KV 331", "Kk. 87", "D. 960", "Op. 27 No. 2", "opus 9",
+    "op.27", "HWV 56", "RV 580", "Hob. XVI:37", "Hob.I:94", "WoO 59", "TWV 40:2", "BuxWV 149", "No. 5", "Nr. 5", "no.5",
+    "1685-1757", "1685 \u2013 1750", "1828", "1960-", "1960\u2013", "c. 1637", "ca. 1637-1707", "BWV 1007 1720",
+]  # fmt: skip
+
+
+@given(st.sampled_from(NAMES), st.sampled_from(WORKS), st.sampled_from([" ", ", ", "  ", "; "]))
+def test_a_work_number_or_years_behind_a_name_change_nobody(name: str, work: str, between: str) -> None:
+    credit = name + between + work
+    assert persons(credit) == persons(name)
+    assert display_names([credit])[credit] == display_names([name])[name]
+
+
+@pytest.mark.parametrize(("credit", "name"), [("Mozart K331", "Mozart"), ("Schubert D960", "Schubert")])
+def test_a_number_of_a_one_letter_catalogue_is_cut_behind_a_name(credit: str, name: str) -> None:
+    assert persons(credit) == persons(name)
+
+
+@pytest.mark.parametrize(
+    "credit", ["BWV 1007", "K. 331", "D. 960", "No. 5", "Op. 27 No. 2", "1685-1757", "1828", "c. 1637"]
+)
+def test_a_work_number_or_years_alone_are_nobody(credit: str) -> None:
+    assert persons(credit) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "name", ["Mr795", "K9", "dave3d42", "2Pac", "Blink 182", "Haken 2112", "Cristóbal D", "Ann No"]
+)
+def test_a_name_with_digits_stays_whole(name: str) -> None:
+    assert display_names([name]) == {name: name}
+    assert persons(name)
