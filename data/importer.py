@@ -226,6 +226,8 @@ def _inside(path: Path, folder: Path) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise _Refused("not a regular file")
         if path.stat().st_size > MAX_BYTES:
             raise _Refused(f"larger than {MAX_BYTES // 2**20} MiB")
         return path.read_bytes()

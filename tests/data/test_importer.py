@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import random
 from pathlib import Path
 
@@ -150,6 +151,17 @@ def test_every_file_is_accepted_or_quarantined_with_a_reason(corpus: Path, music
     assert set(reasons) == set(expected)
     for name, words in expected.items():
         assert words in reasons[name], name
+
+
+def test_what_is_no_regular_file_is_quarantined_and_waited_for_by_nobody(corpus: Path, music: Path) -> None:
+    add_folder(corpus, music)
+    os.mkfifo(music / "pipe.mid")
+    (music / "folder.mid").mkdir()
+    added = add_folder(corpus, music)
+    assert {refusal.file: refusal.reason for refusal in added.refused} == {
+        "folder.mid": "not a regular file",
+        "pipe.mid": "not a regular file",
+    }
 
 
 def test_files_of_one_name_in_several_folders_each_keep_their_reason(corpus: Path, music: Path) -> None:
