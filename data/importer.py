@@ -176,11 +176,11 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
                 data = _read(offer.path)
                 sha256 = hashlib.sha256(data).hexdigest()
                 licence = _checked(offer, sha256)
+                file = _usable(offer, data)
                 if sha256 in entries:
-                    entries[sha256] = _refreshed(entries[sha256], offer, read_midi(data), licence)
+                    entries[sha256] = _refreshed(entries[sha256], offer, file, licence)
                     result.known.append(entries[sha256])
                     continue
-                file = _readable(data)
                 runs = fingerprint(file.score)
                 index = index or _index(folder, entries.values())
                 _check_new(runs, index)
@@ -255,16 +255,17 @@ def _mend(folder: Path, entries: Mapping[str, Entry], offers: Iterable[Offer]) -
                 write_atomically(kept, data)
 
 
-def _readable(data: bytes) -> MidiFile:
+def _usable(offer: Offer, data: bytes) -> MidiFile:
+    """The file with its score as it is used: at half time where the offer says so."""
     file = read_midi(data)
-    score = file.score
+    score = half_time(file.score) if offer.half_time else file.score
     if len(score.notes) < MIN_NOTES:
         raise _Refused(f"too few notes: {len(score.notes)}, at least {MIN_NOTES} are needed")
     if not MIN_DURATION_S <= score.duration_s <= MAX_DURATION_S:
         raise _Refused(
             f"absurd duration: {score.duration_s:,.0f} s, it should be {MIN_DURATION_S:.0f} to {MAX_DURATION_S:,.0f}"
         )
-    return file
+    return replace(file, score=score)
 
 
 def _check_new(runs: frozenset[int], index: SimilarityIndex) -> None:
@@ -275,8 +276,7 @@ def _check_new(runs: frozenset[int], index: SimilarityIndex) -> None:
 
 def _entry(offer: Offer, file: MidiFile, sha256: str, licence: str) -> Entry:
     title = offer.title or file.title or offer.path.stem
-    score = half_time(file.score) if offer.half_time else file.score
-    mood, confidence = _mood(offer, score)
+    mood, confidence = _mood(offer, file.score)
     return Entry(
         sha256=sha256,
         source=offer.source,
@@ -287,8 +287,8 @@ def _entry(offer: Offer, file: MidiFile, sha256: str, licence: str) -> Entry:
         mood=mood,
         confidence=round(confidence, 3),
         half_time=offer.half_time,
-        notes=len(score.notes),
-        duration_s=round(score.duration_s, 1),
+        notes=len(file.score.notes),
+        duration_s=round(file.score.duration_s, 1),
         file=offer.path.name,
     )
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import mido
@@ -277,6 +278,29 @@ def test_half_time_slows_dense_pieces_and_drops_the_pulse(corpus: Path, tmp_path
     assert read_midi(midi_path(corpus, piece.sha256).read_bytes()).score.tempo_bpm == 200
     add(corpus, [Offer(path=dense, source="dense", licence="MIT")])
     assert load_corpus(corpus)[0].score.tempo_bpm == 200
+
+
+def test_at_half_time_the_limits_are_those_of_the_notes_that_are_used(corpus: Path, tmp_path: Path) -> None:
+    beats = [Note(6 * index, Part.PULSE, 40, 6, 90) for index in range(200)]
+    path = save(tmp_path / "drums.mid", Score(tuple(sorted([*beats, Note(0, Part.PAD, 60, 48, 70)])), 120))
+    brief = save(tmp_path / "brief.mid", melody(1, notes=100, tempo_bpm=200, step=1))
+    slow = Offer(path=path, source="x", licence="MIT", half_time=True)
+    added = add(corpus, [slow, replace(slow, path=brief)])
+    assert [refusal.reason[:18] for refusal in added.refused] == ["too few notes: 1, "]
+    assert [(entry.file, entry.duration_s) for entry in added.accepted] == [("brief.mid", 10.0)]
+    add(corpus, [replace(slow, half_time=False)])
+    assert len(add(corpus, [slow]).refused) == 1
+    assert [(entry.file, entry.notes) for entry in read_catalogue(corpus)] == [("brief.mid", 100), ("drums.mid", 201)]
+
+
+def test_at_half_time_copies_are_found_in_the_same_import_as_in_the_next(corpus: Path, tmp_path: Path) -> None:
+    offers = [
+        Offer(path=save(tmp_path / name, score), source="x", licence="MIT", half_time=True)
+        for name, score in (("a.mid", melody(1, pulse=True)), ("b.mid", transpose(melody(1, pulse=True), 3)))
+    ]
+    (refusal,) = add(corpus, offers).refused
+    assert refusal.reason == "near-duplicate of x/a.mid (100% of its phrases)"
+    assert add(corpus, offers).refused == [refusal]
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "catalogue"])
