@@ -25,7 +25,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from data.catalogue import parse_mood
+from data.catalogue import parse_mood, storable
 from data.composer.corpus import LICENCE, write_corpus
 from data.composer.piece import SCALE_MAX, SCALE_MIN
 from data.corpus import DEFAULT_FOLDER
@@ -216,18 +216,18 @@ def _show_added(added: Added, folder: Path) -> None:
         for refusal in added.refused:
             reasons.add_row(refusal.file, refusal.reason)
         console.print(reasons)
-    console.print(f"The corpus is in {folder}; ./run data report shows it.")
+    console.print(storable(f"The corpus is in {folder}; ./run data report shows it."))
 
 
 def _report(options: argparse.Namespace) -> None:
     found = report(options.corpus)
     pictures = write_plots(options.corpus, options.plots) if options.plots else []
     if options.json:
-        _print_json(asdict(found) | {"plots": [str(path) for path in pictures]})
+        _print_json(asdict(found) | {"plots": [storable(str(path)) for path in pictures]})
         return
     _show_report(found)
     for path in pictures:
-        _console().print(f"Picture: {path}")
+        _console().print(storable(f"Picture: {path}"))
 
 
 def _show_report(found: CorpusReport) -> None:

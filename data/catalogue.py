@@ -70,6 +70,11 @@ class Refusal:
     reason: str
 
 
+def storable(text: str) -> str:
+    """The text as a table in UTF-8 can hold it: a byte of a file's name that is no UTF-8 is spelt out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def catalogue_path(folder: Path) -> Path:
     """Where a corpus keeps its catalogue."""
     return folder / "catalogue.tsv"

@@ -18,6 +18,7 @@ from data.catalogue import (
     read_catalogue,
     read_refusals,
     read_table,
+    storable,
     write_atomically,
     write_catalogue,
     write_refusals,
@@ -40,7 +41,7 @@ MAX_FILES = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A file that somebody would like to add.
+    """A file that somebody would like to add. Its words are made storable.
 
     Attributes:
         path: where it is.
@@ -63,6 +64,15 @@ class Offer:
     sha256: str = ""
     mood: Mood | None = None
     half_time: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("source", "licence", "title", "composer", "credit"):
+            object.__setattr__(self, name, storable(getattr(self, name)))
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return storable(self.path.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,7 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
     try:
         for offer in offers:
             progress()
-            earlier.pop((offer.source, offer.path.name), None)
+            earlier.pop((offer.source, offer.file), None)
             data, sha256 = b"", ""
             try:
                 data = _read(offer.path)
@@ -186,11 +196,11 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
                 _check_new(runs, index)
                 entry = _entry(offer, file, sha256, licence)
             except (_Refused, InvalidMidi) as error:
-                result.refused.append(Refusal(offer.path.name, offer.source, sha256, str(error)))
+                result.refused.append(Refusal(offer.file, offer.source, sha256, str(error)))
                 continue
             write_atomically(midi_path(folder, sha256), data)
             entries[sha256] = entry
-            index.add(f"{offer.source}/{offer.path.name}", runs)
+            index.add(f"{offer.source}/{offer.file}", runs)
             result.accepted.append(entry)
     finally:
         write_catalogue(folder, entries.values())
@@ -275,7 +285,7 @@ def _check_new(runs: frozenset[int], index: SimilarityIndex) -> None:
 
 
 def _entry(offer: Offer, file: MidiFile, sha256: str, licence: str) -> Entry:
-    title = offer.title or file.title or offer.path.stem
+    title = offer.title or file.title or storable(offer.path.stem)
     mood, confidence = _mood(offer, file.score)
     return Entry(
         sha256=sha256,
@@ -289,7 +299,7 @@ def _entry(offer: Offer, file: MidiFile, sha256: str, licence: str) -> Entry:
         half_time=offer.half_time,
         notes=len(file.score.notes),
         duration_s=round(file.score.duration_s, 1),
-        file=offer.path.name,
+        file=offer.file,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.catalogue import Entry, parse_mood, read_catalogue, read_refusals, write_catalogue
+from data.catalogue import Entry, parse_mood, read_catalogue, read_refusals, storable, write_catalogue
 from data.composers import display_names
 from data.errors import CorpusProblem
 from data.moods import MOODS, PROFILES
@@ -74,7 +74,7 @@ def set_mood(folder: Path, piece: str, mood: str) -> Entry:
         CorpusProblem: no piece or several are meant, or there is no such mood.
     """
     entries = _entries(folder)
-    wanted = piece.strip().casefold()
+    wanted = storable(piece.strip()).casefold()
     found = [entry for entry in entries if wanted in {entry.title.casefold(), entry.file.casefold()}] or [
         entry for entry in entries if len(wanted) >= 4 and entry.sha256.startswith(wanted)
     ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shlex
@@ -13,7 +14,7 @@ import pytest
 from data.__main__ import _parser, main
 from data.corpus import load_corpus
 from data.importer import MAX_DURATION_S, MIN_DURATION_S, MIN_NOTES
-from data.midi import MAX_BYTES, write_midi
+from data.midi import MAX_BYTES, read_midi, write_midi
 from data.moods import MOODS
 from data.score import Note, Part, Score
 from data.similarity import NEAR_DUPLICATE_SHARE
@@ -67,6 +68,32 @@ def test_file_names_are_shown_whole_and_as_they_are(
     assert all(name in said for name in names)
     assert main(["report", "--corpus", str(tmp_path / "corpus")]) == 0
     assert "songs [/b]" in capsys.readouterr().out
+
+
+def test_names_that_are_no_utf8_are_stored_and_shown(
+    tmp_path: Path, music: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, latin = music.rename(tmp_path / os.fsdecode(b"\xe9tudes")), os.fsdecode(b"Pr\xe9lude.mid")
+    (folder / "song0.mid").write_bytes(write_midi(read_midi((folder / "song0.mid").read_bytes()).score, title=""))
+    (folder / "song0.mid").rename(folder / latin)
+    (folder / "broken.mid").rename(folder / os.fsdecode(b"br\xf6ken.mid"))
+    kept = tmp_path / os.fsdecode(b"\xe9tude") / "corpus"
+    corpus = ["--corpus", str(kept)]
+    arguments = ["add", str(folder), "--licence", "MIT", "--credit", os.fsdecode(b"Andr\xe9"), *corpus]
+    for known in (0, 2):
+        assert main([*arguments, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out.encode())
+        assert (found["accepted"], found["known"]) == (2 - known, known)
+        assert found["quarantined"][0]["file"] == r"br\udcf6ken.mid"
+    assert main(arguments) == 0
+    assert r"\udce9tude/corpus" in "".join(capsys.readouterr().out.split())
+    assert main(["mood", latin, "dark", *corpus]) == 0
+    assert r"Pr\udce9lude is dark now." in capsys.readouterr().out
+    plots = ["--plots", str(kept)]
+    assert main(["report", *corpus, *plots]) == 0
+    assert main(["report", "--json", *corpus, *plots]) == 0
+    assert capsys.readouterr().out.encode()
+    assert {piece.credit for piece in load_corpus(kept)} == {r"Andr\udce9"}
 
 
 @pytest.mark.parametrize(
