@@ -35,6 +35,7 @@ from data.report import CorpusReport, report, set_mood, write_plots
 from data.sources import source, source_names
 from data.sources.fetch import fetch
 
+CATALOGUE = "a table with file, title, composer, licence, sha256, mood …; what a line leaves out is as the options say"
 HALF_TIME = "bring dense pieces into the ambient range: half the tempo or less, no drums (the files stay as they are)"
 
 
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("--source", default="", help="where the files are from (default: the folder's name)")
     adding.add_argument("--composer", default="", help="who wrote all of them")
     adding.add_argument("--mood", type=_mood_option, help="the mood of all of them (default: estimated for each)")
-    adding.add_argument("--catalogue", type=Path, help="a table with file, title, composer, licence, sha256, mood …")
+    adding.add_argument("--catalogue", type=Path, help=CATALOGUE)
     adding.add_argument("--half-time", action="store_true", help=HALF_TIME)
     fetching = commands.add_parser("fetch", help="download open music, verify it and add it")
     fetching.add_argument("name", help=f"one of {', '.join(source_names())}")
@@ -99,26 +100,11 @@ def _mood_option(text: str) -> object:
 
 
 def _add(options: argparse.Namespace) -> None:
+    words = {name: getattr(options, name) for name in ("licence", "credit", "source", "composer", "mood", "half_time")}
     if options.catalogue:
-        offers = list(
-            offers_from_catalogue(
-                options.folder,
-                options.catalogue,
-                licence=options.licence,
-                credit=options.credit,
-                half_time=options.half_time,
-            )
-        )
+        offers = list(offers_from_catalogue(options.folder, options.catalogue, **words))
     else:
-        offers = offers_from_folder(
-            options.folder,
-            licence=options.licence,
-            credit=options.credit,
-            source=options.source,
-            composer=options.composer,
-            mood=options.mood,
-            half_time=options.half_time,
-        )
+        offers = offers_from_folder(options.folder, **words)
     _import(options, offers)
 
 

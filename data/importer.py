@@ -123,9 +123,17 @@ def offers_from_folder(
 
 
 def offers_from_catalogue(
-    folder: Path, table: Path, *, licence: str = "", credit: str = "", half_time: bool = False
+    folder: Path,
+    table: Path,
+    *,
+    licence: str = "",
+    credit: str = "",
+    source: str = "",
+    composer: str = "",
+    mood: Mood | None = None,
+    half_time: bool = False,
 ) -> Iterator[Offer]:
-    """The files that a table names, with what it says about each.
+    """The files that a table names, with what it says about each; what it leaves out is as the arguments say.
 
     The table is tab-separated with a header; `file` is needed, and `source title composer licence credit sha256 mood`
     are used where present. A file lies at `folder/source/file` or at `folder/file`. Files that the table does not name
@@ -142,19 +150,19 @@ def offers_from_catalogue(
     for row in rows:
         if not row["file"]:
             raise CorpusProblem(f"A line of {table} names no file: mend or delete it.")
-        source = row.get("source") or folder.resolve().name
-        path = folder / source / row["file"]
+        its_source = row.get("source") or source or folder.resolve().name
+        path = folder / its_source / row["file"]
         if not _inside(path, folder) or not path.is_file():
             path = folder / row["file"]
         yield Offer(
             path=path if _inside(path, folder) else folder / "outside-this-folder",
-            source=source,
+            source=its_source,
             licence=row.get("licence") or licence,
             title=row.get("title") or "",
-            composer=row.get("composer") or "",
+            composer=row.get("composer") or composer,
             credit=row.get("credit") or credit,
             sha256=row.get("sha256") or "",
-            mood=_mood_in(row, table),
+            mood=_mood_in(row, table) or mood,
             half_time=half_time,
         )
 

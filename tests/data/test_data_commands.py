@@ -121,6 +121,25 @@ def test_a_mistake_is_one_sentence(
     assert said.err.count("\n") == 1
 
 
+def test_what_a_table_leaves_out_is_as_the_options_say(
+    tmp_path: Path, music: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "table.tsv"
+    table.write_text(
+        "file\tsource\tcomposer\tlicence\tcredit\tmood\n"
+        "song0.mid\tmusic\tAnn\tCC0-1.0\tThanks\tdark\n"
+        "song1.mid\t\t\t\t\t\n"
+    )
+    said = ["--source", "ours", "--composer", "Bob", "--licence", "MIT", "--credit", "x", "--mood", "epic"]
+    corpus = tmp_path / "corpus"
+    assert main(["add", str(music), "--catalogue", str(table), *said, "--corpus", str(corpus), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 2
+    assert [(p.source, p.composer, p.licence, p.credit, p.mood) for p in load_corpus(corpus)] == [
+        ("music", "Ann", "CC0-1.0", "Thanks", "dark"),
+        ("ours", "Bob", "MIT", "x", "epic"),
+    ]
+
+
 def test_an_interrupted_import_keeps_what_was_added_and_goes_on(
     tmp_path: Path, music: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
