@@ -174,6 +174,7 @@ def _import(options: argparse.Namespace, offers: Sequence[Offer]) -> None:
             {
                 "accepted": len(added.accepted),
                 "known": len(added.known),
+                "kept": [asdict(kept) for kept in added.kept],
                 "quarantined": [asdict(refusal) for refusal in added.refused],
             }
         )
@@ -197,11 +198,15 @@ def _show_added(added: Added, folder: Path) -> None:
     for name in sorted(set().union(*counts)):
         table.add_row(name, *(str(count[name]) for count in counts), f"{notes[name]:,}")
     console.print(table)
-    if added.refused:
-        reasons = _table("file", "why not", title="Quarantined")
-        for refusal in added.refused:
-            reasons.add_row(refusal.file, refusal.reason)
-        console.print(reasons)
+    for title, why, refusals in (
+        ("Quarantined", "why not", added.refused),
+        ("Known from another source", "what stays", added.kept),
+    ):
+        if refusals:
+            reasons = _table("file", why, title=title)
+            for refusal in refusals:
+                reasons.add_row(refusal.file, refusal.reason)
+            console.print(reasons)
     console.print(storable(f"The corpus is in {folder}; ./run data report shows it."))
 
 

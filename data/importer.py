@@ -37,6 +37,7 @@ MIN_NOTES = 32  # fewer are a jingle, from which no form can be learnt
 MIN_DURATION_S = 5.0
 MAX_DURATION_S = 3600.0
 MAX_FILES = 100_000
+_TERMS = ("source", "title", "composer", "licence", "credit", "file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +84,13 @@ class Added:
         accepted: new in the corpus.
         known: files that were there already; what is said about them was brought up to date, a person's mood was kept.
         refused: with reasons.
+        kept: known files whose source and terms stay as they were, since these offers were of another source.
     """
 
     accepted: list[Entry]
     known: list[Entry]
     refused: list[Refusal]
+    kept: list[Refusal]
 
 
 def offers_from_folder(
@@ -184,7 +187,7 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
         earlier[refusal.source, refusal.file].append(refusal)
     _mend(folder, entries, offers)
     index: SimilarityIndex | None = None
-    result = Added([], [], [])
+    result = Added([], [], [], [])
     try:
         for offer in offers:
             progress()
@@ -196,6 +199,8 @@ def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] =
                 licence = _checked(offer, sha256)
                 file = _usable(offer, data)
                 if sha256 in entries:
+                    if offer.source != entries[sha256].source:
+                        result.kept.append(Refusal(offer.file, offer.source, sha256, _kept(entries[sha256])))
                     entries[sha256] = _refreshed(entries[sha256], offer, file, licence)
                     result.known.append(entries[sha256])
                     continue
@@ -319,9 +324,19 @@ def _mood(offer: Offer, score: Score) -> tuple[Mood, float]:
 
 
 def _refreshed(entry: Entry, offer: Offer, file: MidiFile, licence: str) -> Entry:
-    """The entry as the newer offer would make it; words that it lacks and a person's mood are kept."""
+    """The entry as the newer offer would make it; words that it lacks and a person's mood are kept.
+
+    Of an offer of another source, only the words that the entry lacks are taken: nobody's licence or thanks are lost.
+    """
     newer = replace(offer, title=offer.title or entry.title, composer=offer.composer or entry.composer)
-    return replace(_entry(newer, file, entry.sha256, licence), mood_override=entry.mood_override)
+    fresh = replace(_entry(newer, file, entry.sha256, licence), mood_override=entry.mood_override)
+    if offer.source == entry.source:
+        return fresh
+    return replace(fresh, **{name: getattr(entry, name) or getattr(fresh, name) for name in _TERMS})
+
+
+def _kept(entry: Entry) -> str:
+    return f"known as {entry.source}/{entry.file} under {entry.licence}: its source, licence and credit stay"
 
 
 def _credit_line(title: str, offer: Offer) -> str:

@@ -53,6 +53,11 @@ def test_add_report_and_mood(tmp_path: Path, music: Path, capsys: pytest.Capture
     assert main(["add", str(music), *words, "--json", *corpus]) == 0
     again = json.loads(capsys.readouterr().out)
     assert (again["accepted"], again["known"], len(again["quarantined"])) == (0, 2, 1)
+    assert again["kept"] == []
+    assert main(["add", str(music), "--licence", "MIT", "--credit", "x", "--source", "mine", "--json", *corpus]) == 0
+    assert [kept["file"] for kept in json.loads(capsys.readouterr().out)["kept"]] == ["song0.mid", "song1.mid"]
+    assert main(["add", str(music), "--licence", "MIT", "--credit", "x", "--source", "mine", *corpus]) == 0
+    assert "Known from another source" in capsys.readouterr().out
 
 
 def test_file_names_are_shown_whole_and_as_they_are(

@@ -195,6 +195,29 @@ def write_table(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
+def test_another_source_of_the_same_bytes_changes_no_terms(corpus: Path, music: Path) -> None:
+    theirs = Offer(
+        path=music / "song0.mid", source="theirs", licence="CC-BY-SA-4.0", credit="Music by Ann", title="Dusk"
+    )
+    add(corpus, [theirs])
+    ours = Offer(
+        path=save(music / "a.mid", melody(0), "Song 0"), source="ours", licence="MIT", credit="x", composer="B"
+    )
+    added = add(corpus, [replace(ours, half_time=True)])
+    (entry,) = read_catalogue(corpus)
+    assert added.known == [entry]
+    assert (entry.source, entry.file, entry.title) == ("theirs", "song0.mid", "Dusk")
+    assert (entry.licence, entry.credit, entry.composer) == ("CC-BY-SA-4.0", "Music by Ann", "B")
+    assert entry.half_time
+    (kept,) = added.kept
+    assert (kept.file, kept.source, kept.sha256) == ("a.mid", "ours", entry.sha256)
+    assert "theirs/song0.mid under CC-BY-SA-4.0" in kept.reason
+    assert read_refusals(corpus) == []
+    corrected = add(corpus, [replace(theirs, licence="CC-BY-4.0", credit="Music by Ann Onym")])
+    assert not corrected.kept
+    assert [(e.licence, e.credit) for e in read_catalogue(corpus)] == [("CC-BY-4.0", "Music by Ann Onym")]
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
