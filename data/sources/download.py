@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import re
 import ssl
+import string
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
@@ -47,14 +50,12 @@ def download(
         sleep: waits between attempts, seconds.
 
     Raises:
-        CorpusProblem: not found, too large, the disk is full, or still broken after five attempts.
+        CorpusProblem: not an address, not found, too large, the disk is full, or still broken after five attempts.
     """
-    if not url.startswith(("https://", "http://")):
-        raise CorpusProblem(f"'{url}' is not an address to download from.")
-    why = ""
+    address, why = _address(url), ""
     for attempt in range(ATTEMPTS):
         try:
-            if _continue(url, target, limit_bytes, progress):
+            if _continue(address, target, limit_bytes, progress):
                 return
             why = "it broke off"
         except urllib.error.HTTPError as error:
@@ -81,6 +82,15 @@ def download(
     raise CorpusProblem(
         f"{url} could not be reached or kept breaking off ({why}): start again later, it goes on from there."
     )
+
+
+def _address(url: str) -> str:
+    """The URL as HTTP takes it: letters that an address cannot hold are escaped, as a browser does."""
+    with contextlib.suppress(ValueError):  # brackets, the port, an empty label or bytes that are no text
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme in {"http", "https"} and (parts.hostname or "").encode("idna") and parts.port != 0:
+            return urllib.parse.quote(url, safe=string.punctuation)
+    raise CorpusProblem(f"'{url}' is not an address to download from.")
 
 
 def _part(target: Path) -> Path:

@@ -128,7 +128,7 @@ def _archive_files(source: Source, archive: Path) -> Iterator[tuple[PurePosixPat
                     if content is not None:
                         yield path, content.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise CorpusProblem(f"The archive of {source.name} is damaged: start again to download it anew.") from error
+        raise CorpusProblem(f"{archive.name} is damaged or is no .tar.gz archive: get it anew.") from error
 
 
 class _Bounded(io.RawIOBase):

@@ -70,6 +70,7 @@ class Server(ThreadingHTTPServer):
         self.pause_after = 0  # bytes of an answer; 0 for none
         self.statuses: list[int] = []  # answered instead, first come
         self.asked: list[str] = []  # the Range of each request
+        self.paths: list[str] = []
         self.sent = 0
 
     @property
@@ -84,6 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         asked = self.headers.get("Range", "")
         server.asked.append(asked)
+        server.paths.append(self.path)
         if server.statuses:
             self.send_error(server.statuses.pop(0))
             return
@@ -264,7 +266,25 @@ def test_too_large_a_download_is_refused(server: Server, tmp_path: Path) -> None
         get(server, tmp_path / "music.tar.gz", limit_bytes=1000)
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/x", "music.tar.gz"])
+def test_an_address_may_have_letters_and_spaces(server: Server, tmp_path: Path) -> None:
+    download(server.url + "/my musik-ä%20.tar.gz", tmp_path / "x", limit_bytes=10_000_000)
+    assert server.paths == ["/music.tar.gz/my%20musik-%C3%A4%20.tar.gz"]
+    assert (tmp_path / "x").read_bytes() == server.body
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://example.org/x",
+        "music.tar.gz",
+        "https://[foo/x.tar.gz",
+        "http://127.0.0.1:x/a",
+        "http://127.0.0.1:99999/a",
+        "http://foo..bar/a",
+        "http:///a",
+    ],
+)
 def test_other_addresses_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(CorpusProblem, match="not an address"):
         download(url, tmp_path / "x", limit_bytes=10)
@@ -334,6 +354,9 @@ def test_a_local_folder_or_archive_serves_as_well(tmp_path: Path) -> None:
     packed.write_bytes(archive(CONTENTS))
     assert len(fetch(registered(), tmp_path / "two", local=packed)) == 4
     assert packed.is_file()
+    (tmp_path / "music.zip").write_bytes(b"PK\x03\x04 and so on")
+    with pytest.raises(CorpusProblem, match=r"^music\.zip is damaged or is no \.tar\.gz archive"):
+        fetch(registered(), tmp_path / "four", local=tmp_path / "music.zip")
     with pytest.raises(CorpusProblem, match="no archive to fetch"):
         fetch(registered(), tmp_path / "three")
 
