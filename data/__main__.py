@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
@@ -168,7 +169,12 @@ def _import(options: argparse.Namespace, offers: Sequence[Offer]) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with _progress(*columns, options=options) as bar:
         task = bar.add_task("Reading MIDI", total=len(offers))
-        added = add(options.corpus, offers, progress=lambda: bar.advance(task))
+        added = add(
+            options.corpus,
+            offers,
+            progress=lambda: bar.advance(task),
+            waiting=functools.partial(_say_waiting, bar.console),
+        )
     if options.json:
         _print_json(
             {
@@ -180,6 +186,11 @@ def _import(options: argparse.Namespace, offers: Sequence[Offer]) -> None:
         )
     else:
         _show_added(added, options.corpus)
+
+
+def _say_waiting(console: Console) -> None:
+    if console.is_terminal:
+        console.print("Another import into this corpus is at work: waiting until it is done.")
 
 
 def _progress(*columns: ProgressColumn, options: argparse.Namespace) -> Progress:
@@ -240,7 +251,8 @@ def _show_report(found: CorpusReport) -> None:
 
 
 def _mood(options: argparse.Namespace) -> None:
-    entry = set_mood(options.corpus, options.piece, options.mood)
+    waiting = functools.partial(_say_waiting, Console(stderr=True))
+    entry = set_mood(options.corpus, options.piece, options.mood, waiting=waiting)
     _console().print(f"{entry.title} is {entry.effective_mood} now.")
 
 

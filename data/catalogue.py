@@ -3,21 +3,28 @@
 FOLDER/
 ├── catalogue.tsv     what is in the corpus; opens in any spreadsheet
 ├── quarantine.tsv    what was refused, and why
+├── lock              held by whoever changes these
 └── midi/<sha256>.mid the files as they came
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import BinaryIO
 
 from data.errors import CorpusProblem
 from data.moods import MOODS, Mood
+
+MOMENT_S = 0.5  # nobody need be told of a shorter wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +90,28 @@ def catalogue_path(folder: Path) -> Path:
 def midi_path(folder: Path, sha256: str) -> Path:
     """Where a corpus keeps one MIDI file."""
     return folder / "midi" / f"{sha256}.mid"
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Be the only one who changes a corpus: what is read meanwhile is still so when it is written back.
+
+    The operating system drops the lock when the process ends, in whatever way.
+
+    Args:
+        folder: the corpus; made if it does not exist.
+        waiting: called once if another is at work for longer than a moment.
+
+    Raises:
+        CorpusProblem: the folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _lock(stack.enter_context((folder / "lock").open("ab")), waiting)
+        except OSError as error:
+            raise CorpusProblem(f"{folder} could not be written: {error.strerror}.") from error
+        yield
 
 
 def read_catalogue(folder: Path) -> list[Entry]:
@@ -168,6 +197,17 @@ def read_table(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise CorpusProblem(f"There is no table {path}.")
     return [row for _, row in _rows(path)]
+
+
+def _lock(file: BinaryIO, waiting: Callable[[], None]) -> None:
+    end_s = time.monotonic() + MOMENT_S
+    while time.monotonic() < end_s:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.02)
+    waiting()
+    fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:

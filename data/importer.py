@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from data.catalogue import (
     read_catalogue,
     read_refusals,
     read_table,
+    sole_writer,
     storable,
     write_atomically,
     write_catalogue,
@@ -37,6 +39,7 @@ MIN_NOTES = 32  # fewer are a jingle, from which no form can be learnt
 MIN_DURATION_S = 5.0
 MAX_DURATION_S = 3600.0
 MAX_FILES = 100_000
+SAVE_EVERY_S = 5.0  # a kill loses no more than that
 _TERMS = ("source", "title", "composer", "licence", "credit", "file")
 
 
@@ -170,55 +173,84 @@ def offers_from_catalogue(
         )
 
 
-def add(folder: Path, offers: Sequence[Offer], *, progress: Callable[[], None] = lambda: None) -> Added:
+def add(
+    folder: Path,
+    offers: Sequence[Offer],
+    *,
+    progress: Callable[[], None] = lambda: None,
+    waiting: Callable[[], None] = lambda: None,
+) -> Added:
     """Add files to the corpus in `folder`. Doing it twice changes nothing; a file that was lost there is brought back.
 
     Args:
         folder: the corpus; made if it does not exist.
         offers: in the order in which near-duplicates are decided: the first one stays.
         progress: called once for each offer.
+        waiting: called if somebody else changes the corpus: this import begins when that is done.
 
     Raises:
         CorpusProblem: the corpus is damaged or cannot be written. What was accepted until then is kept.
     """
-    entries = {entry.sha256: entry for entry in read_catalogue(folder)}
-    earlier: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
-    for refusal in read_refusals(folder):
-        earlier[refusal.source, refusal.file].append(refusal)
-    _mend(folder, entries, offers)
-    index: SimilarityIndex | None = None
-    result = Added([], [], [], [])
-    try:
-        for offer in offers:
-            progress()
-            earlier.pop((offer.source, offer.file), None)
-            data, sha256 = b"", ""
-            try:
-                data = _read(offer.path)
-                sha256 = hashlib.sha256(data).hexdigest()
-                licence = _checked(offer, sha256)
-                file = _usable(offer, data)
-                if sha256 in entries:
-                    if offer.source != entries[sha256].source:
-                        result.kept.append(Refusal(offer.file, offer.source, sha256, _kept(entries[sha256])))
-                    entries[sha256] = _refreshed(entries[sha256], offer, file, licence)
-                    result.known.append(entries[sha256])
-                    continue
-                runs = fingerprint(file.score)
-                index = index or _index(folder, entries.values())
-                _check_new(runs, index)
-                entry = _entry(offer, file, sha256, licence)
-            except (_Refused, InvalidMidi) as error:
-                result.refused.append(Refusal(offer.file, offer.source, sha256, str(error)))
-                continue
-            write_atomically(midi_path(folder, sha256), data)
-            entries[sha256] = entry
-            index.add(f"{offer.source}/{offer.file}", runs)
-            result.accepted.append(entry)
-    finally:
-        write_catalogue(folder, entries.values())
-        write_refusals(folder, [*itertools.chain(*earlier.values()), *result.refused])
-    return result
+    with sole_writer(folder, waiting):
+        work = _Import(folder)
+        _mend(folder, work.entries, offers)
+        saved_s = time.monotonic()
+        try:
+            for offer in offers:
+                progress()
+                work.take(offer)
+                if time.monotonic() - saved_s > SAVE_EVERY_S:
+                    work.save()
+                    saved_s = time.monotonic()
+        finally:
+            work.save()
+    return work.result
+
+
+class _Import:
+    """What a corpus holds, and what has become of the offers so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.result = Added([], [], [], [])
+        self.entries = {entry.sha256: entry for entry in read_catalogue(folder)}
+        self._folder = folder
+        self._earlier: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
+        for refusal in read_refusals(folder):
+            self._earlier[refusal.source, refusal.file].append(refusal)
+        self._index: SimilarityIndex | None = None
+
+    def take(self, offer: Offer) -> None:
+        """Accept a file, bring what is said of it up to date, or refuse it."""
+        self._earlier.pop((offer.source, offer.file), None)
+        data, sha256 = b"", ""
+        try:
+            data = _read(offer.path)
+            sha256 = hashlib.sha256(data).hexdigest()
+            licence = _checked(offer, sha256)
+            file = _usable(offer, data)
+            known = self.entries.get(sha256)
+            if known:
+                if offer.source != known.source:
+                    self.result.kept.append(Refusal(offer.file, offer.source, sha256, _kept(known)))
+                self.entries[sha256] = _refreshed(known, offer, file, licence)
+                self.result.known.append(self.entries[sha256])
+                return
+            runs = fingerprint(file.score)
+            self._index = self._index or _index(self._folder, self.entries.values())
+            _check_new(runs, self._index)
+            entry = _entry(offer, file, sha256, licence)
+        except (_Refused, InvalidMidi) as error:
+            self.result.refused.append(Refusal(offer.file, offer.source, sha256, str(error)))
+            return
+        write_atomically(midi_path(self._folder, sha256), data)
+        self.entries[sha256] = entry
+        self._index.add(f"{offer.source}/{offer.file}", runs)
+        self.result.accepted.append(entry)
+
+    def save(self) -> None:
+        """Write down what the corpus holds now."""
+        write_catalogue(self._folder, self.entries.values())
+        write_refusals(self._folder, [*itertools.chain(*self._earlier.values()), *self.result.refused])
 
 
 class _Refused(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.catalogue import Entry, parse_mood, read_catalogue, read_refusals, storable, write_catalogue
+from data.catalogue import Entry, parse_mood, read_catalogue, read_refusals, sole_writer, storable, write_catalogue
 from data.composers import display_names
 from data.errors import CorpusProblem
 from data.moods import MOODS, PROFILES
@@ -62,18 +62,27 @@ def report(folder: Path) -> CorpusReport:
     )
 
 
-def set_mood(folder: Path, piece: str, mood: str) -> Entry:
+def set_mood(folder: Path, piece: str, mood: str, *, waiting: Callable[[], None] = lambda: None) -> Entry:
     """Override the mood of one piece, or with `auto` go back to the estimate.
 
     Args:
         folder: the corpus.
         piece: the first digits of the sha256 (at least four), the title or the file name; case does not matter.
         mood: a mood's name, or `auto`.
+        waiting: called if somebody else changes the corpus: the mood is set when that is done.
 
     Raises:
         CorpusProblem: no piece or several are meant, or there is no such mood.
     """
-    entries = _entries(folder)
+    _entries(folder)  # where there is no corpus, none is made
+    with sole_writer(folder, waiting):
+        entries = _entries(folder)
+        changed = _with_mood(folder, entries, piece, mood)
+        write_catalogue(folder, [changed if entry.sha256 == changed.sha256 else entry for entry in entries])
+    return changed
+
+
+def _with_mood(folder: Path, entries: Sequence[Entry], piece: str, mood: str) -> Entry:
     wanted = storable(piece.strip()).casefold()
     found = [entry for entry in entries if wanted in {entry.title.casefold(), entry.file.casefold()}] or [
         entry for entry in entries if len(wanted) >= 4 and entry.sha256.startswith(wanted)
@@ -87,9 +96,7 @@ def set_mood(folder: Path, piece: str, mood: str) -> Entry:
         override = None if mood.strip().lower() == "auto" else parse_mood(mood)
     except ValueError as error:
         raise CorpusProblem(f"'{mood}' is no mood: {error}, or auto.") from error
-    changed = replace(found[0], mood_override=override)
-    write_catalogue(folder, [changed if entry is found[0] else entry for entry in entries])
-    return changed
+    return replace(found[0], mood_override=override)
 
 
 def write_plots(folder: Path, out: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -7,11 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from data.__main__ import _parser, main
+from data.catalogue import sole_writer
 from data.corpus import load_corpus
 from data.importer import MAX_DURATION_S, MIN_DURATION_S, MIN_NOTES
 from data.midi import MAX_BYTES, read_midi, write_midi
@@ -162,6 +165,26 @@ def test_an_interrupted_import_keeps_what_was_added_and_goes_on(
     assert len(load_corpus(tmp_path / "corpus")) == 1
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out)["accepted"] == 1
+
+
+@pytest.mark.parametrize("command", ["add", "mood"])
+def test_on_a_terminal_a_wait_for_another_import_is_said(
+    command: str, tmp_path: Path, music: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.catalogue.MOMENT_S", 0.05)
+    corpus = tmp_path / "corpus"
+    adding = ["add", str(music), "--licence", "MIT", "--credit", "x", "--corpus", str(corpus)]
+    assert main(adding) == 0
+    for terminal in ("", "1"):
+        monkeypatch.setenv("FORCE_COLOR", terminal)
+        capsys.readouterr()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(sole_writer(corpus))
+            other = threading.Timer(0.3, stack.pop_all().close)
+            other.start()
+            assert main(adding if command == "add" else ["mood", "Song 1", "epic", "--corpus", str(corpus)]) == 0
+            other.join()
+        assert ("Another import into this corpus is at work" in capsys.readouterr().err) == bool(terminal)
 
 
 def test_the_open_sources_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -324,6 +325,54 @@ def test_at_half_time_copies_are_found_in_the_same_import_as_in_the_next(corpus:
     (refusal,) = add(corpus, offers).refused
     assert refusal.reason == "near-duplicate of x/a.mid (100% of its phrases)"
     assert add(corpus, offers).refused == [refusal]
+
+
+@pytest.mark.parametrize("writer", ["another import", "a mood"])
+def test_who_changes_a_corpus_waits_for_an_import_to_end(
+    corpus: Path, music: Path, tmp_path: Path, writer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.catalogue.MOMENT_S", 0.05)
+    add_folder(corpus, music)
+    one, two = (
+        [Offer(path=save(tmp_path / f"{seed}.mid", melody(seed), f"Song {seed}"), source="x", licence="MIT")]
+        for seed in (8, 9)
+    )
+    at_work, waited = threading.Event(), threading.Event()
+
+    def work() -> None:
+        at_work.set()
+        waited.wait(20)
+
+    first = threading.Thread(target=add, args=(corpus, one), kwargs={"progress": work})
+    first.start()
+    at_work.wait(20)
+    if writer == "a mood":
+        set_mood(corpus, "Song 1", "epic", waiting=waited.set)
+    else:
+        add(corpus, two, waiting=waited.set)
+    assert waited.is_set()
+    first.join()
+    entries = {entry.title: entry.mood_override for entry in read_catalogue(corpus)}
+    new = {"Song 8"} if writer == "a mood" else {"Song 8", "Song 9"}
+    assert set(entries) == {"Song 0", "Song 1", "Song 2"} | new
+    assert entries["Song 1"] == (Mood.EPIC if writer == "a mood" else None)
+
+
+def test_an_import_writes_down_what_it_has_so_that_a_kill_loses_little(
+    corpus: Path, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.importer.SAVE_EVERY_S", -1.0)
+    (music / "broken.mid").write_bytes(b"MThd")
+    seen: list[tuple[int, int]] = []
+    offers = offers_from_folder(music, licence="MIT", credit="x")
+    add(corpus, offers, progress=lambda: seen.append((len(read_catalogue(corpus)), len(read_refusals(corpus)))))
+    assert seen == [(0, 0), (0, 1), (1, 1), (2, 1)]
+
+
+def test_a_word_about_a_mood_makes_no_corpus(corpus: Path) -> None:
+    with pytest.raises(CorpusProblem, match="There is no music"):
+        set_mood(corpus, "Song 1", "epic")
+    assert not corpus.exists()
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "catalogue"])
