@@ -77,7 +77,7 @@ class Crowd:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="bench compose", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run bench compose", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="pieces made alone (default 7)")
     parser.add_argument("--at-once", default=CROWDS, metavar="N,N", help=f"sizes of crowds (default {CROWDS})")

@@ -87,7 +87,7 @@ class _Ours:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="bench engine", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run bench engine", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds (default 5)")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT, help="a checkpoint folder")

@@ -41,7 +41,7 @@ _DIRECT_FRAMES = 44_100
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the fuzzer; the exit status is 1 when anything crashed, hung or left a file."""
-    parser = argparse.ArgumentParser(prog="fuzz sound", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz_sound", description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=5000, metavar="N", help="mutated files (default 5000)")
     parser.add_argument("--seed", type=int, default=0, help="of the mutations (default 0)")
     parser.add_argument("--json", action="store_true", help="one JSON object")

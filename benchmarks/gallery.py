@@ -89,7 +89,7 @@ async def compose(checkpoint: Path | None, folder: Path, *, length_notes: int, s
 
 def main(arguments: list[str] | None = None) -> int:
     """Compose the pieces and write the picture."""
-    parser = argparse.ArgumentParser(prog="gallery", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gallery", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the one in the repository)")
     parser.add_argument("--out", type=Path, default=Path("docs/music"), help="where pieces.png goes (docs/music)")
     parser.add_argument("--length", type=int, default=LENGTH_NOTES_DEFAULT, help="notes of each piece (200)")

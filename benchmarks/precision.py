@@ -55,7 +55,7 @@ class HeldOut:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the comparison; the exit status is 1 when int8 changes the loss by half a percent or more."""
-    parser = argparse.ArgumentParser(prog="bench precision", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run bench precision", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument(
         "--checkpoint", type=Path, default=DEFAULT, help="a checkpoint folder (default: the shipped one)"

@@ -74,7 +74,7 @@ class Row:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; the exit status is 1 when `--check` finds a difference."""
-    parser = argparse.ArgumentParser(prog="bench sound", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run bench sound", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--check", action="store_true", help="prove that the same score always gives the same bytes")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of each length (default 5)")

@@ -61,7 +61,7 @@ class Row:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(prog="bench takes", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run bench takes", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT, help="a checkpoint folder")
     corpora = [Path("var/corpus")]

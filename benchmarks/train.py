@@ -135,7 +135,7 @@ def table(found: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the measurement."""
-    parser = argparse.ArgumentParser(prog="bench train", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run bench train", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--rounds", type=int, default=15, help="how often each row takes its turn (default: 15)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")

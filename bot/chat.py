@@ -297,7 +297,11 @@ COMMANDS: dict[str, Command] = {
     "vote": Command("/vote ID A or B", "which piece of a blind test is better", Chat.vote),
     "stats": Command("/stats", "what people think of each checkpoint", Chat.stats),
     "delete": Command("/delete ID", "forget a piece", Chat.delete),
-    "privacy": Command("/privacy show|export|delete", "what is kept about you", Chat.privacy),
+    "privacy": Command(
+        "/privacy [WHAT]",
+        "what is kept about you: show, export, delete, allow or forbid training",
+        Chat.privacy,
+    ),
     "help": Command("/help", "this list", Chat.help),
     "quit": Command("/quit", "leave (Ctrl-D does too)", Chat.quit),
 }

@@ -1,7 +1,8 @@
 """The command line: `python -m bot compose …`, `console`, `bot`, `preview`.
 
 Standard output has the answer, standard error progress and problems, one line each. Exit status: 0 done, 2 a request
-that cannot be understood, 75 busy (try again), 78 something to install or configure, 130 interrupted, 1 anything else.
+that cannot be understood, 75 busy or Discord out of reach (try again), 78 something to install or configure, 130
+interrupted, 1 anything else.
 """
 
 from __future__ import annotations

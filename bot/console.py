@@ -52,7 +52,7 @@ def _converse(runner: asyncio.Runner, talk: Chat, *, prompt: str) -> None:
     while True:
         try:
             line = input(prompt)
-            _say(runner.run(talk.answer(line)))
+            _say(_answer(runner, talk, line))
         except MusicLSTMError as error:
             _say(" ".join(str(error).split()))
         except KeyboardInterrupt:
@@ -61,6 +61,28 @@ def _converse(runner: asyncio.Runner, talk: Chat, *, prompt: str) -> None:
             _say("That line is not text in UTF-8.")
         except EOFError:
             return
+
+
+def _answer(runner: asyncio.Runner, talk: Chat, line: str) -> str:
+    """What the bot says to a line. Whatever Ctrl-C interrupts has come to its end when KeyboardInterrupt is raised."""
+    task = runner.get_loop().create_task(talk.answer(line))
+
+    async def outcome() -> str:
+        return await task
+
+    try:
+        return runner.run(outcome())
+    except KeyboardInterrupt:  # a second one leaves everything where it is
+        if not task.cancelling():
+            task.cancel()
+        while not task.done():
+            with contextlib.suppress(KeyboardInterrupt):
+                runner.run(_ended(task))
+        raise
+
+
+async def _ended(task: asyncio.Task[str]) -> None:
+    await asyncio.wait({task})
 
 
 def _say(text: str) -> None:

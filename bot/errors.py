@@ -5,6 +5,7 @@ MusicLSTMError (data.errors)      str(error) is one plain sentence for a person
 ├── NotAllowed                    somebody else may do this, not the one who asked
 ├── Cancelled                     the piece was cancelled by a person while it waited or was being made
 ├── Unexpected                    a mistake in this program; the log has the details under the piece's id
+├── Unreachable                   Discord cannot be reached for now
 ├── Busy (engine.errors)
 │   └── LimitReached              a limit of this person or server; try again in `retry_after_s`
 └── SetupProblem (engine.errors)
@@ -29,6 +30,7 @@ __all__ = [
     "NotFound",
     "SettingsProblem",
     "Unexpected",
+    "Unreachable",
 ]
 
 
@@ -50,6 +52,10 @@ class Unexpected(MusicLSTMError):
 
 class LimitReached(Busy):
     """This person or server has as many pieces as the limits allow. Being refused costs nothing."""
+
+
+class Unreachable(MusicLSTMError):
+    """Discord cannot be reached for now."""
 
 
 class SettingsProblem(SetupProblem):

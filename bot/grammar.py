@@ -208,7 +208,8 @@ def _unknown(word: str, name: str, value: str) -> Phrase:
         option = _BY_NAME["temp" if re.search(r"[.,]", name) else "length"]
         text = "{word} stands alone: did you mean {meant}?"
         return Phrase(text, word=_echo(name), meant=f"{option.name}:{_clip(name)}")
-    meant = _nearest(name, _BY_NAME)
+    close = _nearest(name, _BY_NAME)
+    meant = close and _BY_NAME[close].name
     choice = None if meant or value else _nearest(name, _BY_CHOICE)
     meant = meant or (choice and f"{_BY_CHOICE[choice].name}:{choice}")
     text = "{word} is not an option{hint}: choose {allowed}."

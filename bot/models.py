@@ -121,11 +121,13 @@ class Models:
         models = await self.all()
         typed = model_id.strip().casefold()
         found = [model for model in models if typed in {model.id.casefold(), model.id.rpartition("-")[0].casefold()}]
-        if len(found) != 1:
+        shown = "".join(letter for letter in typed[:40] if letter.isprintable())
+        if len(found) > 1:
+            raise NotFound("There are several checkpoints '{name}': say which one by its whole id.", name=shown)
+        if not found:
             close = difflib.get_close_matches(typed, [model.id for model in models], n=1, cutoff=0.3)
             hint = did_you_mean(close[0] if close else None)
-            shown = "".join(letter for letter in typed[:40] if letter.isprintable())
-            raise NotFound("There is no single checkpoint '{name}'{hint}.", name=shown, hint=hint)
+            raise NotFound("There is no checkpoint '{name}'{hint}.", name=shown, hint=hint)
         return found[0]
 
     async def rival(self) -> Model:

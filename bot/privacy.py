@@ -2,7 +2,7 @@
 
 Kept for each request: who asked, where and when, what for, and what became of it, so that a piece can be found, made
 again and delivered after a restart; of a file that somebody had continued, its notes. No message content is kept.
-Favourites, presets and ratings are kept because somebody pressed a button to keep them.
+Favourites, presets, ratings and votes are kept because somebody pressed a button to keep them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Kept:
     favourites: int
     presets: int
     ratings: int
+    votes: int
     since: datetime | None
     training_consent: bool
 
@@ -45,7 +46,7 @@ class Privacy:
     async def kept(self, person: Requester) -> Kept:
         """How much is kept about somebody."""
         counts = {}
-        for table in ("requests", "favourites", "presets", "ratings", "consents"):
+        for table in ("requests", "favourites", "presets", "ratings", "blind_votes", "consents"):
             rows = await self._history.rows(
                 f"SELECT count(*) FROM {table} WHERE person = :person",  # noqa: S608 - names from the line above
                 {"person": person.person},
@@ -59,6 +60,7 @@ class Privacy:
             favourites=counts["favourites"],
             presets=counts["presets"],
             ratings=counts["ratings"],
+            votes=counts["blind_votes"],
             since=to_time(first[0][0]),
             training_consent=bool(counts["consents"]),
         )

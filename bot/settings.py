@@ -5,14 +5,19 @@ Each field's description is the documentation: `.env.example` and the README's t
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import SettingsProblem
+from bot.options import did_you_mean
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "MUSICLSTM_"
@@ -32,9 +37,21 @@ class Settings(BaseSettings):
     )
     discord_api: str | None = Field(
         default=None,
-        pattern=r"^https?://\S+$",
         description="Another address of Discord's HTTP API, such as http://127.0.0.1:8080/api/v10; empty is Discord.",
     )
+
+    @field_validator("discord_api")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://\S+", value):
+            raise ValueError("it should be an address such as http://127.0.0.1:8080/api/v10")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _at_home(cls, value: object) -> object:
+        return value.expanduser() if isinstance(value, Path) else value
+
     database: Path = Field(default=ROOT / "var/history.db", description="The SQLite database; made when missing.")
     pieces_dir: Path = Field(default=ROOT / "var/pieces", description="Where the files of pieces are kept.")
     checkpoint: Path | None = Field(
@@ -44,7 +61,7 @@ class Settings(BaseSettings):
     checkpoints_dir: Path = Field(
         default=ROOT / "var/checkpoints", description="Where checkpoints made by training are kept."
     )
-    corpus: Path = Field(default=ROOT / "var/corpus", description="The music that retraining learns from.")
+    corpus: Path = Field(default=ROOT / "var/corpus", description="The music that /admin retrain learns from.")
     soundfont: Path | None = Field(
         default=None, description="SoundFont file (.sf2 or .sf3); empty means the one that set-up installed."
     )
@@ -92,15 +109,26 @@ def load_settings(env_file: Path | None = ROOT / ".env") -> Settings:
         SettingsProblem: a value cannot be used; the sentence names the variable and what it may be.
     """
     try:
+        _check_names(env_file)
         return Settings(_env_file=env_file)  # type: ignore[call-arg]  # an argument of BaseSettings that mypy is not told
     except ValidationError as error:
         first = error.errors()[0]
         name = _variable(str(first["loc"][0]))
-        reason = str(first["msg"]).replace("Input should be", "it should be")
+        reason = str(first["msg"]).replace("Input should be", "it should be").removeprefix("Value error, ")
         value = "" if name == "DISCORD_TOKEN" else f" cannot be '{first['input']}'"
         raise SettingsProblem(f"{name}{value}: {reason}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsProblem(f"{env_file} cannot be read: {error}.") from error
+
+
+def _check_names(env_file: Path | None) -> None:
+    """Raises SettingsProblem where something is set that is no setting: it was meant to do something."""
+    names = {setting.variable for setting in documented()}
+    said = dotenv_values(env_file) if env_file is not None and env_file.exists() else {}
+    for name in (*os.environ, *said):
+        if name.upper().startswith(PREFIX) and name.upper() not in names:
+            close = difflib.get_close_matches(name.upper(), names, n=1)
+            raise SettingsProblem(f"{name} is no setting{did_you_mean(close[0] if close else None)}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ class Studio:
         self.blind_tests = BlindTests(history)
         self.privacy = Privacy(history)
         self._folder = PieceFolder(pieces_dir)
+        self.limits = limits
         self._turns = Turns(limits.slots, Pace())
         self._quota = Quota(limits, self._turns, history, self.servers)
         self.metrics = Metrics()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from bot.errors import Unreachable
 from bot.history import FrontEnd, Requester
 from bot.studio import Update, UpdateCallback
 from data.errors import MusicLSTMError
@@ -28,7 +29,7 @@ def exit_status(error: MusicLSTMError) -> int:
         return EXIT_USAGE
     if isinstance(error, SetupProblem):
         return EXIT_SETUP
-    return EXIT_TEMPORARY if isinstance(error, Busy) else EXIT_FAILED
+    return EXIT_TEMPORARY if isinstance(error, Busy | Unreachable) else EXIT_FAILED
 
 
 def local_user(front_end: FrontEnd) -> Requester:

@@ -33,8 +33,8 @@ def options_help() -> str:
     """The options of a request, one line each."""
     rows = [(f"{option.name}:", option.says, option.default) for option in OPTIONS]
     lines = [f"  {name:8} {says}" + (f" (default: {default})" if default else "") for name, says, default in rows]
-    moods = next(option for option in OPTIONS if option.name == "mood")
-    return "\n".join([*lines, f"Moods: {', '.join(moods.choices)}."])
+    choices = [f"{option.name.capitalize()}s: {', '.join(option.choices)}." for option in OPTIONS if option.choices]
+    return "\n".join([*lines, *choices])
 
 
 def repeat_text(request: ComposeRequest) -> str:
@@ -152,7 +152,7 @@ def stats_text(stats: list[CheckpointRatings], duels: list[Duel]) -> str:
     if not stats:
         lines.append("Nobody has rated a piece yet: /rate ID followed by four numbers from 1 to 5.")
     for each in stats:
-        lines.append(f"{each.checkpoint_id}: {each.ratings} ratings by {each.raters} people of {each.pieces} pieces")
+        lines.append(f"{each.checkpoint_id}: ratings {each.ratings}, people {each.raters}, pieces {each.pieces}")
         for scale, mean in each.means.items():
             margin = "" if mean.margin is None else f" ± {mean.margin:.2f}"
             lines.append(f"  {scale:11} {mean.value:.2f}{margin}")
@@ -168,6 +168,6 @@ def kept_text(kept: Kept) -> str:
     consent = "allowed" if kept.training_consent else "not allowed"
     return (
         f"Kept about you{since}: {kept.requests} requests, {kept.favourites} favourites, {kept.presets} presets, "
-        f"{kept.ratings} ratings. Training with your favourites is {consent}.\n"
+        f"{kept.ratings} ratings, {kept.votes} votes. Training with your favourites is {consent}.\n"
         "/privacy export writes all of it to a file, /privacy delete deletes it."
     )

@@ -47,7 +47,10 @@ async def defaults(interaction: Interaction, request: app_commands.Range[str, 1,
     async with answering(interaction, "/admin defaults"):
         servers = interaction.client.studio.servers
         text = await servers.set_defaults(_server(interaction), request or "", requester_of(interaction))
-        await _say(interaction, "Defaults here: {text}", text=f"`{text or '-'}`")
+        if text:
+            await _say(interaction, "Defaults here: {text}", text=f"`{text}`")
+        else:
+            await _say(interaction, "Nothing is set here any more: what a request leaves out is as the program has it.")
 
 
 @GROUP.command(name="limits", description="How many pieces one person may ask for here in an hour")
@@ -57,7 +60,11 @@ async def limit(interaction: Interaction, pieces: app_commands.Range[int, 0, 100
     async with answering(interaction, "/admin limits"):
         servers = interaction.client.studio.servers
         await servers.set_user_per_hour(_server(interaction), pieces, requester_of(interaction))
-        await _say(interaction, "Pieces an hour for one person: {n}", n=NOTHING if pieces is None else pieces)
+        if pieces is None:
+            n = interaction.client.studio.limits.user_per_hour
+            await _say(interaction, "Nothing is set here any more: the program's own limit is {n} pieces an hour.", n=n)
+        else:
+            await _say(interaction, "Pieces an hour for one person: {n}", n=pieces)
 
 
 @GROUP.command(name="block", description="Take no more requests from somebody here")

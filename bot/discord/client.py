@@ -40,6 +40,7 @@ from bot.discord.rating import is_rating, take_rating
 from bot.discord.recognising import RecipeButton
 from bot.discord.sync import sync_when_changed
 from bot.discord.texts import Translator
+from bot.errors import Unreachable
 from bot.history import Record
 from bot.studio import Studio
 from engine.errors import SetupProblem
@@ -238,7 +239,8 @@ async def run(client: MusicLSTMClient, token: str) -> None:
         token: the bot's.
 
     Raises:
-        SetupProblem: the token is refused, or Discord cannot be reached; one plain sentence.
+        SetupProblem: the token is refused.
+        Unreachable: Discord is not there for now.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -265,7 +267,7 @@ async def run(client: MusicLSTMClient, token: str) -> None:
             "(Bot, Reset Token) into DISCORD_TOKEN."
         ) from error
     except (discord.HTTPException, discord.GatewayNotFound, aiohttp.ClientError, OSError) as error:
-        raise SetupProblem(f"Discord cannot be reached: {error}. Check the network and try again.") from error
+        raise Unreachable(f"Discord cannot be reached: {error}. Check the network and try again.") from error
     finally:
         greeting.cancel()
         await client.close()

@@ -23,7 +23,7 @@ from engine.types import LENGTH_NOTES_MIN
 @app_commands.command(name="continue", description="Go on from the end of a piece or of a MIDI file")
 @app_commands.rename(piece_id="id")
 @app_commands.describe(
-    piece_id="The eight letters below a piece",
+    piece_id="The eight characters below a piece",
     midi="A MIDI file, anybody's",
     length=f"How many notes to add, {LENGTH_NOTES_MIN} to {ADDED_NOTES_MAX}",
     mood="Another mood than the piece's",

@@ -147,8 +147,18 @@ def progress_text(update: Update, locale: Locale) -> str:
     return f"🎼 {doing}{about}\n`{bar(share)}`"
 
 
+NOTHING_YET = "Nothing here yet: try /compose."
+NOTHING_STARRED = "Nothing here yet: press ⭐ Favourite under a piece."
+
+
 def history_embed(
-    records: Sequence[Record], heading: str, locale: Locale, *, names: bool = False, likes: Sequence[int] = ()
+    records: Sequence[Record],
+    heading: str,
+    locale: Locale,
+    *,
+    empty: str = NOTHING_YET,
+    names: bool = False,
+    likes: Sequence[int] | None = None,
 ) -> discord.Embed:
     """One page of history, in the order given.
 
@@ -156,16 +166,15 @@ def history_embed(
         records: what to list.
         heading: the title.
         locale: the reader's.
+        empty: what to say where there is none.
         names: whether to say who asked for each.
-        likes: of each record, how many people starred it; empty where that does not matter.
+        likes: of each record, how many people starred it; None where that does not matter.
     """
     embed = discord.Embed(title=heading, colour=0x4B3F72)
     lines = [_history_line(record, locale, names=names) for record in records]
     if likes:
         lines = [f"⭐ {count} {line}" for count, line in zip(likes, lines, strict=True)]
-    embed.description = whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX) or say(
-        locale, "Nothing here yet: try /compose."
-    )
+    embed.description = whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX) or say(locale, empty)
     embed.set_footer(text=say(locale, "/show and an id makes a piece again and proves it"))
     return embed
 
@@ -243,7 +252,7 @@ def stats_embed(stats: Sequence[CheckpointRatings], locale: Locale) -> discord.E
         lines.append(
             say(
                 locale,
-                "{n} ratings by {people} people of {pieces} pieces",
+                "Ratings: {n} · people: {people} · pieces: {pieces}",
                 n=each.ratings,
                 people=each.raters,
                 pieces=each.pieces,

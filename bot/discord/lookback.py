@@ -82,7 +82,7 @@ class OlderButton(
     name="show", description="Make a piece again from its id or from a file of it, and prove that it is the same"
 )
 @app_commands.rename(piece_id="id")
-@app_commands.describe(piece_id="The eight letters below a piece", file="A MIDI, WAV, FLAC or OGG file of a piece")
+@app_commands.describe(piece_id="The eight characters below a piece", file="A MIDI, WAV, FLAC or OGG file of a piece")
 async def show(interaction: Interaction, piece_id: str | None = None, file: discord.Attachment | None = None) -> None:
     """/show: the piece again, with the proof; of a file, which piece it is, with a button that makes it again."""
     async with answering(interaction, "/show"):
@@ -99,7 +99,7 @@ async def show(interaction: Interaction, piece_id: str | None = None, file: disc
 @everywhere
 @app_commands.command(name="share", description="Post a piece in another channel, or send it to yourself")
 @app_commands.rename(piece_id="id")
-@app_commands.describe(piece_id="The eight letters below a piece", channel="Left out, your direct messages")
+@app_commands.describe(piece_id="The eight characters below a piece", channel="Left out, your direct messages")
 async def share(interaction: Interaction, piece_id: str, channel: AnyTextChannel | None = None) -> None:
     """/share: as the button."""
     async with answering(interaction, "/share"):
@@ -144,7 +144,7 @@ async def _favourites(interaction: Interaction, offset: int) -> tuple[discord.Em
     if len(records) > PAGE:
         view.add_item(OlderFavouritesButton(str(offset + PAGE), interaction.locale))
     heading = say(interaction.locale, "Your favourites")
-    return embeds.history_embed(records[:PAGE], heading, interaction.locale), view
+    return embeds.history_embed(records[:PAGE], heading, interaction.locale, empty=embeds.NOTHING_STARRED), view
 
 
 class OlderFavouritesButton(
@@ -179,7 +179,12 @@ async def top(interaction: Interaction, days: app_commands.Range[int, 1, 3650] |
         heading = say(interaction.locale, "What this server likes best")
         likes = [each.favourites for each in ranked]
         embed = embeds.history_embed(
-            [each.record for each in ranked], heading, interaction.locale, names=True, likes=likes
+            [each.record for each in ranked],
+            heading,
+            interaction.locale,
+            empty=embeds.NOTHING_STARRED,
+            names=True,
+            likes=likes,
         )
         await interaction.response.send_message(embed=embed)
 

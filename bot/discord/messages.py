@@ -102,7 +102,7 @@ async def _varied(studio: Studio, message: discord.Message, text: str) -> Wish:
 def _id(message: discord.Message, text: str) -> str:
     if not text:
         raise InvalidRequest(
-            "id", say(_locale(message), "Write the id of a piece after it: the eight letters below one.")
+            "id", say(_locale(message), "Write the id of a piece after it: the eight characters below one.")
         )
     return text
 

@@ -30,11 +30,11 @@ GROUP: app_commands.Group = app_commands.Group(
 WHY = (
     "For each request I keep who asked, where and when, what for, and what became of it, so that a piece can be found, "
     "made again and delivered after a restart; of a MIDI file that you had continued, its notes. I read no messages "
-    "but those that mention me, are written to me or are handed to me in a menu. Favourites, presets and ratings are "
-    "kept because you asked for it."
+    "but those that mention me, are written to me or are handed to me in a menu. Favourites, presets, ratings and "
+    "votes are kept because you asked for it."
 )
 
-KEPT = ("requests", "favourites", "presets", "ratings", "since", "training on my favourites")
+KEPT = ("requests", "favourites", "presets", "ratings", "votes", "since", "training on my favourites")
 CONSENT = (
     "Training is off until you allow it. Pieces of yours that you starred may then be learnt from, under CC0 and "
     "credited to “listeners” without your name."
@@ -59,7 +59,7 @@ async def show(interaction: Interaction) -> None:
         )
         since = "`-`" if kept.since is None else discord.utils.format_dt(kept.since, "D")
         consent = say(locale, "allowed" if kept.training_consent else "not allowed")
-        counts = (kept.requests, kept.favourites, kept.presets, kept.ratings, since, consent)
+        counts = (kept.requests, kept.favourites, kept.presets, kept.ratings, kept.votes, since, consent)
         for name, value in zip(KEPT, counts, strict=True):
             embed.add_field(name=say(locale, name), value=str(value))
         embed.set_footer(

@@ -1,12 +1,17 @@
+import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from bot.chat import COMMANDS, Chat
+from bot.console import _answer
 from bot.settings import ROOT
 from data.errors import MusicLSTMError
 from tests.bot.conftest import TERMINAL, House
@@ -57,7 +62,7 @@ async def test_favourites_and_ratings_and_deleting(chat: Chat) -> None:
     assert "no longer" in await chat.answer(f"/favourite {piece_id}")
     assert "Nobody has rated" in await chat.answer("/stats")
     assert "counts" in await chat.answer(f"/rate {piece_id} 4 3 5 4")
-    assert "small-1: 1 ratings" in await chat.answer("/stats")
+    assert "small-1: ratings 1, people 1, pieces 1" in await chat.answer("/stats")
     assert "forgotten" in await chat.answer(f"/delete {piece_id}")
     assert "/compose mood:dark" in await chat.answer("/history")
 
@@ -162,3 +167,26 @@ def test_it_works_with_piped_lines_and_goes_on_after_mistakes(tmp_path: Path, ch
     assert "'\ufffd' is not an option" in said
     files = {path.suffix for path in (tmp_path / "out").iterdir()}
     assert files == {".mid", ".wav", ".ogg", ".png"}
+
+
+def test_whatever_ctrl_c_interrupts_has_ended_before_the_next_line_however_often_it_is_pressed() -> None:
+    done: list[str] = []
+
+    class Slow:
+        async def answer(self, line: str) -> str:
+            try:
+                await asyncio.sleep(30)
+            finally:
+                await asyncio.sleep(0.3)  # as a renderer that is stopped
+                done.append(line)
+            return line
+
+    def press() -> None:
+        for _ in range(3):
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt):
+        _answer(runner, Slow(), "/compose")  # type: ignore[arg-type]
+    assert done == ["/compose"]

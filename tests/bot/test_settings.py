@@ -42,6 +42,12 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
             "MUSICLSTM_USER_WAITING cannot be '0': it should be greater than or equal to 1.",
         ),
         ("MUSICLSTM_QUEUE_LIMIT", "many", "MUSICLSTM_QUEUE_LIMIT cannot be 'many': it should be a valid integer"),
+        (
+            "MUSICLSTM_DISCORD_API",
+            "foo",
+            "MUSICLSTM_DISCORD_API cannot be 'foo': it should be an address such as http://127.0.0.1:8080/api/v10.",
+        ),
+        ("MUSICLSTM_SLOT", "3", "MUSICLSTM_SLOT is no setting (did you mean MUSICLSTM_SLOTS?)."),
         ("MUSICLSTM_LOG_LEVEL", "loud", "MUSICLSTM_LOG_LEVEL cannot be 'loud': it should be 'debug', 'info'"),
     ],
 )
@@ -73,3 +79,15 @@ def test_every_setting_is_in_the_example_file_with_its_description() -> None:
 def test_importing_settings_reads_nothing() -> None:
     code = "import os; os.environ['MUSICLSTM_LOG_LEVEL'] = 'loud'; import bot.settings"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MUSICLSTM_DATABASE", "~/pieces.db")
+    assert load_settings(env_file=None).database == tmp_path / "pieces.db"
+
+
+def test_a_misspelt_name_in_the_file_is_told(tmp_path: Path) -> None:
+    (env := tmp_path / ".env").write_text("MUSICLSTM_SOUNDFONTS=x.sf2\n")
+    with pytest.raises(SettingsProblem, match="did you mean MUSICLSTM_SOUNDFONT"):
+        load_settings(env)

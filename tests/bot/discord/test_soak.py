@@ -1,4 +1,4 @@
-"""Faults at random and a restart, for seconds or for MUSICLSTM_SOAK_S.
+"""Faults at random and a restart, for seconds or for SOAK_S.
 
 Each request is delivered once, or its asker is told why.
 """
@@ -18,7 +18,7 @@ from engine.errors import RenderFailed
 
 pytestmark = [pytest.mark.simcord(settle_timeout=60.0, check_errors=False)]
 
-SECONDS = float(os.environ.get("MUSICLSTM_SOAK_S", "4"))
+SECONDS = float(os.environ.get("SOAK_S", "4"))
 FAULTS = (
     ("PATCH", "/webhooks/*/*/messages/@original", 500, 0),
     ("PATCH", "/webhooks/*/*/messages/@original", 429, 0),
