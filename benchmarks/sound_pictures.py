@@ -130,7 +130,7 @@ def _figures(sound: Sound) -> str:
     planar = sound.astype(np.float32)
     mono = np.tile(planar.mean(axis=0), (2, 1))
     count = int(planar.shape[1] / 44_100 / HOP_S)
-    loudness, in_mono = (integrated_lufs(hop_energies(part, 44_100, 0, count)) for part in (planar, mono))
+    loudness, in_mono = (integrated_lufs(hop_energies(part, 44_100, 0, count).sum(axis=0)) for part in (planar, mono))
     peak = 20 * math.log10(float(true_peaks(np.pad(planar, ((0, 0), (5, 7)))).max()))
     both = planar[:, np.abs(planar).sum(axis=0) > 1e-4]
     correlation = float(np.asarray(np.corrcoef(both))[0, 1])

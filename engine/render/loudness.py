@@ -45,8 +45,8 @@ def k_weighting(frequencies_hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float
     return np.asarray(np.abs(response) ** 2)
 
 
-def hop_energies(sound: Audio, rate_hz: int, first: int, last: int) -> npt.NDArray[np.float64]:
-    """K-weighted mean square of hops of 100 ms, both channels added.
+def hop_energies(sound: Audio, rate_hz: int, first: int, last: int) -> npt.NDArray[np.float32]:
+    """K-weighted mean square of hops of 100 ms, of each channel.
 
     Args:
         sound: [2, n].
@@ -55,7 +55,7 @@ def hop_energies(sound: Audio, rate_hz: int, first: int, last: int) -> npt.NDArr
         last: number of the hop after the last one wanted; what lies behind the end of the sound is silence.
 
     Returns:
-        [last - first]
+        [2, last - first]
     """
     hop = round(rate_hz * HOP_S)
     window, power = _frame(rate_hz)
@@ -67,8 +67,7 @@ def hop_energies(sound: Audio, rate_hz: int, first: int, last: int) -> npt.NDArr
     frames = np.concatenate([halves[:, :-1], halves[:, 1:]], axis=2)  # [2, hops, 2 hop]
     frames *= window
     spectra = np.fft.rfft(frames)
-    energy = np.vecdot(spectra.real**2 + spectra.imag**2, power)  # [2, hops]; `@` would wake threads of BLAS
-    return np.asarray(energy.sum(axis=0), np.float64)
+    return np.asarray(np.vecdot(spectra.real**2 + spectra.imag**2, power))  # `@` would wake threads of BLAS
 
 
 @functools.lru_cache(maxsize=4)
@@ -83,7 +82,7 @@ def _frame(rate_hz: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float3
 
 
 def integrated_lufs(hops: npt.NDArray[np.float64]) -> float:
-    """Gated loudness from the energies of `hop_energies`; -inf for silence (annex 1, equations 3-7)."""
+    """Gated loudness from `hop_energies` with both channels added, [n]; -inf for silence (annex 1, equations 3-7)."""
     if len(hops) < _HOPS_PER_BLOCK:
         hops = np.concatenate([hops, np.zeros(_HOPS_PER_BLOCK - len(hops))])
     blocks = np.convolve(hops, np.full(_HOPS_PER_BLOCK, 1 / _HOPS_PER_BLOCK), "valid")

@@ -35,6 +35,7 @@ _OPENNESS = 0.2  # how much of the unfiltered sound is heard on average: 0 to tw
 _KNOT_FRAMES = 1024
 _HOPS_AT_ONCE = 16
 _CHUNKS_AT_ONCE = 2048
+_BALANCE_DB = 1.0  # how much louder one side may be: parts have places on the stage, and one part may have every note
 _SAMPLED = 3  # of the premaster, every third stretch is measured: the limiter corrects what that gets wrong
 _SILENCE = 1e-13  # mean square before the gain, 40 dB below the softest note that can be asked for
 
@@ -71,13 +72,16 @@ class _Finisher:
         self._treble = treble_taps(character.lowpass_hz, rate_hz)
         self._drive = np.float32(0.36 * character.drive**2)
         self._gain = 1.0
+        self._trim: npt.NDArray[np.float32] | None = None  # [2, 1]: what brings both sides into balance
 
     def run(self, pool: ThreadPoolExecutor) -> float:
         """All steps; the deepest reduction of the limiter in dB."""
         sound = self._sound
-        hops = _hops(pool, sound, self._rate_hz, every=_SAMPLED)
-        if not hops.max() > _SILENCE:  # all that sounds may lie between the samples
-            hops = _hops(pool, sound, self._rate_hz)
+        sides = _hops(pool, sound, self._rate_hz, every=_SAMPLED)
+        if not sides.max() > _SILENCE:  # all that sounds may lie between the samples
+            sides = _hops(pool, sound, self._rate_hz)
+        self._trim = _trim(*sides.sum(axis=1).tolist())
+        hops = sides.sum(axis=0).astype(np.float64)
         loudest = float(hops.max())
         if not loudest > _SILENCE:
             raise RenderFailed("The synthesiser gave only silence for this piece: try another seed.")
@@ -87,7 +91,7 @@ class _Finisher:
         before = [sound[:, max(0, start - _EDGE) : start].copy() for start in self._starts]
         behind = [sound[:, start + BLOCK_FRAMES :][:, :_EDGE].copy() for start in self._starts]
         list(pool.map(self._colour, self._starts, before, behind))
-        curve, reduction_db = self._limiter(_hops(pool, sound, self._rate_hz))
+        curve, reduction_db = self._limiter(_hops(pool, sound, self._rate_hz).sum(axis=0).astype(np.float64))
         # Drawn as lines between the middles of the chunks; before the first middle and behind the last one it is even.
         curve = np.pad(curve, 1, mode="edge")
         list(pool.map(lambda start: self._limit(start, curve), self._starts))
@@ -125,6 +129,8 @@ class _Finisher:
         block *= openness
         block += dark
         block *= level
+        if self._trim is not None:
+            block *= self._trim
         # x / sqrt(1 + k x^2): odd, smooth, and nearly nothing at low level, as tape is.
         bend = block * block
         bend *= self._drive
@@ -207,6 +213,17 @@ class _Finisher:
         return np.asarray(np.interp(middles, np.arange(len(curve)) + 0.5, curve))
 
 
+def _trim(left: float, right: float) -> npt.NDArray[np.float32] | None:
+    """Gains, [2, 1], that leave one side at most _BALANCE_DB louder than the other; None where it is not."""
+    if min(left, right) <= 0:
+        return None
+    lean_db = 10 * math.log10(left / right)
+    too_much_db = math.copysign(max(0.0, abs(lean_db) - _BALANCE_DB), lean_db)
+    if not too_much_db:
+        return None
+    return np.array([[10 ** (-too_much_db / 40)], [10 ** (too_much_db / 40)]], np.float32)
+
+
 def treble_taps(corner_hz: float, rate_hz: int) -> Wave:
     """[2 * _EDGE + 1]: a short symmetric low-pass, about 6 dB down at `corner_hz`."""
     positions = np.arange(-_EDGE, _EDGE + 1)
@@ -221,8 +238,8 @@ def _lines(values: npt.NDArray[Any], every: int) -> Wave:
     return (heights[:-1] + (heights[1:] - heights[:-1]) * ramp).reshape(-1)
 
 
-def _hops(pool: ThreadPoolExecutor, sound: Audio, rate_hz: int, every: int = 1) -> npt.NDArray[np.float64]:
-    """Energies of the hops of [2, n], or of one stretch in `every`, measured by two threads.
+def _hops(pool: ThreadPoolExecutor, sound: Audio, rate_hz: int, every: int = 1) -> npt.NDArray[np.float32]:
+    """Energies, [2, hops], of the hops of [2, n], or of one stretch in `every`, measured by two threads.
 
     Every second frame will do: what that folds is treble 55 dB below the rest (docs/sound), and is measured all the
     same, only at another weight.
@@ -231,7 +248,8 @@ def _hops(pool: ThreadPoolExecutor, sound: Audio, rate_hz: int, every: int = 1) 
     count = -(-half.shape[1] // round(half_hz * HOP_S))
     starts = range(0, count, _HOPS_AT_ONCE * every)
     return np.concatenate(
-        list(pool.map(lambda start: hop_energies(half, half_hz, start, min(count, start + _HOPS_AT_ONCE)), starts))
+        list(pool.map(lambda start: hop_energies(half, half_hz, start, min(count, start + _HOPS_AT_ONCE)), starts)),
+        axis=1,
     )
 
 

@@ -37,3 +37,13 @@ def test_a_master_does_not_depend_on_the_size_of_its_blocks(monkeypatch):
     monkeypatch.setattr(master, "BLOCK_FRAMES", 1 << 13)
     master.finish(pieces, RATE_HZ, CHARACTERS[Space.TAPE])
     assert np.abs(whole - pieces).max() < 1e-5
+
+
+@pytest.mark.parametrize(("lean_db", "left_db"), [(0.0, 0.0), (0.8, 0.8), (-0.8, -0.8), (3.4, 1.0), (-9.0, -1.0)])
+def test_one_side_is_hardly_louder_than_the_other(lean_db, left_db):
+    sound = _premaster() * np.array([[10 ** (lean_db / 40)], [10 ** (-lean_db / 40)]], np.float32)
+    master.finish(sound, RATE_HZ, CHARACTERS[Space.DRY])
+    meter = pyloudnorm.Meter(RATE_HZ)
+    left, right = (meter.integrated_loudness(side.astype(np.float64)) for side in sound)
+    assert left - right == pytest.approx(left_db, abs=0.3)
+    assert meter.integrated_loudness(sound.T.astype(np.float64)) == pytest.approx(master.LOUDNESS_LUFS, abs=0.3)
