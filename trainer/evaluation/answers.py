@@ -167,13 +167,18 @@ def listen_for_moods(
             **recognition(asked, hear(scores), rng),
             "baselines": of_baselines(hear),
             "trained_on": {
-                "human_excerpts": sum(2 for p in train if p.source != SOURCE),
-                "own_excerpts": sum(2 for p in train if p.source == SOURCE),
+                "human_excerpts": _excerpts([piece for piece in train if piece.source != SOURCE], length_notes),
+                "own_excerpts": _excerpts([piece for piece in train if piece.source == SOURCE], length_notes),
             },
             "held_out_accuracy": recognition(test_labels, listener.hear(test_rows), rng)["accuracy"],
         }
         tick()
     return result
+
+
+def _excerpts(pieces: Sequence[Piece], length_notes: int) -> int:
+    """How many excerpts a listener is given of some pieces."""
+    return len(labelled(pieces, length_notes, lambda _: np.empty(0))[1])
 
 
 def look_for_copies(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -27,6 +28,7 @@ from engine.takes import TAKES
 from trainer.baselines import NGram
 from trainer.evaluation import plots, report, study
 from trainer.evaluation.__main__ import main, write
+from trainer.evaluation.answers import listen_for_moods
 from trainer.evaluation.bleu import bleu, self_bleu, words
 from trainer.evaluation.moods import affect, recognition
 from trainer.evaluation.spectrum import MEL_BANDS, distance_db, log_mel, mel_filters
@@ -87,6 +89,20 @@ def test_valence_and_arousal_of_the_composers_moods_move_the_right_way() -> None
     assert found["arousal"]["probability_high_above_low"] > 0.7
     backwards = affect([own.mood for own in reversed(OWN)], [own.score for own in OWN])
     assert backwards["valence"]["probability_high_above_low"] < found["valence"]["probability_high_above_low"]
+
+
+def test_a_short_piece_counts_for_the_one_excerpt_that_is_learnt_from_it() -> None:
+    torch.manual_seed(1)
+    model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
+    checkpoint = Checkpoint("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
+    served = serve(checkpoint, None, requests(8, 40, 0.9, 5), lambda: None)
+    own = [piece(n, "program", SOURCE) for n in range(len(OWN))]
+    short = [dataclasses.replace(piece(n, "Ada"), score=Score(OWN[n].score.notes[:79], 80)) for n in range(3)]
+    found = listen_for_moods(
+        [*own, *short], own, served, ([], {}), np.random.default_rng(1), lambda _what, _steps: lambda: None
+    )
+    for listener in ("fitted", "histograms"):
+        assert found[listener]["trained_on"] == {"human_excerpts": 3, "own_excerpts": 2 * len(OWN)}
 
 
 def test_requests_take_turns_in_mood_and_count_their_seeds() -> None:
