@@ -23,6 +23,7 @@ import torch
 
 from data.controls import NOT_TOLD
 from data.corpus import Piece, load_corpus, split_by_composer
+from data.errors import MusicLSTMError
 from engine.checkpoint import Checkpoint, load_checkpoint
 from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Example, to_example
@@ -106,8 +107,23 @@ def measure(
     }
 
 
+def _run(rows: dict[str, TrainConfig], arguments: argparse.Namespace) -> None:
+    """Train and print the rows, one after the other."""
+    split = split_by_composer(load_corpus(arguments.corpus))
+    train, valid = _examples(split.train, arguments.notes, training=True), _examples(split.valid, None, training=False)
+    start = None if arguments.start is None else load_checkpoint(arguments.start)
+    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    for name, config in rows.items():
+        found = measure(config, train, valid, device, start)
+        sys.stdout.write(json.dumps({"row": name, "epochs": config.epochs, "notes": arguments.notes} | found) + "\n")
+        sys.stdout.flush()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Prints one JSON object a row, as each is ready."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(prog="python -m trainer.ablations", description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder made by ./run data")
     parser.add_argument("--notes", type=int, help="of the training side (default: all)")
@@ -130,16 +146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.list:
         sys.stdout.write("".join(f"{name}\n" for name in rows))
         return 0
-    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(1)
-    split = split_by_composer(load_corpus(arguments.corpus))
-    train, valid = _examples(split.train, arguments.notes, training=True), _examples(split.valid, None, training=False)
-    start = None if arguments.start is None else load_checkpoint(arguments.start)
-    for name, config in list(rows.items())[arguments.skip :]:
-        found = measure(config, train, valid, device, start)
-        sys.stdout.write(json.dumps({"row": name, "epochs": config.epochs, "notes": arguments.notes} | found) + "\n")
-        sys.stdout.flush()
+    try:
+        _run(dict(list(rows.items())[arguments.skip :]), arguments)
+    except MusicLSTMError as error:
+        log.error("%s", error)  # noqa: TRY400  # one sentence; the traceback helps nobody here
+        return 1
     return 0
 
 
