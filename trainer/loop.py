@@ -355,7 +355,10 @@ class Run:
         write_state(self._file, tensors, metadata)
 
     def resume(self) -> None:
-        """Go on from what `save` wrote; the rest of the run is what it would have been.
+        """Go on from what `save` wrote; on a CPU the rest of the run is what it would have been.
+
+        On a GPU the dropout between layers is drawn anew, since cuDNN keeps its state to itself; all dropout is on
+        another kind of device than before.
 
         Raises:
             CheckpointProblem: the file is damaged, or of another preset or program version.
@@ -374,8 +377,7 @@ class Run:
             kind: type[Any] = type(getattr(self._at, name))
             setattr(self._at, name, kind(metadata[name]))
         self._made_of = metadata.get("made_of", "")
-        random = random_state(self.device)
-        rows = tensors["random"].view(-1, len(random))
+        rows = tensors["random"]
         if self.group.rank < len(rows):  # more processes than before keep the states that they began with
             set_random_state(rows[self.group.rank], self.device)
         self._state = self.group.own(tensors["h"].to(self.device)), self.group.own(tensors["c"].to(self.device))

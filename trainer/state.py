@@ -54,9 +54,9 @@ def random_state(device: torch.device) -> Tensor:
 
 
 def set_random_state(state: Tensor, device: torch.device) -> None:
-    """Go on drawing from where `random_state` was."""
+    """Go on drawing from where `random_state` was; a GPU that had no part in it draws from where it is."""
     size = len(torch.get_rng_state())
     # Cloned, because torch reads a state from where its storage begins, whatever part of it the tensor is.
     torch.set_rng_state(state[:size].clone())
-    if device.type == "cuda":
+    if device.type == "cuda" and len(state) > size:
         torch.cuda.set_rng_state(state[size:].clone(), device)

@@ -14,6 +14,7 @@ from engine.model import ModelConfig, NoteLSTM
 from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Example
 from trainer.loop import Report, Run, TrainingDiverged, evaluate
+from trainer.state import random_state, read_state, set_random_state, write_state
 
 CPU = torch.device("cpu")
 SMALL = TrainConfig(
@@ -101,6 +102,30 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert (result.best_epoch, result.valid_nats) == (whole.best_epoch, whole.valid_nats)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, result.model.state_dict()[name]), name
+
+
+def test_a_run_that_was_begun_on_a_gpu_goes_on_without_one(tmp_path: Path) -> None:
+    run = Run(SMALL, tmp_path, CPU)
+    run.save()
+    whole = run.train(TRAIN, VALID, lambda _: None).model.state_dict()
+    run = Run(SMALL, tmp_path, CPU)
+    run.save()
+    file = tmp_path / "training.safetensors"
+    tensors, metadata = read_state(file)
+    of_gpu = torch.zeros(1, 16, dtype=torch.uint8)
+    write_state(file, tensors | {"random": torch.cat([tensors["random"], of_gpu], dim=1)}, metadata)
+    torch.manual_seed(999)
+    resumed = Run(SMALL, tmp_path, CPU)
+    resumed.resume()
+    for name, tensor in resumed.train(TRAIN, VALID, lambda _: None).model.state_dict().items():
+        assert torch.equal(tensor, whole[name]), name
+
+
+def test_a_state_that_was_kept_without_a_gpu_leaves_that_of_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda *_: pytest.fail("there is no state for it"))
+    state = random_state(CPU)
+    set_random_state(state, torch.device("cuda"))
+    assert torch.equal(random_state(CPU), state)
 
 
 def test_a_damaged_or_foreign_state_is_refused_in_one_sentence(tmp_path: Path) -> None:
