@@ -1,8 +1,8 @@
 """A checkpoint: a folder with `model.safetensors` (weights) and `model.json` (everything that is not a tensor).
 
-Nothing is unpickled. Both files are complete on disk before either takes its name, and the sidecar holds the weights'
-digest, so that a crash leaves the old checkpoint, the new one, or a pair that loading refuses: never one that plays
-wrongly.
+Nothing is unpickled. All files are complete on disk before the first takes its name, the weights come first and the
+sidecar, which holds their digest, last, so that a crash leaves the old checkpoint, the new one, or a pair that loading
+refuses: never one that plays wrongly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,16 @@ class Checkpoint:
         }
 
 
-def save_checkpoint(folder: Path, model: NoteLSTM, sidecar: dict[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, model: NoteLSTM, sidecar: dict[str, Any], beside: Mapping[str, bytes] | None = None
+) -> None:
     """Write a checkpoint atomically.
 
     Args:
         folder: made when missing.
         model: its parameters are written as float16 where that changes none of them, else as float32.
         sidecar: JSON values; `config`, `vocabulary_fingerprint` and `weights_sha256` are filled in here.
+        beside: other files of the checkpoint, which belong to these weights.
 
     Raises:
         StorageProblem: the disk is full or read-only; an older checkpoint in `folder` is intact.
@@ -79,7 +83,8 @@ def save_checkpoint(folder: Path, model: NoteLSTM, sidecar: dict[str, Any]) -> N
     try:
         folder.mkdir(parents=True, exist_ok=True)
         text = (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode()
-        write_atomically({folder / WEIGHTS: weights, folder / SIDECAR: text})
+        files = {WEIGHTS: weights, **(beside or {}), SIDECAR: text}
+        write_atomically({folder / name: content for name, content in files.items()})
     except OSError as error:
         raise StorageProblem(f"The checkpoint could not be written to {folder}: {error.strerror}.") from error
 
@@ -94,7 +99,7 @@ def _fingerprint(config: ModelConfig) -> str:
 
 
 def write_atomically(contents: dict[Path, bytes]) -> None:
-    """Replace files by their complete new contents, or leave them as they were.
+    """Replace files, in their order, by their complete new contents, or leave them as they were.
 
     Raises:
         OSError: something could not be written; nothing is left beside the old files.

@@ -227,12 +227,8 @@ class Index:
         lengths = np.diff(np.concatenate([[-1], breaks, [len(places) - 1]]))
         return int(lengths.max()) + NGRAM_INTERVALS
 
-    def save(self, folder: Path) -> None:
-        """Write the index beside a checkpoint, atomically; 4 bytes an entry and 256 KiB.
-
-        Raises:
-            StorageProblem: the disk is full or read-only; an older index is intact.
-        """
+    def as_bytes(self) -> bytes:
+        """The content of its file: 4 bytes an entry and 256 KiB."""
         # Sorted, so that of each n-gram only the lower half is written, and how many there are with each upper half.
         tensors: dict[str, npt.NDArray[Any]] = {
             "counts": np.bincount(self.hashes >> 16, minlength=_BUCKETS).astype(np.uint32),
@@ -243,9 +239,17 @@ class Index:
             "human_p95": repr(self.human_p95),
             "sources": json.dumps([[source.title, source.author] for source in self.sources], ensure_ascii=False),
         }
+        return save(tensors, about)
+
+    def save(self, folder: Path) -> None:
+        """Write the index beside a checkpoint, atomically.
+
+        Raises:
+            StorageProblem: the disk is full or read-only; an older index is intact.
+        """
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically({folder / FILE: save(tensors, about)})
+            write_atomically({folder / FILE: self.as_bytes()})
         except OSError as error:
             raise StorageProblem(
                 f"The originality index could not be written to {folder}: {error.strerror}."

@@ -26,6 +26,7 @@ from data.sources import source_names
 from data.tokens import ATTRIBUTES, mode_index, remaining_bin, tempo_bin
 from engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem
+from engine.originality import FILE as INDEX
 from engine.originality import Index
 from engine.plan import Style, plan
 from engine.sampler import Sampler, to_score
@@ -228,11 +229,11 @@ def finish(
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
     }
     log.info("Indexing the training pieces, so that copies are noticed.")
-    # Before the checkpoint, so that a complete one always has its index.
     index = build_index(corpora.train_pieces)
     learnt_before = Index.load(start) if start else None
-    (learnt_before.joined(index) if learnt_before else index).save(out)
-    save_checkpoint(out, model, sidecar)
+    if learnt_before:
+        index = learnt_before.joined(index)
+    save_checkpoint(out, model, sidecar, {INDEX: index.as_bytes()})
     write_card(out)
     _smoke_test(out)
 

@@ -94,6 +94,30 @@ def test_a_failed_save_leaves_the_old_checkpoint(folder: Path) -> None:
     assert load_checkpoint(folder).id == before
 
 
+@pytest.mark.parametrize("replaced", range(3))
+def test_a_crash_within_a_save_leaves_no_model_with_the_files_of_another(
+    folder: Path, replaced: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(folder, NoteLSTM(TINY), dict(ABOUT), {"index": b"old"})
+    old = load_checkpoint(folder).id
+    left = [Path.replace] * replaced
+
+    def crashes(self: Path, target: Path) -> Path:
+        if not left:
+            raise KeyboardInterrupt
+        return left.pop()(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", crashes)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(folder, NoteLSTM(TINY), dict(ABOUT), {"index": b"new"})
+    if replaced:
+        with pytest.raises(CheckpointProblem, match="belongs to another"):
+            load_checkpoint(folder)
+    else:
+        assert (load_checkpoint(folder).id, (folder / "index").read_bytes()) == (old, b"old")
+
+
 def test_v1_is_the_model_of_the_card() -> None:
     checkpoint = load_checkpoint(BUILT_IN / "v1")
     assert checkpoint.model.config == ModelConfig(embedding=100, hidden=256, layers=2, dropout=0.3)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from trainer.card import CARD
 from trainer.card import main as write_card
 from trainer.config import PRESETS
 from trainer.measure import main
+from trainer.originality import build_index
 from trainer.pipeline import prepare
 
 ABOUT = {"name": "small", "limits": {"longest_pitch_run": 5}, "corpus": {"sources": []}}
@@ -81,6 +84,21 @@ def test_what_an_older_trainer_did_not_say_is_written_and_the_rest_stays(
     assert after["metrics"].pop(plain) == pytest.approx(before["metrics"].pop(plain), abs=1e-4)
     assert after == before
     assert (finished / CARD).is_file()
+
+
+def test_a_failed_save_leaves_the_whole_of_the_old_checkpoint(
+    corpus: Path, start: Path, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "old")
+    build_index([]).save(folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    in_the_way = folder / f".{SIDECAR}.{os.getpid()}.tmp"
+    in_the_way.mkdir()
+    assert main([str(folder), "--corpus", str(corpus), "--from", str(start)]) == 1
+    assert "could not be written" in caplog.messages[-1]
+    in_the_way.rmdir()
+    after = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    assert [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)] == []
 
 
 def test_a_missing_corpus_is_one_sentence(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
