@@ -19,6 +19,7 @@ from engine.model import ModelConfig
 from trainer.cache import held_out_nats
 from trainer.config import PRESETS, TrainConfig
 from trainer.loop import Trained
+from trainer.originality import check_learnt
 from trainer.pipeline import finish, prepare
 
 
@@ -31,7 +32,8 @@ def measure(folder: Path, corpus: Path, start: Path | None = None) -> None:
         start: the checkpoint that it was fine-tuned from.
 
     Raises:
-        MusicLSTMError: the checkpoint or the corpus is missing or damaged, or the checkpoint was not trained by us.
+        MusicLSTMError: one of them is missing or damaged, not what the checkpoint was trained on or fine-tuned from,
+            or the checkpoint was not trained by us.
     """
     checkpoint = load_checkpoint(folder)
     try:
@@ -50,6 +52,7 @@ def measure(folder: Path, corpus: Path, start: Path | None = None) -> None:
     model = checkpoint.model
     model.config = config.model  # as it was trained
     corpora = prepare(corpus, config)
+    check_learnt(folder, corpus, corpora.description["hash"], start)
     by_attribute = held_out_nats(model, corpora.valid)
     train_nats = checkpoint.sidecar["metrics"]["train_nats_per_note"]
     trained = Trained(model, told["best_epoch"], sum(by_attribute), {}, train_nats, told["seconds"])

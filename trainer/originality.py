@@ -57,16 +57,38 @@ def source_of(piece: Piece) -> Source:
     return Source(f"{piece.title} by {piece.composer} ({piece.source})", piece.composer)
 
 
+def check_learnt(checkpoint: Path, corpus: Path, pieces_hash: str, start: Path | None) -> None:
+    """Make sure that a checkpoint is described and indexed by the music that it has learnt.
+
+    Args:
+        checkpoint: its folder.
+        corpus: the folder that it is said to have been trained on.
+        pieces_hash: `corpus_hash` of what is in there.
+        start: the folder of the checkpoint that it is said to have been fine-tuned from.
+
+    Raises:
+        SetupProblem: it was trained on another corpus, or began with other weights.
+        CheckpointProblem: one of the checkpoints is missing or damaged.
+    """
+    about = load_checkpoint(checkpoint).sidecar
+    if about["corpus"].get("hash") != pieces_hash:
+        raise SetupProblem(f"{checkpoint} was not trained on the corpus in {corpus} as it is now: name the right one.")
+    named = load_checkpoint(start).id if start else None
+    began_with = about.get("training", {}).get("from", named)
+    if began_with is None and named:
+        raise SetupProblem(f"{checkpoint} was not fine-tuned from another checkpoint: leave --from out.")
+    if began_with != named:
+        raise SetupProblem(f"{checkpoint} was fine-tuned from {began_with}: name its folder with --from.")
+
+
 def add_index(checkpoint: Path, corpus: Path, start: Path | None = None) -> Index:
     """Write the index of a checkpoint's training side beside it, and of what the checkpoint `start` had learnt before.
 
     Raises:
-        MusicLSTMError: either is missing or damaged, or the checkpoint was trained on another corpus.
+        MusicLSTMError: one of them is missing or damaged, or not what the checkpoint was trained on or fine-tuned from.
     """
     pieces = load_corpus(corpus)
-    trained_on = load_checkpoint(checkpoint).sidecar["corpus"].get("hash")
-    if trained_on != corpus_hash(pieces):
-        raise SetupProblem(f"{checkpoint} was not trained on the corpus in {corpus} as it is now: name the right one.")
+    check_learnt(checkpoint, corpus, corpus_hash(pieces), start)
     index = build_index(split_by_composer(pieces).train)
     before = Index.load(start) if start else None
     if before is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from trainer.card import main as write_card
 from trainer.config import PRESETS
 from trainer.measure import main
 from trainer.originality import build_index
+from trainer.originality import main as add_index
 from trainer.pipeline import prepare
 
 ABOUT = {"name": "small", "limits": {"longest_pitch_run": 5}, "corpus": {"sources": []}}
@@ -54,6 +56,11 @@ def finished(corpus: Path, start: Path, tmp_path_factory: pytest.TempPathFactory
 def about(folder: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
     return told
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The digest of each file of a checkpoint."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir() if file.is_file()}
 
 
 def test_a_fine_tuned_checkpoint_with_a_cache_has_it_tuned_anew(corpus: Path, finished: Path) -> None:
@@ -91,14 +98,32 @@ def test_a_failed_save_leaves_the_whole_of_the_old_checkpoint(
 ) -> None:
     folder = shutil.copytree(finished, tmp_path / "old")
     build_index([]).save(folder)
-    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    before = contents(folder)
     in_the_way = folder / f".{SIDECAR}.{os.getpid()}.tmp"
     in_the_way.mkdir()
     assert main([str(folder), "--corpus", str(corpus), "--from", str(start)]) == 1
     assert "could not be written" in caplog.messages[-1]
     in_the_way.rmdir()
-    after = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-    assert [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)] == []
+    assert contents(folder) == before
+
+
+def test_what_a_checkpoint_says_is_kept_unless_all_of_its_music_is_named(
+    corpus: Path, start: Path, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    smaller = shutil.copytree(corpus, tmp_path / "smaller")
+    rows = (smaller / "catalogue.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (smaller / "catalogue.tsv").write_text("".join(rows[:-1]), encoding="utf-8")
+    before = contents(finished)
+    came_from = f"was fine-tuned from {load_checkpoint(start).id}: name its folder with --from."
+    for command in (main, add_index):
+        for words, says in (
+            (["--corpus", str(smaller), "--from", str(start)], "was not trained on the corpus"),
+            (["--corpus", str(corpus)], came_from),
+            (["--corpus", str(corpus), "--from", str(finished)], came_from),
+        ):
+            assert command([str(finished), *words]) == 1
+            assert says in caplog.messages[-1]
+    assert contents(finished) == before
 
 
 def test_a_missing_corpus_is_one_sentence(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

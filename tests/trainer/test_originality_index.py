@@ -29,9 +29,10 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def checkpoint(folder: Path, trained_on: str) -> Path:
+def checkpoint(folder: Path, trained_on: str, **training: str | None) -> Path:
     torch.manual_seed(1)
-    sidecar = {"name": "tiny", "corpus": {"hash": trained_on}, "limits": {"longest_pitch_run": 4}}
+    corpus, limits = {"hash": trained_on}, {"longest_pitch_run": 4}
+    sidecar = {"name": "tiny", "corpus": corpus, "limits": limits, "training": training}
     save_checkpoint(folder, NoteLSTM(ModelConfig(embedding=4, hidden=4, layers=1)), sidecar)
     return folder
 
@@ -51,4 +52,13 @@ def test_an_index_of_other_music_is_refused(corpus: Path, tmp_path: Path, caplog
     folder = checkpoint(tmp_path / "tiny", "another corpus")
     assert main([str(folder), "--corpus", str(corpus)]) == 1
     assert "was not trained on" in caplog.text
+    assert Index.load(folder) is None
+
+
+def test_music_that_a_checkpoint_did_not_begin_with_is_refused(
+    corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = checkpoint(tmp_path / "tiny", corpus_hash(load_corpus(corpus)), **{"from": None})
+    assert main([str(folder), "--corpus", str(corpus), "--from", str(folder)]) == 1
+    assert "leave --from out" in caplog.text
     assert Index.load(folder) is None
