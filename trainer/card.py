@@ -178,7 +178,7 @@ def _music(about: dict[str, Any]) -> str:
 
 {_table(("source", "licence", "pieces", "credit"), [*rows, *before])}
 
-{_division(corpus)}
+{_division(about)}
 
 {_table(("side", "pieces", "notes"), sides)}
 
@@ -285,12 +285,25 @@ def _names(sources: list[dict[str, Any]]) -> list[str]:
     return [one["source"] for one in sources]
 
 
-def _division(corpus: dict[str, Any]) -> str:
+def _division(about: dict[str, Any]) -> str:
+    corpus, start = about["corpus"], about["training"].get("from")
+    who = "this training" if start else "the model"
+    before = f" {_learnt_before(corpus, start)}" if start else ""
     if corpus["split_by"] == "title":
-        return "Split by title: what is measured is music that the model never heard, but may know the composers of."
+        heard = f"music that {who} never heard, but may know the composers of"
+        return f"Split by title: what is measured is {heard}.{before}"
     some = "title" in corpus["split_by"] or OWN in _names(corpus["sources"])
     own = " Pieces by the program and by nobody known are divided by title." if some else ""
-    return f"Split by composer, so that what is measured is music by people the model never heard.{own}"
+    return f"Split by composer, so that what is measured is music by people {who} never heard.{own}{before}"
+
+
+def _learnt_before(corpus: dict[str, Any], start: str) -> str:
+    """What the checkpoint that was fine-tuned knew of the pieces that are measured."""
+    found = corpus.get("held_out_learnt_before")
+    if found is None:
+        return f"What `{start}` had learnt before may be among what is measured."
+    valid, test = (f"{found[side]} of {corpus['split'][side]['pieces']}" for side in ("valid", "test"))
+    return f"Of these pieces `{start}` had learnt before: {valid} (validation), {test} (test)."
 
 
 def _credit(one: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ import torch
 from data.composer.corpus import SOURCE
 from data.composers import persons
 from data.controls import NOT_TOLD, controls
-from data.corpus import Piece, corpus_hash, load_corpus, split_by_composer
+from data.corpus import Piece, Split, corpus_hash, load_corpus, split_by_composer
 from data.keys import estimate_key
 from data.listener import Listener, labelled
 from data.mood_estimate import estimate_mood
@@ -37,7 +37,7 @@ from trainer.card import write_card
 from trainer.config import TrainConfig
 from trainer.dataset import Example, to_example, usual_pitch_run
 from trainer.loop import Trained
-from trainer.originality import PIECES_MAX, build_index
+from trainer.originality import PIECES_MAX, build_index, known
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +55,13 @@ class Corpora:
     valid: list[Example]
     test: list[Example]
     description: dict[str, Any]
-    train_pieces: list[Piece]  # what `train` was made of, for the originality index and the styles
-    test_sources: list[str]  # of each piece of `test`
+    pieces: Split  # that the sides were made of
 
     def test_by_source(self) -> dict[str, list[Example]]:
         """The pieces of `test`, source by source."""
-        result: dict[str, list[Example]] = {source: [] for source in sorted(set(self.test_sources))}
-        for source, example in zip(self.test_sources, self.test, strict=True):
+        sources = [piece.source for piece in self.pieces.test]
+        result: dict[str, list[Example]] = {source: [] for source in sorted(set(sources))}
+        for source, example in zip(sources, self.test, strict=True):
             result[source].append(example)
         return result
 
@@ -93,10 +93,7 @@ def prepare(folder: Path, config: TrainConfig) -> Corpora:
         [to_example(piece, config.mood_confidence).told(NOT_TOLD) for piece in side]
         for side in (split.valid, split.test)
     )
-    sources = [piece.source for piece in split.test]
-    return Corpora(
-        train, valid, test, _describe(pieces, train, valid, test, by_title=split.by_title), split.train, sources
-    )
+    return Corpora(train, valid, test, _describe(pieces, train, valid, test, by_title=split.by_title), split)
 
 
 def styles(pieces: Sequence[Piece]) -> dict[str, list[str]]:
@@ -197,11 +194,12 @@ def finish(
     train, valid, test = ([example.tokens for example in side] for side in (corpora.train, corpora.valid, corpora.test))
     log.info("Scoring the baselines on the same split and tokens.")
     baselines = {name: NGram(order).fit(train) for name, order in (("unigram", 1), ("5-gram", 5))}
-    fine_tuned = load_checkpoint(start) if start else None
+    learnt = corpora.pieces.train
+    fine_tuned, learnt_before = (load_checkpoint(start), Index.load(start)) if start else (None, None)
     sidecar: dict[str, Any] = {
         "name": config.name,
         "preset": config.name,
-        "corpus": corpora.description | ({"before": _learnt(fine_tuned)} if fine_tuned else {}),
+        "corpus": corpora.description | (_before(fine_tuned, learnt_before, corpora.pieces) if fine_tuned else {}),
         "metrics": {
             "valid_nats_per_note": sum(valid_nats),
             "valid_nats_by_attribute": dict(zip([a.name for a in ATTRIBUTES], valid_nats, strict=True)),
@@ -214,9 +212,9 @@ def finish(
             "baselines": {name: model.nats_per_note(valid) for name, model in baselines.items()},
             "baselines_test": {name: model.nats_per_note(test) for name, model in baselines.items()},
         },
-        "limits": {"longest_pitch_run": usual_pitch_run(corpora.train), "bands": human_bands(corpora.train_pieces)},
-        **({"styles": styles(corpora.train_pieces)} if config.model.controlled else {}),
-        **({"listener": listener.as_dict()} if (listener := mood_listener(corpora.train_pieces)) else {}),
+        "limits": {"longest_pitch_run": usual_pitch_run(corpora.train), "bands": human_bands(learnt)},
+        **({"styles": styles(learnt)} if config.model.controlled else {}),
+        **({"listener": listener.as_dict()} if (listener := mood_listener(learnt)) else {}),
         "training": {
             **config.as_dict(),
             "best_epoch": trained.best_epoch,
@@ -229,8 +227,7 @@ def finish(
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
     }
     log.info("Indexing the training pieces, so that copies are noticed.")
-    index = build_index(corpora.train_pieces)
-    learnt_before = Index.load(start) if start else None
+    index = build_index(learnt)
     if learnt_before:
         index = learnt_before.joined(index)
     save_checkpoint(out, model, sidecar, {INDEX: index.as_bytes()})
@@ -243,10 +240,14 @@ def _credits(source: str, pieces: Sequence[Piece]) -> list[str]:
     return [registered(source).credit] if source in source_names() else sorted({piece.credit for piece in pieces})
 
 
-def _learnt(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """The sources of the music that a checkpoint has learnt, and of what it was itself made from."""
-    corpus = checkpoint.sidecar["corpus"]
-    return [*corpus["sources"], *corpus.get("before", [])]
+def _before(start: Checkpoint, index: Index | None, pieces: Split) -> dict[str, Any]:
+    """The sources of what a checkpoint had learnt, and how many held-out pieces are among it, as far as is known."""
+    corpus = start.sidecar["corpus"]
+    held_out = {"valid": pieces.valid, "test": pieces.test}
+    return {
+        "before": [*corpus["sources"], *corpus.get("before", [])],
+        "held_out_learnt_before": {side: known(index, own) for side, own in held_out.items()} if index else None,
+    }
 
 
 def _smoke_test(folder: Path) -> None:

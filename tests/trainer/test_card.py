@@ -97,6 +97,19 @@ def test_a_corpus_that_was_divided_by_title_does_not_claim_more(v1: Checkpoint) 
     assert "Split by title" in text
 
 
+@pytest.mark.parametrize("split_by", ["title", "composer"])
+def test_a_fine_tuned_model_does_not_claim_that_it_never_heard_what_is_measured(split_by: str, v1: Checkpoint) -> None:
+    sidecar = copy.deepcopy(v1.sidecar)
+    sidecar["corpus"] |= {"split_by": split_by, "held_out_learnt_before": {"valid": 2, "test": 0}}
+    sidecar["training"]["from"] = "small-0"
+    text = card(Checkpoint("tuned", v1.model, sidecar), None)
+    assert "the model never heard" not in text
+    valid, test = (sidecar["corpus"]["split"][side]["pieces"] for side in ("valid", "test"))
+    assert f"`small-0` had learnt before: 2 of {valid} (validation), 0 of {test} (test)." in text
+    del sidecar["corpus"]["held_out_learnt_before"]
+    assert "What `small-0` had learnt before may be among" in card(Checkpoint("tuned", v1.model, sidecar), None)
+
+
 def test_credits_and_notices_that_licences_ask_for_are_shown(v1: Checkpoint) -> None:
     text = card(v1, None)
     assert f"- {CREDIT} (CC-BY-4.0)" in text

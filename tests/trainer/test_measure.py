@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from data.corpus import load_corpus, split_by_composer
 from engine.checkpoint import SIDECAR, load_checkpoint, save_checkpoint
 from engine.model import ModelConfig, NoteLSTM
 from trainer.__main__ import main as train
@@ -91,6 +92,19 @@ def test_what_an_older_trainer_did_not_say_is_written_and_the_rest_stays(
     assert after["metrics"].pop(plain) == pytest.approx(before["metrics"].pop(plain), abs=1e-4)
     assert after == before
     assert (finished / CARD).is_file()
+
+
+def test_held_out_pieces_that_were_learnt_before_are_told(
+    corpus: Path, start: Path, finished: Path, tmp_path: Path
+) -> None:
+    assert about(finished)["corpus"]["held_out_learnt_before"] is None
+    assert "may be among what is measured" in (finished / CARD).read_text(encoding="utf-8")
+    knows, folder = shutil.copytree(start, tmp_path / "knows"), shutil.copytree(finished, tmp_path / "tuned")
+    split = split_by_composer(load_corpus(corpus))
+    build_index([*split.train, *split.test]).save(knows)
+    assert main([str(folder), "--corpus", str(corpus), "--from", str(knows)]) == 0
+    assert about(folder)["corpus"]["held_out_learnt_before"] == {"valid": 0, "test": 1}
+    assert "had learnt before: 0 of 1 (validation), 1 of 1 (test)." in (folder / CARD).read_text(encoding="utf-8")
 
 
 def test_a_failed_save_leaves_the_whole_of_the_old_checkpoint(
