@@ -31,13 +31,15 @@ def _head(facts: Json) -> str:
         else "**another corpus** than it was trained on"
     )
     whose = "that" if corpus["held_out_by_title"] else "by people whose music"
+    learnt, held_out = corpus["held_out_learnt"], corpus["held_out_pieces"]
+    but = f" **It had learnt {learnt} of the {held_out} held-out pieces all the same.**" if learnt else ""
     return (
         f"# Evaluation of {facts['checkpoint']}\n\n"
         f"{facts['date']}. {facts['pieces']} pieces of {facts['length_notes']} notes at temperature "
         f"{facts['temperature']}, the eight moods taking turns, seeds from {facts['first_seed']}, as the engine serves "
         f"them. Beside them stand {corpus['human_excerpts']} excerpts of as many notes out of "
         f"{corpus['held_out_human_pieces']} human pieces {whose} training never saw, from {same} "
-        f"({corpus['hash'][:12]}, {corpus['train_pieces']} training pieces).\n\n"
+        f"({corpus['hash'][:12]}, {corpus['train_pieces']} training pieces).{but}\n\n"
         "The baselines are drawn with the same lengths, temperature, tempi and keys. *Shuffle* has the notes of the "
         "human excerpts in random order: a measure that does not tell it from music proves nothing.\n\n"
         + _verdicts(facts)

@@ -30,7 +30,7 @@ from trainer.evaluation.answers import (
 )
 from trainer.evaluation.bleu import bleu
 from trainer.evaluation.systems import Served, ngram_pieces, requests, serve, shuffled
-from trainer.originality import build_index, source_of
+from trainer.originality import build_index, known, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,8 @@ def examine(
             "held_out_by_title": split.by_title or band_split.by_title,
             "held_out_human_pieces": len(human),
             "human_excerpts": len(excerpted),
+            "held_out_pieces": len(unheard),
+            "held_out_learnt": known(index, unheard),
         },
         "nats_per_note": {
             side: score_held_out(checkpoints, ngrams, members, rng, say) for side, members in held_out.items()

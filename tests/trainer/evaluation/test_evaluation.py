@@ -221,6 +221,12 @@ def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp
     text = (tmp_path / "report" / "report.md").read_text()
     for row in ("| listener | right | with shuffled labels | other-0 | 5-gram | unigram |", "| shuffle | 0."):
         assert row in text
+    # Each tune of this corpus stands in it more than once.
+    learnt, held_out = facts["corpus"]["held_out_learnt"], facts["corpus"]["held_out_pieces"]
+    assert 0 < learnt <= held_out
+    assert f"**It had learnt {learnt} of the {held_out} held-out pieces all the same.**" in text
+    facts["corpus"]["held_out_learnt"] = 0
+    assert "all the same" not in report.markdown(facts)
     assert "human pieces by people whose music training never saw" in text
     facts["corpus"]["held_out_by_title"] = True
     assert "human pieces that training never saw" in report.markdown(facts)
