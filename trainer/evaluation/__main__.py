@@ -153,8 +153,9 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
         raise SetupProblem("--epochs is at least 1.")
     config = dataclasses.replace(jsb.CONFIG, epochs=arguments.epochs or jsb.CONFIG.epochs)
     folder: Path = arguments.out or BENCHMARKS / name
+    rolls = jsb.read_rolls(Path(path))
     with BarProgress() as progress:
-        result = jsb.run(Path(path), folder, progress, config=config).as_dict()
+        result = jsb.run(rolls, folder, progress, config=config).as_dict()
     with _storing(folder):
         (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result

@@ -174,21 +174,25 @@ def frame_nats(model: NoteLSTM, pieces: Sequence[Frames]) -> float:
 
 
 def run(
-    path: Path, folder: Path, report: Callable[[Report], None], *, config: TrainConfig = CONFIG, resume: bool = True
+    rolls: dict[str, list[Frames]],
+    folder: Path,
+    report: Callable[[Report], None],
+    *,
+    config: TrainConfig = CONFIG,
+    resume: bool = True,
 ) -> Result:
     """Train on the training pieces in all keys, choose the epoch on the validation pieces, score the test once.
 
     Args:
-        path: of the piano-rolls.
+        rolls: the piano-rolls, as from `read_rolls`.
         folder: keeps an interrupted run.
         report: told how far training is.
         config: model and schedule.
         resume: go on with an interrupted run; else begin again.
 
     Raises:
-        MusicLSTMError: the file is no piano-rolls, the disk is full, the loss diverged.
+        MusicLSTMError: the disk is full, the loss diverged.
     """
-    rolls = read_rolls(path)
     started = time.monotonic()
     device = torch.device("cpu")
     unfinished = Run(config, folder, device, bf16=has_fast_bf16(device))

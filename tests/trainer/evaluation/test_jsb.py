@@ -87,7 +87,7 @@ def test_every_key_that_fits_is_trained_on() -> None:
 def test_the_benchmark_learns_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
     path = rolls(tmp_path)
     before = frame_nats(NoteLSTM(SMALL.model), read_rolls(path)["test"])
-    whole = run(path, tmp_path / "whole", lambda _: None, config=SMALL)
+    whole = run(read_rolls(path), tmp_path / "whole", lambda _: None, config=SMALL)
     assert whole.test < 0.7 * before
 
     def interrupt(report: object) -> None:
@@ -95,8 +95,8 @@ def test_the_benchmark_learns_and_goes_on_after_an_interruption(tmp_path: Path) 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(path, tmp_path / "cut", interrupt, config=SMALL)
-    resumed = run(path, tmp_path / "cut", lambda _: None, config=SMALL)
+        run(read_rolls(path), tmp_path / "cut", interrupt, config=SMALL)
+    resumed = run(read_rolls(path), tmp_path / "cut", lambda _: None, config=SMALL)
     assert (resumed.valid, resumed.test) == (whole.valid, whole.test)
 
 
