@@ -92,8 +92,13 @@ def build_request(values: Mapping[str, Any]) -> ComposeRequest:
 
 def format_request(request: ComposeRequest) -> str:
     """Write a request so that `parse_request` reads the same one: `mood:dark length:200 temp:0.9 seed:7`."""
+    return format_values(values_of(request))
+
+
+def values_of(request: ComposeRequest) -> Values:
+    """What a request says: option name -> value, without what it leaves open."""
     fields = {option.name: getattr(request, option.field) for option in OPTIONS}
-    return format_values({name: value for name, value in fields.items() if value is not None})
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def format_values(values: Mapping[str, Any]) -> str:

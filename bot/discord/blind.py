@@ -27,7 +27,7 @@ from bot.discord.placing import everywhere
 from bot.discord.posts import ChannelPost, Parcel, Post, Undeliverable
 from bot.discord.texts import say
 from bot.errors import Cancelled
-from bot.grammar import OPTIONS, format_values, parse_values
+from bot.grammar import format_values, parse_values, values_of
 from bot.history import MessageRef, Record
 from bot.listening import Pair, compose_pair, resume_pair
 from bot.workshop import UpdateCallback
@@ -142,7 +142,7 @@ async def _deliver(post: Post, pair: Pair, locale: Locale) -> MessageRef:
 def test_embed(test: BlindTest, locale: Locale) -> discord.Embed:
     """What is asked, how many have voted, and, once it is shown, the result."""
     request = test.left.request
-    wish = {option.name: getattr(request, option.field) for option in OPTIONS if option.name != "seed"}
+    wish = {name: value for name, value in values_of(request).items() if name != "seed"}
     embed = discord.Embed(
         title=say(locale, "Which one is better, A or B?"),
         description=f"`{format_values(wish)}`\n"

@@ -58,7 +58,7 @@ async def test_two_unnamed_pieces_come_in_one_message(house, channel, ada) -> No
         assert read_tags(data).recipe == ()
         assert soundfile.info(io.BytesIO(data)).duration == pytest.approx(1.0, abs=0.01)
     shown = str(message.embeds[0].to_dict()) + str(message.components)
-    assert "mood:epic length:20" in shown
+    assert "`mood:epic length:20 temp:0.9`" in shown
     assert not any(word in shown for word in ("v1", "mine", "seed"))
     records = await house.records()
     assert {record.result.checkpoint_id for record in records} == {"v1", "mine"}
