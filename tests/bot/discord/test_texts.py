@@ -103,6 +103,7 @@ def said_through_variables() -> set[str]:
     texts |= {look.label for look in buttons.LOOKS.values()}
     texts |= set(embeds.RELATIONS.values()) | set(actions.FAVOURITE_SENTENCES) | set(privacy.SENTENCES)
     texts |= {*models.RUN_STATES, "Refresh", *blind.LABELS, BROKEN_HERE}
+    texts |= {embeds.NOTHING_YET, embeds.NOTHING_STARRED}
     return texts
 
 
