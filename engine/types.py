@@ -21,7 +21,9 @@ from engine.errors import InvalidRequest
 LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, LENGTH_NOTES_DEFAULT = 16, 2000, 200
 TEMPERATURE_MIN, TEMPERATURE_MAX, TEMPERATURE_DEFAULT = 0.1, 2.0, 0.9
 TEMPO_MIN_BPM, TEMPO_MAX_BPM = 40, 200  # slower than a large slow pulse or faster than presto is rarely meant
-TOP_P_DEFAULT = 0.95  # Holtzman et al. 2020: the tail below it is where samples go wrong
+# Holtzman et al. 2020: the tail below the default is where samples go wrong. No attribute of a note has more than 88
+# values, so that below 0.01, too, the likeliest alone would be left.
+TOP_P_MIN, TOP_P_MAX, TOP_P_DEFAULT = 0.01, 1.0, 0.95
 SEED_MAX = 2**32 - 1  # exact in JSON, in SQLite and in Discord's integer options (2**53)
 
 _ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # nothing that is mistaken for something else when typed
@@ -48,7 +50,7 @@ class ComposeRequest:
         mood: one of the eight moods.
         length_notes: exactly how many notes the piece has, LENGTH_NOTES_MIN to LENGTH_NOTES_MAX.
         temperature: softmax temperature, TEMPERATURE_MIN to TEMPERATURE_MAX.
-        top_p: nucleus mass in (0, 1] (Holtzman et al. 2020).
+        top_p: nucleus mass, TOP_P_MIN to TOP_P_MAX (Holtzman et al. 2020).
         seed: 0 to SEED_MAX; fresh when not given, so that a request always names its randomness.
         tempo_bpm: quarter notes a minute, or None: drawn from the mood's range with the seed.
         key: tonic and mode, or None: drawn for the mood with the seed.
@@ -77,8 +79,7 @@ class ComposeRequest:
             raise InvalidRequest("mood", "mood is one of {moods}.", moods=", ".join(MOODS))
         _check_int("length", self.length_notes, LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, Phrase("notes"))
         _check_float("temp", self.temperature, TEMPERATURE_MIN, TEMPERATURE_MAX)
-        if not (_is_number(self.top_p) and 0.0 < self.top_p <= 1.0):
-            raise InvalidRequest("top_p", "top_p is above 0 and at most 1.")
+        _check_float("top_p", self.top_p, TOP_P_MIN, TOP_P_MAX)
         _check_int("seed", self.seed, 0, SEED_MAX)
         if self.tempo_bpm is not None:
             _check_int("tempo", self.tempo_bpm, TEMPO_MIN_BPM, TEMPO_MAX_BPM, Phrase("beats a minute"))

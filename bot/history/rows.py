@@ -11,7 +11,7 @@ from data.keys import Key
 from data.moods import Mood
 from data.opening import Opening
 from data.spaces import Space
-from engine.types import ComposeRequest
+from engine.types import TOP_P_MIN, ComposeRequest
 
 # Where a piece was posted, or else asked for; :channels are the ids as a JSON list.
 IN_CHANNELS = "coalesce(message_channel_id, channel_id) IN (SELECT value FROM json_each(:channels))"
@@ -84,7 +84,7 @@ def record_of(row: sqlite3.Row) -> Record:
             mood=Mood(row["mood"]),
             length_notes=row["length_notes"],
             temperature=row["temperature"],
-            top_p=row["top_p"],
+            top_p=max(row["top_p"], TOP_P_MIN),  # it was as little as one liked, which gave the same notes
             seed=row["seed"],
             tempo_bpm=row["tempo_bpm"],
             key=None if row["key"] is None else Key.parse(row["key"]),

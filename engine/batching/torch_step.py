@@ -262,7 +262,7 @@ class TorchBlock:
         mass = (scaled * (1 << MASS_BITS)).to(torch.int32)  # [S, V]
         # What is likelier weighs: [S, V, V] for a moment, 2.4 MB for the pitches of 64 slots.
         heavier = (mass[:, None, :] * (mass[:, None, :] > mass[:, :, None])).sum(2)  # [S, V] int64
-        inside = mass * (heavier < self._top_p * mass.sum(1, keepdim=True))
+        inside = mass * ((heavier == 0) | (heavier < self._top_p * mass.sum(1, keepdim=True)))
         cumulative = inside.cumsum(1)  # [S, V] int64
         target = (random * cumulative[:, -1:]) >> _RANDOM_BITS
         return (cumulative <= target).sum(1)

@@ -511,8 +511,8 @@ static float masses(const float *logits, int vectors, float inverse_temperature,
 }
 
 /* An index from the nucleus (Holtzman et al. 2020), without sorting: draw from all, and take it if what is strictly
- * more likely weighs less than top_p; else drop everything at or below it and draw again. Exact, since what is dropped
- * lies outside the nucleus. */
+ * more likely weighs less than top_p, or nothing; else drop everything at or below it and draw again. Exact, since what
+ * is dropped lies outside the nucleus. */
 static int draw(const vf *mass, int vectors, const struct piece *piece, int attribute) {
     float part[VALUES_MAX / LANES], whole = 0.0f, pivot = 0.0f;
     for (uint32_t attempt = 0;; attempt++) {
@@ -537,7 +537,8 @@ static int draw(const vf *mass, int vectors, const struct piece *piece, int attr
         const float drawn = lane[chosen % LANES];
         vf heavier = (vf){0};
         for (int i = 0; i < vectors; i++) heavier += choose_f(mass[i] > all(drawn), mass[i], (vf){0});
-        if (sum(heavier) < piece->top_p * whole) return chosen;
+        const float above = sum(heavier);
+        if (above == 0.0f || above < piece->top_p * whole) return chosen;
         pivot = drawn;
     }
 }

@@ -19,7 +19,7 @@ from data.keys import Key
 from data.moods import Mood
 from data.opening import Opening
 from data.spaces import Space
-from engine.types import ComposeRequest
+from engine.types import TOP_P_MIN, ComposeRequest
 
 ADA = Requester(front_end="discord", user_id="1", user_name="Ada", guild_id="10", channel_id="100")
 BEN = Requester(front_end="discord", user_id="2", user_name="Ben 🎹", guild_id="10", channel_id="100")
@@ -66,6 +66,15 @@ async def test_every_field_of_a_request_comes_back(history: History) -> None:
     assert (found.request, found.id, found.requester, found.private) == (request, request.id, BEN, True)
     assert found.state is State.QUEUED
     assert abs(datetime.now(UTC) - found.created_at) < timedelta(minutes=1)
+
+
+async def test_a_piece_of_a_smaller_nucleus_than_is_asked_for_today_is_remembered(history: History) -> None:
+    request = ComposeRequest(top_p=0.5)
+    object.__setattr__(request, "top_p", 1e-6)
+    await history.add(request, BEN)
+    found = await history.get(request.id)
+    assert found is not None
+    assert found.request.top_p == TOP_P_MIN
 
 
 async def test_a_piece_is_remembered_from_queued_to_delivered(history: History) -> None:

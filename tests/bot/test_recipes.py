@@ -67,6 +67,7 @@ def test_an_opening_may_stand_in_several_lines() -> None:
         {"length": 10**9},
         {"length": "24"},
         {"temp": None},
+        {"top_p": 1e-46},
         {"tempo": 118.5},
         {"tempo": [1]},
         {"key": "H"},

@@ -83,8 +83,8 @@ def _draw(probability, inverse_temperature, top_p, random):
     lower = tl.log2(tl.where(possible, probability, 1.0)) - tl.log2(tl.max(probability, 0))
     mass = tl.where(possible, tl.exp2(lower * inverse_temperature) * _MASS, 0.0).to(tl.int32)
     heavier = tl.sum(tl.where(mass[None, :] > mass[:, None], mass[None, :], 0), 1)
-    inside = tl.where(heavier.to(tl.float32) < top_p * tl.sum(mass, 0).to(tl.float32), mass, 0)
-    cumulative = tl.cumsum(inside, 0)
+    inside = (heavier == 0) | (heavier.to(tl.float32) < top_p * tl.sum(mass, 0).to(tl.float32))
+    cumulative = tl.cumsum(tl.where(inside, mass, 0), 0)
     target = (random.to(tl.int64) * tl.max(cumulative, 0).to(tl.int64)) >> 24
     return tl.sum((cumulative <= target.to(tl.int32)).to(tl.int32), 0)
 

@@ -27,7 +27,7 @@ from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.originality import Index
 from engine.plan import plan
 from engine.takes import Judge
-from engine.types import ComposeRequest
+from engine.types import TOP_P_MIN, ComposeRequest
 from tests.engine.batching.making import Sabotage, guided_by, odd_checkpoint, piece
 
 CUDA = torch.cuda.is_available()
@@ -65,6 +65,13 @@ def test_the_notes_are_those_of_pytorch(guidance: float) -> None:
                 pass
             both.append(slots.tokens(3))
         np.testing.assert_array_equal(*both)
+
+
+def test_the_likeliest_value_is_there_to_draw_however_small_the_nucleus() -> None:
+    slots, request = slots_of(odd_checkpoint(), 1), ComposeRequest(length_notes=16, seed=3, top_p=TOP_P_MIN)
+    likeliest = piece(slots, 0, request)
+    object.__setattr__(request, "top_p", 1e-46)  # which no request can have
+    np.testing.assert_array_equal(piece(slots, 0, request), likeliest)
 
 
 @needs_gpu

@@ -23,7 +23,7 @@ from engine.guidance import guided
 from engine.note_cache import NoteCache, note_nats
 from engine.plan import plan
 from engine.sampler import Sampler
-from engine.types import ComposeRequest
+from engine.types import TOP_P_MIN, ComposeRequest
 from tests.engine.batching.making import odd_checkpoint, piece
 
 SLOTS = 16
@@ -154,9 +154,17 @@ def test_torch_writes_the_notes_of_the_reference_where_the_likeliest_alone_is_le
     checkpoint: Checkpoint, seed: int
 ) -> None:
     """It spends its random numbers in another way, which shows nowhere when there is nothing to choose."""
-    request = ComposeRequest(mood=list(Mood)[seed], length_notes=60, seed=seed, top_p=1e-6)
+    request = ComposeRequest(mood=list(Mood)[seed], length_notes=60, seed=seed, top_p=TOP_P_MIN)
     reference = Sampler(checkpoint, device="cpu").sample(request, plan(request))
     np.testing.assert_array_equal(piece(TorchSlots(checkpoint, 1, block=1), 0, request), reference)
+
+
+def test_the_likeliest_value_is_there_to_draw_however_small_the_nucleus(slots: Slots) -> None:
+    request = ComposeRequest(length_notes=16, seed=3, top_p=TOP_P_MIN)
+    likeliest = piece(slots, 3, request)
+    for top_p in (1e-38, 1e-46):
+        object.__setattr__(request, "top_p", top_p)  # which no request can have
+        np.testing.assert_array_equal(piece(slots, 3, request), likeliest)
 
 
 def test_an_opening_is_kept_and_continued(slots: Slots) -> None:
