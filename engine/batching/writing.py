@@ -91,7 +91,7 @@ def write_notes(connection: Connection) -> None:
             wish = writer.submit(request, plan, on_written=partial(mouth.say, number))
             wishes = {n: w for n, w in wishes.items() if not w.future.done()} | {number: wish}
             wish.future.add_done_callback(partial(mouth.tell_end, number))
-    writer.close()
+    os._exit(0)  # at once: nothing is worth a farewell, and a thread that is stuck would not let it go
 
 
 def _end_unless_full(problem: Exception) -> None:

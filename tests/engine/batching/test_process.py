@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
+import pickle
 import signal
 import struct
 import threading
@@ -147,6 +149,32 @@ def let_the_judge_have_no_memory(begun: int) -> None:
 
     if begun == 0:
         Judge.choose = choose  # type: ignore[assignment,method-assign]
+
+
+def judge_for_ever(_: int) -> None:
+    def choose(*_: object) -> None:
+        time.sleep(600)
+
+    Judge.choose = choose  # type: ignore[assignment,method-assign]
+
+
+def test_a_process_ends_with_its_pipe_whatever_its_threads_do(
+    checkpoint: Checkpoint, judge: Judge, tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=writing.write_notes, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    request = ComposeRequest(length_notes=16, seed=1)
+    ours.send_bytes(pickle.dumps((checkpoint, Sabotage(judge, tmp_path, judge_for_ever), 16, "cpu")))
+    ours.send((0, (request, plan(request))))
+    while ours.recv() != (0, 16):
+        pass
+    ours.close()
+    process.join(20)
+    assert process.exitcode == 0
+    process.kill()
 
 
 @pytest.mark.parametrize(("kind", "failing", "processes"), [(Poisoned, 1, 2), (Poisoned, 9, 3), (Full, 1, 2)])
