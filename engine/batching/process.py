@@ -1,7 +1,8 @@
 """A writer of notes in a process of its own, watched: killed, crashed or hung, it is started again and loses no piece.
 
 Whatever was in the making is asked for again. A piece depends on its request alone, so what comes back is what would
-have come. The caller's process, its event loop and its GIL never notice. `engine.batching.writing` is what runs in it.
+have come. Only one over which it dies again and again is given up: those in the making are then written one at a time.
+The caller's process, its event loop and its GIL never notice. `engine.batching.writing` is what runs in it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ log = logging.getLogger(__name__)
 _HANG_S = 10.0  # while pieces are in the making a word comes every 50 ms
 _BEGIN_S = 180.0  # until the first word: imports, and the compiler where nothing is compiled yet
 _DEATHS_MAX = 3  # without a finished piece in between: then it is no accident, and those who wait are told
-_DEATHS_OF_GPU = 2  # then it is the GPU's turn to be doubted, and notes are written on the CPU from then on
+_DEATHS_OF_CHANCE = 1  # beyond that the GPU is doubted, for good, and so are the pieces: they are written one at a time
 _POLL_S = 0.25
 _END_S = 5.0  # for a process whose pipe has ended to end, too, and say how
 _PAUSE_S = 1.0  # before another try to start a process where there was no room for one
+_CRASHED = "What writes the notes crashed several times: the log has the reason."
 
 
 class _Sampler(Child):
@@ -88,6 +90,8 @@ class WriterProcess:
         self._numbers = 0
         self._closing = False
         self._deaths = 0
+        self._doubted = 0  # pieces with a lower number are written alone
+        self._alone: int | None = None  # the piece that is: the others wait
         self.written_by: str | None = None
         self._child: _Sampler | None = self._another()
         self._thread = threading.Thread(target=self._watch, name="sampler-watch", daemon=True)
@@ -109,7 +113,8 @@ class WriterProcess:
             number = self._numbers
             self._numbers += 1
             self._wishes[number] = wish
-            self._order(number, (request, plan))
+            if self._alone is None:
+                self._order(number, (request, plan))
             self._changed.notify()
         return wish
 
@@ -144,8 +149,7 @@ class WriterProcess:
         """Attend to one process after another, until closed."""
         try:
             while (child := self._child or self._start_again()) is not None:
-                self._attend(child)
-                self._mourn(child)
+                self._mourn(child, began=self._attend(child))
         finally:  # whatever happened, nobody waits for ever
             with self._changed:
                 self._closing = True
@@ -153,10 +157,10 @@ class WriterProcess:
             if self._child is not None:
                 self._child.end()
 
-    def _attend(self, child: _Sampler) -> None:
-        """Take in what a process says until it ends, or hangs."""
-        patience_s, silent_s = _BEGIN_S, 0.0
-        while silent_s <= patience_s:
+    def _attend(self, child: _Sampler) -> bool:
+        """Take in what a process says until it ends, or hangs; whether it said anything."""
+        began, silent_s = False, 0.0
+        while silent_s <= (_HANG_S if began else _BEGIN_S):
             try:
                 word = child.heard.get(timeout=_POLL_S)
             except Empty:
@@ -165,10 +169,11 @@ class WriterProcess:
                 continue
             if word is None:
                 child.process.join(_END_S)
-                return
-            patience_s, silent_s = _HANG_S, 0.0
+                return began
+            began, silent_s = True, 0.0
             self._hear(word)
         log.error("The process that writes notes hangs; it is killed.")
+        return began
 
     def _hear(self, word: Word) -> None:
         number, what = word
@@ -182,13 +187,15 @@ class WriterProcess:
             return
         with self._changed:
             wish = self._wishes.pop(number)
+            if number == self._alone:
+                self._order_all()
         if isinstance(what, BaseException):
             wish.future.set_exception(what)
         else:
             self._deaths = 0
             wish.future.set_result(what)
 
-    def _mourn(self, child: _Sampler) -> None:
+    def _mourn(self, child: _Sampler, *, began: bool) -> None:
         with self._changed:
             self._child = None
         status = child.end()
@@ -197,9 +204,17 @@ class WriterProcess:
         self._deaths += 1
         pieces = len(self._wishes)
         log.error("The process that writes notes ended (exit status %s) with %d pieces in the making.", status, pieces)
-        if self._deaths >= _DEATHS_OF_GPU and self._device != "cpu":
+        if self._deaths > _DEATHS_OF_CHANCE and self._device != "cpu":
             log.error("It ended %d times in a row; from now on notes are written on the CPU.", self._deaths)
             self._device = "cpu"
+        with self._changed:
+            if began and self._alone is not None:
+                wish = self._wishes.pop(self._alone)
+                log.error("It ended over piece %s alone, which is given up.", wish.request.id)
+                wish.future.set_exception(SetupProblem(_CRASHED))
+                self._deaths = 0
+            elif self._deaths > _DEATHS_OF_CHANCE:
+                self._doubted = self._numbers
 
     def _start_again(self) -> _Sampler | None:
         """Another process, asked for all that is wanted; None when the writer is closed."""
@@ -208,7 +223,7 @@ class WriterProcess:
                 if self._deaths > _DEATHS_MAX:
                     # Who waits is told; whoever comes next may have more luck, and until then nothing is tried.
                     log.error("Notes cannot be written: it ended %d times in a row.", self._deaths)
-                    self._give_up(SetupProblem("What writes the notes crashed several times: the log has the reason."))
+                    self._give_up(SetupProblem(_CRASHED))
                     self._deaths = 0
                     self._changed.wait_for(lambda: self._wishes or self._closing)
                     continue
@@ -229,12 +244,20 @@ class WriterProcess:
             self._child = child
             if self._closing:  # a moment ago, when there was nothing to kill
                 child.process.kill()
-            for number, wish in list(self._wishes.items()):
-                if wish.stopped:
-                    del self._wishes[number]
-                    wish.future.set_exception(Cancelled())
-                else:
-                    self._order(number, (wish.request, wish.plan))
+            self._order_all()
+
+    def _order_all(self) -> None:
+        """Order all that is wanted, or the first of what is to be written alone; the lock is held."""
+        self._alone = None
+        for number, wish in list(self._wishes.items()):
+            if wish.stopped:
+                del self._wishes[number]
+                wish.future.set_exception(Cancelled())
+                continue
+            self._order(number, (wish.request, wish.plan))
+            if number < self._doubted:
+                self._alone = number
+                return
 
     def _give_up(self, why: MusicLSTMError) -> None:
         """Tell everybody who waits that it was in vain; the lock is held."""

@@ -18,14 +18,14 @@ import torch
 
 from data.opening import Opening
 from engine.batching import writing
-from engine.batching.best_of import BestOf
+from engine.batching.best_of import BestOf, Wish
 from engine.batching.native import NativeSlots
 from engine.batching.process import WriterProcess
 from engine.batching.slots import DeviceLost, Slots, ways
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed, SetupProblem
 from engine.originality import Index
-from engine.plan import plan
+from engine.plan import Plan, plan
 from engine.takes import Chosen, Judge
 from engine.types import ComposeRequest
 from tests.engine.batching.making import Deed, Sabotage
@@ -232,6 +232,35 @@ def test_after_too_many_deaths_those_who_wait_are_told_and_the_next_is_served(
     time.sleep(0.2)
     assert len(list(tmp_path.iterdir())) == 2  # nothing is tried while nothing is wanted
     assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
+    writer.close()
+
+
+POISON = 666
+
+
+def die_of_a_poisonous_piece(_: int) -> None:
+    submit = BestOf.submit
+
+    def taste(writer: BestOf, request: ComposeRequest, decided: Plan, **others: Callable[[int], None]) -> Wish:
+        if request.seed == POISON:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return submit(writer, request, decided, **others)
+
+    BestOf.submit = taste  # type: ignore[assignment,method-assign]
+
+
+def test_a_poisonous_piece_takes_no_other_with_it(
+    checkpoint: Checkpoint, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.batching.process._DEATHS_MAX", 2)
+    writer = WriterProcess(checkpoint, Sabotage(judge, tmp_path, die_of_a_poisonous_piece), 16, "cpu")  # type: ignore[arg-type]
+    wanted = [ComposeRequest(length_notes=16, seed=seed) for seed in (1, POISON, 2, POISON, 3)]
+    wishes = [writer.submit(request, plan(request)) for request in wanted[:4]]
+    for wish in (wishes[1], wishes[3]):
+        assert isinstance(wish.future.exception(120), SetupProblem)
+    wishes.append(writer.submit(wanted[4], plan(wanted[4])))
+    assert [len(wishes[n].future.result(60).score.notes) for n in (0, 2, 4)] == [16, 16, 16]
+    assert len(list(tmp_path.iterdir())) == 5  # two died over all of them, two over one alone
     writer.close()
 
 
