@@ -49,14 +49,23 @@ class Checkpoint:
     @property
     def longest_pitch_run(self) -> int:
         """The most notes of one pitch in a row that the training music is used to (see `trainer.dataset`)."""
-        return int(self.sidecar["limits"]["longest_pitch_run"])
+        return _longest_pitch_run(self.sidecar)
 
     @property
     def styles(self) -> Styles:
         """What training pieces of each mood were like; empty where the model is told no controls."""
-        return {
-            Mood(mood): [Style.parse(line) for line in lines] for mood, lines in self.sidecar.get("styles", {}).items()
-        }
+        return _styles(self.sidecar)
+
+
+def _longest_pitch_run(sidecar: dict[str, Any]) -> int:
+    run = int(sidecar["limits"]["longest_pitch_run"])
+    if not 1 <= run < 1 << 31:
+        raise ValueError(f"no music has {run} notes of one pitch in a row")
+    return run
+
+
+def _styles(sidecar: dict[str, Any]) -> Styles:
+    return {Mood(mood): [Style.parse(line) for line in lines] for mood, lines in sidecar.get("styles", {}).items()}
 
 
 def save_checkpoint(
@@ -132,14 +141,15 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"There is no checkpoint in {folder}: name a folder with {WEIGHTS} and {SIDECAR}, "
             "or train one with ./run train."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointProblem(f"The checkpoint in {folder} cannot be read; restore it or train it again.") from error
     try:
         fingerprint, digest = sidecar["vocabulary_fingerprint"], sidecar["weights_sha256"]
         config = ModelConfig(**sidecar["config"])
         name = str(sidecar["name"])
-        int(sidecar["limits"]["longest_pitch_run"])
-    except (KeyError, TypeError, ValueError) as error:
+        _longest_pitch_run(sidecar)
+        _styles(sidecar)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CheckpointProblem(f"{folder / SIDECAR} lacks what a checkpoint says about itself ({error!r}).") from error
     if fingerprint != _fingerprint(config):
         raise CheckpointProblem(
@@ -151,8 +161,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointProblem(
             f"{folder / WEIGHTS} is damaged or belongs to another {SIDECAR}: restore both together."
         )
-    model = NoteLSTM(config)
     try:
+        model = NoteLSTM(config)
         model.load_state_dict({name: tensor.float() for name, tensor in load(weights).items()})
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointProblem(f"{folder / WEIGHTS} does not hold the model that {SIDECAR} describes.") from error

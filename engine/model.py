@@ -13,7 +13,7 @@ Shapes: B pieces, T notes, E embedding, H hidden, V_i values of attribute i, C c
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -26,10 +26,18 @@ from data.tokens import ATTRIBUTES, CONDITIONS
 
 State = tuple[Tensor, Tensor]  # (h, c), each [layers, B, H] float32
 
+_SIZES_MAX = {"embedding": 2048, "hidden": 2048, "layers": 16}  # 2 GB of weights
+_SHARES = {"dropout", "weight_dropout", "cache_share", "cache_stay"}
+_STRENGTH_MAX = 1000.0
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The shape of a MusicLSTM; the defaults are the card of MusicLSTM-v1."""
+    """The shape of a MusicLSTM; the defaults are the card of MusicLSTM-v1.
+
+    Raises:
+        ValueError: no model has such a value: a configuration may come from a damaged file.
+    """
 
     embedding: int = 100
     hidden: int = 256
@@ -45,6 +53,12 @@ class ModelConfig:
     guidance: float = 1.0  # how far notes are drawn towards mood and controls (`engine.guidance`); 1: as learnt
     tied: bool = False  # a head's last matrix is its attribute's embedding (Press & Wolf 2017)
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not _suits(field.name, value, field.default):
+                raise ValueError(f"{field.name} cannot be {value!r}")
+
     @property
     def tables(self) -> tuple[int, ...]:
         """Sizes of the embedding tables of conditions and controls."""
@@ -54,6 +68,14 @@ class ModelConfig:
     def as_dict(self) -> dict[str, Any]:
         """The configuration as JSON values."""
         return asdict(self)
+
+
+def _suits(name: str, value: object, default: object) -> bool:
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, int):
+        return isinstance(value, int) and 1 <= value <= _SIZES_MAX[name]
+    return isinstance(value, int | float) and 0 <= value < (1 if name in _SHARES else _STRENGTH_MAX)
 
 
 class LockedDropout(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.controls import NOT_TOLD
+from data.controls import CONTROLS, NOT_TOLD
 from data.keys import Key, Mode
 from data.moods import PROFILES, Mood
 from data.tokens import mode_index, mood_index, remaining_bin, tempo_bin
@@ -39,8 +39,14 @@ class Style:
 
     @classmethod
     def parse(cls, text: str) -> Style:
-        """Read what `str` wrote."""
+        """Read what `str` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
         mode, tempo, length, *controls = map(int, text.split())
+        if not all(0 <= value < control.size for value, control in zip(controls, CONTROLS, strict=True)):
+            raise ValueError(f"there are no controls {controls}")
         return cls(mode, tempo, length, tuple(controls))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from data.controls import CONTROLLED_FINGERPRINT
+from data.moods import Mood
 from data.tokens import FINGERPRINT
 from engine.checkpoint import BUILT_IN, SIDECAR, WEIGHTS, load_checkpoint, save_checkpoint
 from engine.errors import CheckpointProblem, StorageProblem
@@ -64,6 +66,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_sentence(folder: Path) -> None:
         "[]",
         "{}",
         "{",
+        "[" * 200_000,
         '{"name": 1}',
         '{"config": {"hidden": "x"}, "vocabulary_fingerprint": 1, "weights_sha256": 2}',
     ],
@@ -72,6 +75,36 @@ def test_a_damaged_sidecar_is_refused(folder: Path, sidecar: str) -> None:
     (folder / SIDECAR).write_text(sidecar)
     with pytest.raises(CheckpointProblem):
         load_checkpoint(folder)
+
+
+NOT_NUMBERS: tuple[object, ...] = (None, "x", [], -1, 1e308, float("inf"), float("nan"))
+WHOLE_STYLE = "0 1 2 1 1 5 2 5 7 6 2"
+DAMAGED: list[tuple[str, object]] = [
+    *((f"config.{field.name}", value) for field in dataclasses.fields(ModelConfig) for value in NOT_NUMBERS),
+    *((f"config.{name}", value) for name in ("embedding", "hidden", "layers") for value in (0, 1.5, True, 10**6)),
+    *((f"config.{name}", 1) for name in ("dropout", "weight_dropout", "cache_share", "cache_stay")),
+    *(("limits.longest_pitch_run", value) for value in (None, "x", [], 0, -1, 10**12, float("inf"), float("nan"))),
+    *(("styles", value) for value in (None, "x", 5, [], True, {"merry": [WHOLE_STYLE]}, {"dark": WHOLE_STYLE})),
+    *(
+        ("styles.dark", [line])
+        for line in (5, "x", "0", "0 1 2 3", WHOLE_STYLE + " 1", WHOLE_STYLE[:-1] + "9", WHOLE_STYLE[:-1] + "-1")
+    ),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), DAMAGED)
+def test_a_sidecar_with_a_value_that_cannot_be_is_refused_in_one_sentence(
+    folder: Path, place: str, value: object
+) -> None:
+    sidecar = json.loads((folder / SIDECAR).read_text()) | {"styles": {"dark": [WHOLE_STYLE]}}
+    (folder / SIDECAR).write_text(json.dumps(sidecar))
+    assert len(load_checkpoint(folder).styles[Mood.DARK]) == 1
+    *above, name = place.split(".")
+    (sidecar[above[0]] if above else sidecar)[name] = value
+    (folder / SIDECAR).write_text(json.dumps(sidecar))
+    with pytest.raises(CheckpointProblem) as caught:
+        load_checkpoint(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_another_vocabulary_is_refused(folder: Path) -> None:
