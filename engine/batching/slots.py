@@ -135,7 +135,9 @@ def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:
         try:
             return way()
         except (NoCompiler, ValueError) as problem:  # ValueError: a larger model than the compiled code has room for
-            log.info("Notes are written by PyTorch, many times slower than by compiled code: %s.", problem)
+            # Whoever names a compiler means to have it used.
+            level = logging.WARNING if os.environ.get("CC") and isinstance(problem, NoCompiler) else logging.INFO
+            log.log(level, "Notes are written by PyTorch, many times slower than by compiled code: %s.", problem)
         except torch.OutOfMemoryError as problem:
             log.warning("The GPU has too little memory; fewer pieces side by side, or the CPU, are tried: %s", problem)
         except (RuntimeError, AssertionError) as problem:  # how PyTorch says that CUDA is missing or broken

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -42,12 +43,12 @@ def library(*, int8: bool, cache: Path = CACHE, target: str | None = None) -> ct
     Raises:
         NoCompiler: see there.
     """
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    compiler, *options = _compiler()
     key = hashlib.sha256()
     # Compilers for Arm took up -march=native late; -mcpu=native is the older name.
     native = "-mcpu=native" if platform.machine() in {"aarch64", "arm64"} else "-march=native"
-    flags = (target or native, *_FLAGS)
-    for part in (SOURCE.read_bytes(), " ".join(flags).encode(), _compiler_version(compiler), _processor()):
+    flags = (*options, target or native, *_FLAGS)
+    for part in (SOURCE.read_bytes(), " ".join(flags).encode(), _version(compiler, *options), _processor()):
         key.update(hashlib.sha256(part).digest())
     name = f"step-{'int8' if int8 else 'float32'}-{key.hexdigest()[:16]}.so"
     for folder in (cache, Path(tempfile.gettempdir()) / f"musiclstm-native-{os.getuid()}"):
@@ -64,9 +65,19 @@ def library(*, int8: bool, cache: Path = CACHE, target: str | None = None) -> ct
     raise NoCompiler(f"neither {cache} nor the folder for temporary files can hold the compiled note step")
 
 
-def _compile(compiler: str | None, flags: Sequence[str], path: Path, *, int8: bool) -> None:
-    if compiler is None:
+def _compiler() -> list[str]:
+    """The compiler and its first options: what CC names, such as "ccache gcc", else what is on the PATH."""
+    try:
+        named = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise NoCompiler(f"CC is {os.environ['CC']}, which cannot be read: {error}") from error
+    found = named or [path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))][:1]
+    if not found:
         raise NoCompiler("there is no C compiler (cc, gcc, clang) on the PATH")
+    return found
+
+
+def _compile(compiler: str, flags: Sequence[str], path: Path, *, int8: bool) -> None:
     handle, temporary = tempfile.mkstemp(suffix=".so", prefix=f".{path.stem}.", dir=path.parent)
     os.close(handle)
     command = [compiler, *flags, f"-DINT8={int(int8)}", str(SOURCE), "-o", temporary, "-lm"]
@@ -86,13 +97,10 @@ def _compile(compiler: str | None, flags: Sequence[str], path: Path, *, int8: bo
         Path(temporary).unlink(missing_ok=True)
 
 
-def _compiler_version(compiler: str | None) -> bytes:
-    """Which compiler it is, at the price of a stat: its file may change under the same name."""
-    if compiler is None or (found := shutil.which(compiler)) is None:
-        return b""
-    real = Path(found).resolve()
-    status = real.stat()
-    return f"{real} {status.st_size} {status.st_mtime_ns}".encode()
+def _version(*words: str) -> bytes:
+    """Which compiler it is, at the price of a stat: its file, or that of one it starts, may change under its name."""
+    files = [Path(found).resolve() for word in words if (found := shutil.which(word))]
+    return " ".join(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files).encode()
 
 
 def _processor() -> bytes:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.batching.slots import open_slots, ways
+from engine.batching.torch_slots import TorchSlots
 from engine.native.build import NoCompiler, library
+from tests.engine.batching.making import odd_checkpoint
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,6 +40,26 @@ def test_a_compiler_that_fails_is_told_with_its_own_words(tmp_path: Path, monkey
     with pytest.raises(NoCompiler, match="on the moon"):
         library(int8=True, cache=cache)
     assert not list(cache.iterdir())
+
+
+def test_a_compiler_may_be_named_with_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapper = tmp_path / "a wrapper"
+    wrapper.write_text('#!/bin/sh\nexec "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("CC", f"'{wrapper}' cc -DWITH_AN_OPTION=1")
+    library(int8=True, cache=tmp_path / "cache")
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".so"]
+
+
+@pytest.mark.parametrize("named", ["no-such-compiler", "'cc"])
+def test_a_compiler_that_is_named_and_cannot_be_started_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, named: str
+) -> None:
+    monkeypatch.setenv("CC", named)
+    slots = open_slots(ways(odd_checkpoint(), 4, "cpu"))
+    assert isinstance(slots, TorchSlots)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert named in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_one(
