@@ -147,7 +147,8 @@ class Renderer:
             roll_png = draw_roll(score, title, mood, sound, SAMPLE_RATE_HZ)
             while not encoding.done():  # it stops by itself when the piece is cancelled
                 wait([encoding], _REPORT_S)
-                report(_SYNTHESIS_PERCENT + (99 - _SYNTHESIS_PERCENT) * encoded // (2 * frames))
+                share = min(1.0, encoded / (2 * frames))  # where both encoders work, some of it is encoded twice
+                report(_SYNTHESIS_PERCENT + int((99 - _SYNTHESIS_PERCENT) * share))
             ogg = encoding.result()
         report(100)
         return Rendered(midi, wav, ogg, roll_png, frames / SAMPLE_RATE_HZ)

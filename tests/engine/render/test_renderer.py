@@ -17,7 +17,7 @@ from data.moods import Mood
 from data.score import Note, Part, Score
 from data.spaces import Space
 from engine.errors import Cancelled, RenderFailed
-from engine.render import Rendered, Renderer, read_recipe, renderer
+from engine.render import Rendered, Renderer, read_recipe, renderer, vorbis
 
 RATE_HZ = 44_100
 
@@ -94,6 +94,16 @@ def test_progress_grows_to_100(score, tmp_path):
     _render(tmp_path, score, progress=seen.append)
     assert seen == sorted(set(seen))
     assert seen[-1] == 100
+
+
+def test_progress_stays_below_100_while_the_sound_is_encoded_oftener_than_once(score, tmp_path, monkeypatch):
+    monkeypatch.setattr(vorbis, "_SPLIT_S_MIN", 1.0)
+    monkeypatch.setattr(vorbis, "_meeting", lambda *_: None)  # all behind the middle is encoded again
+    monkeypatch.setattr(renderer, "_REPORT_S", 0.001)
+    seen: list[int] = []
+    _render(tmp_path, score, progress=seen.append)
+    assert seen == sorted(set(seen))
+    assert seen[-2:] == [99, 100]
 
 
 def test_cancelling_leaves_nothing(score, tmp_path):
