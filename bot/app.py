@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import shutil
 from collections.abc import AsyncIterator
@@ -59,7 +60,7 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
         making = await asyncio.to_thread(_making_folder, settings.pieces_dir, history)
         try:
 
-            async def load(checkpoint: Path) -> Engine:
+            async def load(checkpoint: Path, workers: int = workers) -> Engine:
                 return await asyncio.to_thread(
                     open_engine,
                     checkpoint=checkpoint,
@@ -77,7 +78,16 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
                 keep_loaded()
             folders = [BUILT_IN, settings.checkpoints_dir]
             pinned = settings.checkpoint is not None
-            models = Models(history, engine, load, folders=folders, default=default, current=current, pinned=pinned)
+            models = Models(
+                history,
+                engine,
+                load,
+                folders=folders,
+                default=default,
+                current=current,
+                pinned=pinned,
+                open_small=functools.partial(load, workers=min(workers, 1)),
+            )
             training = Training(
                 history,
                 folder=settings.checkpoints_dir.parent / "training",

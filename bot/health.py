@@ -7,9 +7,12 @@ hangs, or that lost Discord, stops writing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 BEAT_S = 10.0
 STALE_S = 60.0  # Discord's gateway may take half a minute to resume
@@ -24,7 +27,10 @@ async def keep_beating(path: Path, alive: Callable[[], bool]) -> None:
     """
     while True:
         if alive():
-            await asyncio.to_thread(path.touch)
+            try:
+                await asyncio.to_thread(path.touch)
+            except OSError as error:
+                _log.warning("the heartbeat cannot be written: %s", error)
         await asyncio.sleep(BEAT_S)
 
 

@@ -13,6 +13,7 @@ from bot.history import Requester, State
 from bot.models import Model, Models
 from bot.pieces import Piece
 from bot.surely import surely
+from data.errors import MusicLSTMError
 from engine.errors import EngineClosed, InvalidRequest, SetupProblem
 from engine.types import ComposeRequest, Composition, ProgressCallback, Stage, new_id
 
@@ -77,11 +78,17 @@ async def resume_pair(studio: Studio, test: BlindTest, progress: UpdateCallback 
         NotFound: one of its pieces was given up, or its checkpoint is gone.
         and as `Studio.resume`.
     """
-    models = _models(studio)
     if over(test):
         await _drop(studio, test.id, [test.left.id, test.right.id], {State.FAILED, State.CANCELLED})
         raise NotFound("That listening test is not there any more.")
-    lent = _Lent(models, await models.find(test.challenger_model))
+    try:
+        models = _models(studio)
+        lent = _Lent(models, await models.find(test.challenger_model))
+    except MusicLSTMError as error:  # it will not come back by waiting for it
+        for record in (test.left, test.right):
+            await studio.mark_failed(record.id, str(error))
+        await studio.blind_tests.drop(test.id)
+        raise
     tell = _slower(progress)
     making = {
         record.id: studio.resume(record, tell, engine=lent if record.id == test.challenger_id else None)

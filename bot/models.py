@@ -63,6 +63,7 @@ class Models:
         folders: where checkpoints are looked for, each one a folder of checkpoint folders.
         default: the checkpoint to go back to before any promotion.
         current: the checkpoint that `engine` has now.
+        open_small: the same for an engine that makes one piece; None: as `open_engine`.
         pinned: whether the settings name the checkpoint to start with: a promotion then holds until the next start.
     """
 
@@ -76,12 +77,14 @@ class Models:
         default: Path,
         current: Path,
         pinned: bool = False,
+        open_small: OpenEngine | None = None,
     ) -> None:
         self.pinned = pinned
         self._history = history
         self._servers = Servers(history)
         self._engine = engine
         self._open_engine = open_engine
+        self._open_small = open_small or open_engine
         self._folders = [*folders, default.parent]
         self._default = default
         self._current = current
@@ -149,7 +152,7 @@ class Models:
             CheckpointProblem: it cannot be loaded.
         """
         async with self._lending:  # one at a time: each takes the memory of a whole engine
-            engine = await self._open_engine(model.folder)
+            engine = await self._open_small(model.folder)
             try:
                 yield engine
             finally:
@@ -163,6 +166,7 @@ class Models:
             NotFound: its folder is gone.
             CheckpointProblem: it cannot be loaded; nothing has changed.
         """
+        await self._note_current()
         rows = await self._history.rows("SELECT folder FROM promotions ORDER BY number DESC LIMIT 2", {})
         if not rows:
             raise InvalidRequest("", "No checkpoint was promoted yet, so there is none to go back to.")
@@ -176,14 +180,31 @@ class Models:
     async def _change_to(self, model: Model, by: Requester, action: str) -> None:
         async with self._changing:
             engine = await self._open_engine(model.folder)  # verified here: what cannot be loaded changes nothing
+            await self._note_current()
             await self._engine.swap(engine)
             self._current = model.folder
-            if not model.current:  # or there would be nothing else to go back to
-                await self._history.write(
-                    "INSERT INTO promotions (at, folder, checkpoint_id) VALUES (:now, :folder, :id)",
-                    {"now": self._history.now_text(), "folder": str(model.folder.resolve()), "id": model.id},
-                )
+            newest = await self._newest()
+            if newest != model.folder.resolve() and not (newest is None and model.current and not self.pinned):
+                await self._note(model)
             await self._servers.note(None, by, action, model.id)
+
+    async def _note_current(self) -> None:
+        """Where the settings chose another checkpoint than the one promoted last: that is the one to go back to."""
+        newest = await self._newest()
+        if newest is not None and newest != self._current.resolve():
+            for model in await self.all():
+                if model.current:
+                    await self._note(model)
+
+    async def _note(self, model: Model) -> None:
+        await self._history.write(
+            "INSERT INTO promotions (at, folder, checkpoint_id) VALUES (:now, :folder, :id)",
+            {"now": self._history.now_text(), "folder": str(model.folder.resolve()), "id": model.id},
+        )
+
+    async def _newest(self) -> Path | None:
+        rows = await self._history.rows("SELECT folder FROM promotions ORDER BY number DESC LIMIT 1", {})
+        return Path(rows[0]["folder"]) if rows else None
 
 
 async def promoted(history: History) -> Path | None:

@@ -50,7 +50,10 @@ class Settings(BaseSettings):
     @field_validator("*")
     @classmethod
     def _at_home(cls, value: object) -> object:
-        return value.expanduser() if isinstance(value, Path) else value
+        try:
+            return value.expanduser() if isinstance(value, Path) else value
+        except RuntimeError as error:
+            raise ValueError("it should begin with the home folder of somebody who has one") from error
 
     database: Path = Field(default=ROOT / "var/history.db", description="The SQLite database; made when missing.")
     pieces_dir: Path = Field(default=ROOT / "var/pieces", description="Where the files of pieces are kept.")
@@ -122,13 +125,19 @@ def load_settings(env_file: Path | None = ROOT / ".env") -> Settings:
 
 
 def _check_names(env_file: Path | None) -> None:
-    """Raises SettingsProblem where something is set that is no setting: it was meant to do something."""
-    names = {setting.variable for setting in documented()}
+    """Raises SettingsProblem where something is set that is no setting: it was meant to do something.
+
+    In the environment only what is nearly a setting: platforms put names there that begin like the program's.
+    """
+    names = {setting.variable.removeprefix(PREFIX) for setting in documented()}
     said = dotenv_values(env_file) if env_file is not None and env_file.exists() else {}
     for name in (*os.environ, *said):
-        if name.upper().startswith(PREFIX) and name.upper() not in names:
-            close = difflib.get_close_matches(name.upper(), names, n=1)
-            raise SettingsProblem(f"{name} is no setting{did_you_mean(close[0] if close else None)}.")
+        bare = name.upper().removeprefix(PREFIX)
+        if not name.upper().startswith(PREFIX) or bare in names:
+            continue
+        close = difflib.get_close_matches(bare, names, n=1, cutoff=0.75)
+        if close or name in said:
+            raise SettingsProblem(f"{name} is no setting{did_you_mean(PREFIX + close[0] if close else None)}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -31,13 +32,17 @@ from bot.pieces import PieceFolder
 from bot.privacy import Privacy
 from bot.servers import Servers
 from bot.settings import ROOT
+from bot.surely import surely
 from bot.training_run import TrainingRun, clear, is_locked, read_run
+from data.catalogue import write_atomically
 from data.errors import CorpusProblem
 from data.licensing import parse_licence
 from data.midi import read_midi
 from engine.errors import Busy, InvalidRequest, SetupProblem, StorageProblem
 
 __all__ = ["EPOCHS_MAX", "PRESETS", "Training", "TrainingRun", "Upload"]
+
+_log = logging.getLogger(__name__)
 
 PRESETS = ("v1", "v2")  # of the trainer
 EPOCHS_MAX = 200
@@ -152,6 +157,9 @@ class Training:
             corpus, steps = self._corpus, []
             try:
                 await asyncio.to_thread(run.mkdir, parents=True)
+            except OSError as error:
+                raise StorageProblem(f"{run} cannot be written: {error.strerror}.") from error
+            try:
                 if favourites or upload is not None:
                     corpus = run / "corpus"
                     await asyncio.to_thread(shutil.copytree, self._corpus, corpus)
@@ -160,16 +168,19 @@ class Training:
                 if upload is not None:
                     await asyncio.to_thread(upload.write, run / "uploads")
                     steps.append(self._import(run / "uploads", corpus, upload.licence, upload.credit, needed=True))
-            except OSError as error:
-                raise StorageProblem(f"{run} cannot be written: {error.strerror}.") from error
-            steps += self._steps(preset, epochs, corpus, out, run, current)
-            job = {
-                "steps": steps,
-                "checkpoint": str(out),
-                "epochs": epochs or 0,
-                "started_at": started_at.isoformat(),
-            }
-            await asyncio.to_thread(_spawn, run, job)
+                steps += self._steps(preset, epochs, corpus, out, run, current)
+                job = {
+                    "steps": steps,
+                    "checkpoint": str(out),
+                    "epochs": epochs or 0,
+                    "started_at": started_at.isoformat(),
+                }
+                await asyncio.to_thread(_spawn, run, job)
+            except BaseException as error:  # nothing of a run that never began is kept
+                await surely(asyncio.to_thread(shutil.rmtree, run, ignore_errors=True))
+                if isinstance(error, OSError):
+                    raise StorageProblem(f"{run} cannot be written: {error.strerror}.") from error
+                raise
             details = f"{preset}, {epochs or 'all'} epochs{', favourites' if favourites else ''}"
             if upload is not None:
                 details += f", {len(upload.files)} files under {upload.licence} by {upload.credit}"
@@ -183,9 +194,18 @@ class Training:
 
     async def all(self, *, limit: int = 10) -> list[TrainingRun]:
         """Runs, the latest first."""
-        return await asyncio.to_thread(
-            lambda: [read_run(job.parent) for job in sorted(self._folder.glob("*/job.json"), reverse=True)[:limit]]
-        )
+        return await asyncio.to_thread(self._read, limit)
+
+    def _read(self, limit: int) -> list[TrainingRun]:
+        runs: list[TrainingRun] = []
+        for job in sorted(self._folder.glob("*/job.json"), reverse=True):
+            if len(runs) == limit:
+                break
+            try:
+                runs.append(read_run(job.parent))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                _log.warning("%s cannot be read: %s", job, error)
+        return runs
 
     async def get(self, run_id: str) -> TrainingRun:
         """The run of that id, as it is now."""
@@ -227,10 +247,11 @@ class Training:
 
     async def recover(self) -> TrainingRun | None:
         """At start-up: go on with a run whose process went down with the machine, clear up after those before it."""
-        for ended in await self.all(limit=1000):
-            if ended.state not in {"running", "interrupted"}:
-                await asyncio.to_thread(clear, self._folder / ended.id)
-        run = await self.latest()
+        runs = await self.all(limit=1000)
+        run = runs[0] if runs else None
+        for other in runs:
+            if other.state != "running" and not (other is run and run.state == "interrupted"):
+                await asyncio.to_thread(clear, self._folder / other.id)
         if run is None or run.state != "interrupted":
             return run
         folder = self._folder / run.id
@@ -279,7 +300,7 @@ def _copy(paths: Sequence[Path], folder: Path) -> None:
 
 
 def _spawn(run: Path, job: dict[str, Any]) -> None:
-    (run / "job.json").write_text(json.dumps(job, indent=2), encoding="utf-8")
+    write_atomically(run / "job.json", json.dumps(job, indent=2).encode())
     lock = os.open(run / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

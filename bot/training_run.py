@@ -79,7 +79,7 @@ def is_locked(run: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look see no owner in each other
     except BlockingIOError:
         return True
     else:

@@ -119,7 +119,8 @@ async def _post_best(interaction: Interaction, record: Record) -> None:
 
     Whoever liked it is not troubled with a channel that an administrator chose: what goes wrong is in the log alone.
     """
-    servers, guild = interaction.client.studio.servers, interaction.guild
+    servers, client = interaction.client.studio.servers, interaction.client
+    guild = None if record.requester.guild_id is None else client.get_guild(int(record.requester.guild_id))
     channel_id = await servers.best_of_channel(record)
     source = record.requester.channel_id if record.message is None else record.message.channel_id
     if guild is None or channel_id is None or source is None:
@@ -129,7 +130,8 @@ async def _post_best(interaction: Interaction, record: Record) -> None:
     if not await servers.claim_best_of(record):
         return
     try:
-        await _post_to(interaction, record, int(channel_id), note="⭐ " + say(interaction.guild_locale, "Liked here"))
+        note = "⭐ " + say(guild.preferred_locale, "Liked here")
+        await _post_to(interaction, record, int(channel_id), note=note, locale=guild.preferred_locale)
     except Exception as error:  # a favourite is one, whatever becomes of the best-of channel
         sentence_for(error, doing=f"posting {record.id} to the best-of channel {channel_id}")
         await servers.release_best_of(record)
@@ -196,7 +198,7 @@ async def share(
     check_can_post(interaction, channel)
     await interaction.response.defer(thinking=True, ephemeral=True)
     note = say(interaction.guild_locale, "Shared by {who}", who=interaction.user.mention)
-    message = await _post_to(interaction, record, channel.id, note=note)
+    message = await _post_to(interaction, record, channel.id, note=note, locale=interaction.guild_locale)
     told = say(interaction.locale, "Shared in {where}.", where=channel.mention)
     if record.private:  # or nobody else could use its buttons
         await interaction.client.studio.library.publish(record, message)
@@ -215,13 +217,15 @@ async def send_to_asker(interaction: Interaction, piece_id: str) -> None:
     await studio.library.add_copy(record, message)
 
 
-async def _post_to(interaction: Interaction, record: Record, channel_id: int, *, note: str) -> MessageRef:
+async def _post_to(
+    interaction: Interaction, record: Record, channel_id: int, *, note: str, locale: discord.Locale | None
+) -> MessageRef:
     """Post a piece in a channel for everybody there, and remember the copy. Raises as `Composer.post_piece`."""
     post = ChannelPost(
         interaction.client,
         user_id=None,
         channel_id=channel_id,
-        locale=interaction.guild_locale,
+        locale=locale,
         nonce=f"{record.id}-{interaction.id % 10**12}",
     )
     piece = await interaction.client.studio.piece(record.id, requester_of(interaction))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -26,7 +27,7 @@ from bot.discord.persist import TooLarge
 from bot.discord.placing import everywhere
 from bot.discord.posts import ChannelPost, Parcel, Post, Undeliverable
 from bot.discord.texts import say
-from bot.errors import Cancelled
+from bot.errors import Cancelled, NotFound
 from bot.grammar import format_values, parse_values, values_of
 from bot.history import MessageRef, Record
 from bot.listening import Pair, compose_pair, resume_pair
@@ -112,12 +113,17 @@ async def _finish(
     except Exception as error:  # whatever it is, the person is told; the log has the rest
         sentence = errors.sentence_for(error, post.locale, doing="making a listening test")
         for record in _records(pair):
-            await studio.mark_failed(record.id, sentence)
+            with suppress(NotFound):  # deleted meanwhile
+                await studio.mark_failed(record.id, sentence)
         if not isinstance(error, Undeliverable):
             await composer.refuse(post, "a listening test", sentence)
         return
-    for record in _records(pair):
-        await studio.mark_delivered(record.id, message)
+    try:
+        for record in _records(pair):
+            await studio.mark_delivered(record.id, message)
+    except NotFound as error:  # deleted while it was on its way: nothing of it may stay
+        sentence = errors.sentence_for(error, post.locale, doing="delivering a listening test")
+        await composer.refuse(post, "a listening test", sentence)
 
 
 def _records(pair: Pair | None) -> list[Record]:

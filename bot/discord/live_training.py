@@ -56,13 +56,12 @@ async def follow(
                     channel = client.get_partial_messageable(int(message.channel_id))
                     await channel.get_partial_message(int(message.message_id)).edit(embed=embed, view=view)
                 shown = now
-            except (discord.NotFound, discord.Forbidden) as error:
-                log.info("the message of training %s cannot be edited any more: %s", run_id, error)
-                await training.set_message(run_id, None)
-                show.stop()
-                return
             except (discord.HTTPException, *TRANSIENT) as error:
-                log.info("training %s is not shown: %s", run_id, error)  # the next round tries again
+                log.info("training %s is not shown: %s", run_id, error)
+                if isinstance(error, discord.HTTPException) and error.status < 500 and error.status != 429:  # for good
+                    await training.set_message(run_id, None)
+                    show.stop()
+                    return
         if run.state != "running" and shown == now:
             await training.set_message(run_id, None)
             show.stop()

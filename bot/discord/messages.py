@@ -91,7 +91,7 @@ async def _continued(studio: Studio, message: discord.Message, text: str) -> Wis
         given = parse_values(text)
         content = await attachments.read_midi_file(midi, _locale(message))
         return await continuation_of_file(studio, content, _requester(message), given)
-    piece_id, _, rest = text.partition(" ")
+    piece_id, rest = [*text.split(maxsplit=1), "", ""][:2]
     return await continuation(studio, _id(message, piece_id), _requester(message), parse_values(rest))
 
 

@@ -60,10 +60,19 @@ def readable_channels(interaction: discord.Interaction[Any], *, by_everybody: bo
 
 
 def is_as_open(guild: discord.Guild, channel_id: str, other_id: str) -> bool:
-    """Whether every role that lets somebody read the other channel lets them read this one too."""
+    """Whether whoever may read the other channel may read this one too, as far as roles and names decide."""
     channel, other = (guild.get_channel_or_thread(int(each)) for each in (channel_id, other_id))
     if channel is None or other is None or (isinstance(channel, discord.Thread) and channel.is_private()):
         return False
+    if channel.permissions_for(guild.default_role).view_channel:
+        return True
+    named = [
+        who
+        for who, said in getattr(other, "overwrites", {}).items()
+        if not isinstance(who, discord.Role) and who.id != guild.me.id and said.view_channel
+    ]
+    if not all(isinstance(who, discord.Member) and channel.permissions_for(who).view_channel for who in named):
+        return False  # somebody of whom only an id is known may see what they should not
     return all(
         channel.permissions_for(role).view_channel for role in guild.roles if other.permissions_for(role).view_channel
     )

@@ -36,3 +36,17 @@ def test_the_command_answers_with_its_exit_status(
     (tmp_path / "heartbeat").touch()
     assert main(["health"]) == 0
     assert "connected" in capsys.readouterr().out
+
+
+async def test_a_heartbeat_that_cannot_be_written_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "BEAT_S", 0.001)
+    beat = tmp_path / "later" / "heartbeat"
+    task = asyncio.create_task(health.keep_beating(beat, lambda: True))
+    await asyncio.sleep(0.02)
+    beat.parent.mkdir()
+    async with asyncio.timeout(5):
+        while not beat.exists():  # noqa: ASYNC110  # a file tells nobody that it was touched
+            await asyncio.sleep(0.001)
+    task.cancel()

@@ -161,3 +161,28 @@ async def test_fresh_sounds_are_never_deleted(house: House) -> None:
     record = await _made(house)
     await house.studio.tidy(keep_for=None, budget_bytes=0)
     assert (house.pieces_dir / f"{record.id}.wav").exists()
+
+
+async def test_tidying_deletes_nothing_that_is_not_the_bots(house: House) -> None:
+    record = await _made(house)
+    for name in ("photo.jpg", "old song.mid", "holidays.wav", ".bashrc.txt"):
+        path = house.pieces_dir / name
+        path.write_bytes(b"mine")
+        os.utime(path, (0, 0))
+    before = house.files()
+    await house.studio.tidy(keep_for=None, budget_bytes=0)
+    assert before <= house.files()
+    assert (house.pieces_dir / f"{record.id}.mid").exists()
+
+
+async def test_tidying_leaves_the_pieces_of_another_database_alone(house: House) -> None:
+    await _made(house)
+    await house.studio.tidy(keep_for=None, budget_bytes=10**9)
+    await house.shut()
+    for path in house.pieces_dir.glob("*.*"):
+        os.utime(path, (0, 0))
+    (house.folder / "history.db").rename(house.folder / "before.db")
+    await house.open()
+    assert (await house.studio.tidy(keep_for=None, budget_bytes=0)).files == 0
+    await _made(house)
+    assert (await house.studio.tidy(keep_for=None, budget_bytes=10**9)).files == 0

@@ -147,3 +147,26 @@ async def test_closing_closes_every_engine(bench: Workbench, until: Until) -> No
     with pytest.raises(EngineClosed):
         await bench.models.promote("v1", ADA)
     assert all(engine.closed for engine in bench.engines)
+
+
+async def test_what_the_settings_chose_can_be_gone_back_to_as_well(bench: Workbench) -> None:
+    await bench.models.promote("mine", ADA)
+    bench.models._current, bench.models.pinned = bench.folder / "v1", True  # as a start with MUSICLSTM_CHECKPOINT
+    await bench.models.promote("mine", ADA)
+    assert (await bench.models.rollback(ADA)).id == "v1-vvvvvvvv"
+
+
+async def test_promoting_what_the_settings_chose_outlives_them(bench: Workbench) -> None:
+    await bench.models.promote("mine", ADA)
+    bench.models._current, bench.models.pinned = bench.folder / "v1", True
+    await bench.models.promote("v1", ADA)
+    assert await promoted(bench.house.history) == (bench.folder / "v1").resolve()
+
+
+async def test_a_name_of_several_checkpoints_is_not_guessed(bench: Workbench) -> None:
+    says = {"name": "mine", "weights_sha256": "n" * 64, "date": "2026-01-03"}
+    (bench.folder / "other").mkdir()
+    (bench.folder / "other" / "model.json").write_text(json.dumps(says))
+    with pytest.raises(NotFound, match="several checkpoints 'mine'"):
+        await bench.models.find("mine")
+    assert (await bench.models.find("mine-nnnnnnnn")).folder.name == "other"

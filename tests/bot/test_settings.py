@@ -87,6 +87,18 @@ def test_a_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pyte
     assert load_settings(env_file=None).database == tmp_path / "pieces.db"
 
 
+def test_what_a_platform_puts_into_the_environment_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSICLSTM_PORT", "tcp://10.0.0.1:80")
+    monkeypatch.setenv("MUSICLSTM_SERVICE_HOST", "10.0.0.1")
+    load_settings(env_file=None)
+
+
+def test_a_home_of_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSICLSTM_DATABASE", "~nobody-of-that-name/x.db")
+    with pytest.raises(SettingsProblem, match="home folder"):
+        load_settings(env_file=None)
+
+
 def test_a_misspelt_name_in_the_file_is_told(tmp_path: Path) -> None:
     (env := tmp_path / ".env").write_text("MUSICLSTM_SOUNDFONTS=x.sf2\n")
     with pytest.raises(SettingsProblem, match="did you mean MUSICLSTM_SOUNDFONT"):

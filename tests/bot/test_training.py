@@ -10,7 +10,7 @@ import pytest
 
 from bot.errors import NotFound
 from bot.training import Training, TrainingRun
-from engine.errors import Busy, InvalidRequest, SetupProblem
+from engine.errors import Busy, InvalidRequest, SetupProblem, StorageProblem
 from engine.types import ComposeRequest
 from tests.bot.conftest import ADA, BEN, House
 
@@ -278,3 +278,40 @@ async def test_a_step_whose_job_was_killed_can_be_cancelled(bench: Bench) -> Non
                 break
             await asyncio.sleep(0.02)
     assert (await bench.training.cancel(ADA)).state == "cancelled"
+
+
+async def test_a_damaged_record_of_a_run_hides_no_other(bench: Bench) -> None:
+    run = await bench.start()
+    bench.go_on()
+    await bench.until(lambda run: run.state == "finished")
+    for name in ("20990101-000000", "20200101-000000"):
+        (bench.folder / "training" / name).mkdir()
+        (bench.folder / "training" / name / "job.json").write_text("")
+    found = await bench.training.recover()
+    assert found is not None
+    assert found.id == run.id
+
+
+async def test_nothing_is_kept_of_a_run_that_could_not_begin(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bot.training._copy", full)
+    with pytest.raises(StorageProblem, match="No space left"):
+        await bench.start(favourites=True)
+    assert not any((bench.folder / "training").iterdir())
+
+
+async def test_an_interrupted_run_that_another_has_followed_keeps_nothing(bench: Bench) -> None:
+    run = await bench.start(favourites=True)
+    await bench.until(lambda run: run.share == 0.5)
+    folder = bench.folder / "training" / run.id
+    os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+    await bench.until(lambda run: run.state == "interrupted")
+    bench.house.later(seconds=5)
+    bench.go_on()
+    await bench.start()
+    await bench.until(lambda run: run.state == "finished")
+    assert (folder / "corpus").exists()
+    await bench.training.recover()
+    assert not (folder / "corpus").exists()

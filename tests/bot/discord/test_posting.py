@@ -234,3 +234,33 @@ async def test_what_may_be_posted_in_a_thread_is_asked_of_threads(
     told = await ada.slash(channel, "share", id=piece_id(piece), channel=thread)
 
     assert told.response.content.startswith("Shared in" if in_threads else "You may not post files")
+
+
+async def test_a_star_on_a_copy_in_a_direct_message_counts_for_the_best_of_channel(
+    guild, channel, admin, ada, piece
+) -> None:
+    best = guild.create_text_channel("best-of")
+    await admin.slash(channel, "admin best-of", channel=best, favourites=1)
+    await ada.slash(channel, "share", id=piece_id(piece))
+
+    await ada.user.click(ada.user.dm_channel.last_message, label="Favourite")
+
+    assert len(best.history()) == 1
+
+
+async def test_what_only_one_person_may_read_is_not_posted_where_only_another_may(
+    guild, simcord_env, channel, admin, ada, ben
+) -> None:
+    def closed(to: object) -> dict[object, discord.PermissionOverwrite]:
+        inside = discord.PermissionOverwrite(view_channel=True)
+        outside = {guild.default_role: discord.PermissionOverwrite(view_channel=False)}
+        return {**outside, to: inside, simcord_env.bot.user: inside}
+
+    best = guild.create_text_channel("best-of", overwrites=closed(ben))
+    staff = guild.create_text_channel("staff", overwrites=closed(ada))
+    await admin.slash(channel, "admin best-of", channel=best, favourites=1)
+    await ada.slash(staff, "compose", length=20)
+
+    await ada.click(staff.last_message, label="Favourite")
+
+    assert not best.history()
