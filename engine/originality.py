@@ -29,7 +29,7 @@ from safetensors.numpy import save
 from data.score import Part, Score
 from data.tokens import decode, encode
 from engine.checkpoint import write_atomically
-from engine.errors import CheckpointProblem, StorageProblem
+from engine.errors import CheckpointProblem, SetupProblem, StorageProblem
 from engine.types import Originality
 
 FILE = "originality.safetensors"
@@ -41,6 +41,7 @@ USUAL_HUMAN_P95 = 0.062
 
 _RATIO_CLASSES = 6  # half octaves either way: 2:1 is two classes away from 1:1, and the rounding of a grid is forgiven
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: odd, mixes well (Steele et al. 2014)
+PIECES_MAX = 1 << 16  # an index numbers its pieces with sixteen bits
 _BUCKETS = 1 << 16
 
 Uints = npt.NDArray[np.uint32]
@@ -172,8 +173,15 @@ class Index:
         return cls(hashes[order], owners[order], sources, human_p95)
 
     def joined(self, other: Index) -> Index:
-        """An index of the pieces of both, for a model that learnt both; the stricter percentile holds."""
-        known = np.array([source in set(self.sources) for source in other.sources], dtype=np.bool_)
+        """An index of the pieces of both, for a model that learnt both; the stricter percentile holds.
+
+        Raises:
+            SetupProblem: they have more pieces than an index numbers.
+        """
+        own = set(self.sources)
+        known = np.array([source in own for source in other.sources], dtype=np.bool_)
+        if len(own) + int((~known).sum()) > PIECES_MAX:
+            raise SetupProblem(f"Both have learnt more than {PIECES_MAX:,} pieces: take fewer.")
         numbers = np.cumsum(~known) - 1 + len(self.sources)  # of the new pieces
         new = ~known[other.owners]
         hashes = np.concatenate([self.hashes, other.hashes[new]])
@@ -272,9 +280,24 @@ class Index:
             sources = [Source(title, author) for title, author in json.loads(about["sources"])]
             human_p95 = float(about["human_p95"])
             high = np.repeat(np.arange(_BUCKETS, dtype=np.uint32), counts)
-            return cls((high << 16) | low, owners, sources, human_p95)
+            hashes = (high << 16) | low
+            _check_whole(hashes, owners, len(sources), human_p95)
+            return cls(hashes, owners, sources, human_p95)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointProblem(f"{path} is damaged: restore it, or delete it to compose without it.") from error
+
+
+def _check_whole(hashes: Uints, owners: npt.NDArray[np.uint16], pieces: int, human_p95: float) -> None:
+    """Raises ValueError where the parts of an index do not belong together."""
+    if not (
+        hashes.dtype == np.uint32
+        and owners.dtype == np.uint16
+        and len(hashes) == len(owners)
+        and (hashes[1:] >= hashes[:-1]).all()
+        and owners.max(initial=0) < max(1, pieces)
+        and 0.0 <= human_p95 <= 1.0
+    ):
+        raise ValueError("an index whose parts do not belong together")
 
 
 def _spread(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:

@@ -5,7 +5,7 @@ randomness of its own, and the best is served: best-of-n sampling (Stiennon et a
 human feedback"). In this order the best take
 
 1. copies no more than a human composer does (`engine.originality`; a rejection test, so takes are looked up from the
-   best downwards until one passes),
+   best downwards until one passes) and is not too long to be played,
 2. ends, rather than stops, and does not fall silent before that, which sounds like the end (`data.endings`),
 3. has the mood that was asked for: the log-probability that `data.mood_estimate` gives it, whose cues come from the
    literature, and that of the checkpoint's own listener (`data.listener`), fitted to its training music; less one nat
@@ -36,7 +36,7 @@ from engine.errors import CheckpointProblem
 from engine.originality import Index
 from engine.plan import Plan
 from engine.sampler import to_score
-from engine.types import ComposeRequest, Originality
+from engine.types import DURATION_MAX_S, ComposeRequest, Originality
 
 TAKES = 32  # of a request
 TAKES_MIN = 4  # of a long one
@@ -74,7 +74,12 @@ class Chosen:
     @property
     def acceptable(self) -> bool:
         """Whether it may be served without looking for another."""
-        return self.originality is None or self.originality.acceptable
+        return self.playable and (self.originality is None or self.originality.acceptable)
+
+    @property
+    def playable(self) -> bool:
+        """Whether it is short enough to be made sound."""
+        return self.score.duration_s <= DURATION_MAX_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,8 @@ class Judge:
         drawn = first + len(takes)
         checked: list[Chosen] = []
         for take in order:
-            checked.append(Chosen(scores[take], self._check(scores[take], request), first + take, drawn, len(checked)))
+            copies = sum(chosen.playable for chosen in checked)
+            checked.append(Chosen(scores[take], self._check(scores[take], request), first + take, drawn, copies))
             if checked[-1].acceptable:
                 return checked[-1]
         return most_original(checked)
@@ -163,5 +169,9 @@ class Judge:
 
 
 def most_original(takes: Sequence[Chosen]) -> Chosen:
-    """The one of several that shares least with the training music."""
-    return min(takes, key=lambda chosen: chosen.originality.rank if chosen.originality else (False, 0, 0.0))
+    """The one of several that can be played and shares least with the training music."""
+
+    def rank(take: Chosen) -> tuple[bool, tuple[bool, int, float]]:
+        return not take.playable, take.originality.rank if take.originality else (False, 0, 0.0)
+
+    return min(takes, key=rank)

@@ -21,6 +21,7 @@ from engine.errors import InvalidRequest
 LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, LENGTH_NOTES_DEFAULT = 16, 2000, 200
 TEMPERATURE_MIN, TEMPERATURE_MAX, TEMPERATURE_DEFAULT = 0.1, 2.0, 0.9
 TEMPO_MIN_BPM, TEMPO_MAX_BPM = 40, 200  # slower than a large slow pulse or faster than presto is rarely meant
+DURATION_MAX_S = 3600.0  # of the notes: 635 MB of WAV; 2,000 of them at the slowest tempo can be longer
 # Holtzman et al. 2020: the tail below the default is where samples go wrong. No attribute of a note has more than 88
 # values, so that below 0.01, too, the likeliest alone would be left.
 TOP_P_MIN, TOP_P_MAX, TOP_P_DEFAULT = 0.01, 1.0, 0.95

@@ -27,9 +27,8 @@ class NGram:
     """An interpolated n-gram over note tokens.
 
     Args:
-        order: 1 counts attributes alone; n > 1 adds the attributes of the same note already known, then the same
-        attribute of
-            each of the n - 1 notes before.
+        order: 1 counts attributes alone; n > 1 adds the part of the same note, then the same attribute of each of the
+            n - 1 notes before.
     """
 
     def __init__(self, order: int) -> None:

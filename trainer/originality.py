@@ -22,7 +22,6 @@ from engine.errors import SetupProblem
 from engine.originality import USUAL_HUMAN_P95, Index, Source, all_runs
 from engine.types import Originality
 
-PIECES_MAX = 2**16  # the index numbers its pieces with sixteen bits
 _KNOWN_SHARE = 0.5  # of its runs: a piece that is in the index shares all, of 732 held-out ones none more than 0.29
 _ENOUGH_PIECES = 40  # for a 95th percentile that is more than the second largest value
 

@@ -27,7 +27,7 @@ from data.tokens import ATTRIBUTES, mode_index, remaining_bin, tempo_bin
 from engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import FILE as INDEX
-from engine.originality import Index
+from engine.originality import PIECES_MAX, Index
 from engine.plan import Style, plan
 from engine.sampler import Sampler, to_score
 from engine.types import ComposeRequest
@@ -37,7 +37,7 @@ from trainer.card import write_card
 from trainer.config import TrainConfig
 from trainer.dataset import Example, to_example, usual_pitch_run
 from trainer.loop import Trained
-from trainer.originality import PIECES_MAX, build_index, known
+from trainer.originality import build_index, known
 
 log = logging.getLogger(__name__)
 

@@ -58,11 +58,21 @@ async def read_own_file(attachment: discord.Attachment, locale: discord.Locale |
 
 def sound_bytes_max(piece: Piece, file_bytes_max: float) -> int:
     """What the sound may weigh beside the other files in one request, where one file may weigh `file_bytes_max`."""
-    others = piece.midi.stat().st_size + piece.png.stat().st_size + _FORM_BYTES
-    others += piece.ogg.stat().st_size if piece.ogg.exists() else 0
+    alone = min(file_bytes_max, _request_bytes_max(file_bytes_max) - _others_bytes(piece))
+    copy = piece.ogg.stat().st_size if piece.ogg.exists() else 0
+    # Beside the OGG, where that is still the lighter one; else no copy of it is posted.
+    beside = min(alone, _request_bytes_max(file_bytes_max) - _others_bytes(piece) - copy)
+    return int(beside if copy < beside else alone)
+
+
+def _request_bytes_max(file_bytes_max: float) -> float:
     # Where Discord allows a file larger than its usual request, it allows the request that carries it.
-    request_bytes_max = max(limits.REQUEST_BYTES_MAX, file_bytes_max)
-    return int(min(file_bytes_max, request_bytes_max - others))
+    return max(limits.REQUEST_BYTES_MAX, file_bytes_max)
+
+
+def _others_bytes(piece: Piece) -> int:
+    """What is posted beside the sound, its light copy aside."""
+    return piece.midi.stat().st_size + piece.png.stat().st_size + _FORM_BYTES
 
 
 def choose_sound(piece: Piece, bytes_max: int) -> Attachment | None:
@@ -89,22 +99,26 @@ def sound_note(sound: Attachment | None, locale: discord.Locale | None) -> str:
     )
 
 
-def light_copy(piece: Piece, sound: Attachment | None) -> Path | None:
+def light_copy(piece: Piece, sound: Attachment | None, file_bytes_max: float) -> Path | None:
     """The OGG that is posted beside a large sound in another format, for players that do not take that."""
     if sound is None or sound.kind.startswith("ogg") or not piece.ogg.exists():
         return None
-    large = piece.wav.stat().st_size > _LARGE_BYTES
-    return piece.ogg if large and piece.ogg.stat().st_size < sound.size_bytes() else None
+    size, copy_size = sound.size_bytes(), piece.ogg.stat().st_size
+    if piece.wav.stat().st_size <= _LARGE_BYTES or copy_size >= size:
+        return None
+    return piece.ogg if size + copy_size + _others_bytes(piece) <= _request_bytes_max(file_bytes_max) else None
 
 
-def files(piece: Piece, sound: Attachment | None, locale: discord.Locale | None) -> list[discord.File]:
+def files(
+    piece: Piece, sound: Attachment | None, locale: discord.Locale | None, file_bytes_max: float
+) -> list[discord.File]:
     """The attachments, opened anew: discord.py closes files once it has sent them."""
     stem = embeds.file_stem(piece.record)
     listed = [discord.File(piece.midi, f"{stem}.mid")]
     if sound is not None:
         source = io.BytesIO(sound.data) if sound.data is not None else sound.path or piece.wav
         listed.append(discord.File(source, stem + Path(sound.filename).suffix))
-        if light := light_copy(piece, sound):
+        if light := light_copy(piece, sound, file_bytes_max):
             listed.append(discord.File(light, f"{stem}.ogg"))
     description = embeds.roll_description(piece.record, locale)[: limits.ATTACHMENT_DESCRIPTION_CHARACTERS_MAX]
     listed.append(discord.File(piece.png, f"{stem}.png", description=description))

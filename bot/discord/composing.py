@@ -209,7 +209,8 @@ class Composer:
             Undeliverable: there is no way to the person.
             discord.HTTPException: Discord refused it for good.
         """
-        bytes_max = attachments.sound_bytes_max(piece, min(post.file_bytes_max, self._file_bytes_max or math.inf))
+        file_bytes_max = min(post.file_bytes_max, self._file_bytes_max or math.inf)
+        bytes_max = attachments.sound_bytes_max(piece, file_bytes_max)
         while True:
             sound = await asyncio.to_thread(attachments.choose_sound, piece, bytes_max)
             notes = [text for text in (note, attachments.sound_note(sound, post.locale)) if text]
@@ -221,7 +222,7 @@ class Composer:
             )
             parcel = Parcel(
                 embed,
-                lambda sound=sound: attachments.files(piece, sound, post.locale),  # type: ignore[misc]
+                lambda sound=sound: attachments.files(piece, sound, post.locale, file_bytes_max),  # type: ignore[misc]
                 self._piece_buttons(piece.record, post.locale),
             )
             try:

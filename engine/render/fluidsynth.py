@@ -34,11 +34,11 @@ import numpy.typing as npt
 
 from engine.errors import Cancelled, RenderFailed, SetupProblem, StorageProblem
 from engine.render.soundfont import check_soundfont, how_to_install
+from engine.types import DURATION_MAX_S
 
 _log = logging.getLogger(__name__)
 
 SAMPLE_RATE_HZ = 44_100
-MAX_DURATION_S = 3600.0  # 635 MB of WAV; 2,000 notes at the slowest tempo can be that long
 _CHANNELS = 2
 _FRAME_BYTES = 4 * _CHANNELS  # 32-bit float, stereo, interleaved
 _POLL_S = 0.05  # how long a cancellation may go unnoticed
@@ -177,11 +177,11 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
 
         midi = Path(midi_file).read_bytes()
         duration_s = read_midi(midi).score.duration_s + 1.0
-        if duration_s > MAX_DURATION_S:
+        if duration_s > DURATION_MAX_S:
             raise RenderFailed(
                 "This piece would last {n} minutes: at most {most} can be played.",
                 n=f"{duration_s / 60:,.0f}",
-                most=f"{MAX_DURATION_S / 60:.0f}",
+                most=f"{DURATION_MAX_S / 60:.0f}",
             )
         self.check()
         frames = round(duration_s * self.sample_rate)

@@ -26,8 +26,8 @@ from engine.render.vorbis import encode_ogg
 _log = logging.getLogger(__name__)
 
 Kind = Literal["wav", "wav32", "flac", "ogg", "ogg-low"]
-VORBIS_LEVEL = 0.5  # libsndfile's scale, 0 best to 1 smallest: about 130 kbit/s
-_LOW_LEVELS = (0.8, 0.99)  # about 80 and 50 kbit/s
+VORBIS_LEVEL = 0.5  # libsndfile's scale, 0 best to 1 smallest: about 67 kbit/s
+_LOW_LEVELS = {0.8: 0.6, 0.99: 0.45}  # about 44 and 36 kbit/s; and a share of the usual OGG that neither goes below
 _LOW_RATE_HZ = 32_000
 _BLOCK_FRAMES = 1 << 16
 
@@ -84,22 +84,19 @@ def fit(
         and the recipe of the WAV.
 
     Raises:
-        RenderFailed: nothing fits; the sentence says how small it gets.
+        RenderFailed: nothing fits.
     """
     if wav.stat().st_size <= limit_bytes:
         return Attachment(wav.name, None, wav, "wav", "")
     wav_bytes = wav.stat().st_size
-    smallest = wav_bytes
     made = ogg.read_bytes() if ogg is not None and ogg.exists() else None
     for kind, how, ending, data in _smaller_forms(wav, limit_bytes, read_tags(wav) or Tags(title, tuple(recipe)), made):
         if len(data) <= limit_bytes:
             sentence = f"The WAV of {_megabytes(wav_bytes)} MB is too large here, so it is {how}."
             return Attachment(wav.stem + ending, data, None, kind, sentence)
-        smallest = min(smallest, len(data))
     raise RenderFailed(
-        "This piece is too long to be posted here: it has {smallest} MB even as a small OGG, "
-        "and {most} MB are allowed. Ask for fewer notes or a faster tempo.",
-        smallest=_megabytes(smallest),
+        "This piece is too long to be posted here: even a small OGG has more than the {most} MB that are allowed. "
+        "Ask for fewer notes or a faster tempo.",
         most=_megabytes(limit_bytes),
     )
 
@@ -123,10 +120,12 @@ def _smaller_forms(
         yield "wav32", "at 32 kHz", "-32k.wav", low
     yield "flac", "a lossless FLAC", ".flac", _encode_flac(sound, frames, rate_hz, tags, limit_bytes)
     with ThreadPoolExecutor(2) as pool:
-        yield "ogg", "an OGG", ".ogg", ogg or encode_ogg(sound, frames, rate_hz, tags, VORBIS_LEVEL, pool)
-        for level in _LOW_LEVELS:
-            data = encode_ogg(sound, frames, rate_hz, tags, level, pool)
-            yield "ogg-low", "a lower-quality OGG", ".ogg", data
+        usual = ogg or encode_ogg(sound, frames, rate_hz, tags, VORBIS_LEVEL, pool)
+        yield "ogg", "an OGG", ".ogg", usual
+        for level, least in _LOW_LEVELS.items():
+            if least * len(usual) <= limit_bytes:  # else it is not worth minutes of work
+                data = encode_ogg(sound, frames, rate_hz, tags, level, pool)
+                yield "ogg-low", "a lower-quality OGG", ".ogg", data
 
 
 def _encode_flac(sound: Callable[[int, int], Audio], frames: int, rate_hz: int, tags: Tags, limit_bytes: int) -> bytes:

@@ -22,7 +22,7 @@ from engine.render import stems
 from engine.render.audio_file import WavWriter, atomic, storage_problem
 from engine.render.bank import OWN_PARTS, default_cache, ensure_bank
 from engine.render.excerpt import ensure_excerpt
-from engine.render.fluidsynth import MAX_DURATION_S, SAMPLE_RATE_HZ, FluidSynth, Stem
+from engine.render.fluidsynth import SAMPLE_RATE_HZ, FluidSynth, Stem
 from engine.render.formats import VORBIS_LEVEL
 from engine.render.master import BLOCK_FRAMES, finish
 from engine.render.place import place
@@ -31,6 +31,7 @@ from engine.render.soundfont import find_soundfont
 from engine.render.space import CHARACTERS, room
 from engine.render.tags import Tags, midi_texts, wav_chunks
 from engine.render.vorbis import encode_ogg
+from engine.types import DURATION_MAX_S
 
 MAX_NOTES = 100_000
 _SYNTHESIS_PERCENT = 55  # what follows, mostly the encoding, takes the rest
@@ -46,7 +47,7 @@ class Rendered:
     Attributes:
         midi: a Standard MIDI File.
         wav: 44.1 kHz 16-bit stereo; the caller owns it.
-        ogg: the same as OGG Vorbis, which every player in a browser or a telephone takes; about 1 MB a minute.
+        ogg: the same as OGG Vorbis, which every player in a browser or a telephone takes; about 0.5 MB a minute.
         roll_png: piano roll and spectrum.
         duration_s: of the WAV, its tail included.
     """
@@ -228,9 +229,9 @@ def _check_score(score: Score) -> None:
         raise RenderFailed(
             "This piece has {n} notes: at most {most} can be played.", n=f"{len(score.notes):,}", most=f"{MAX_NOTES:,}"
         )
-    if score.duration_s > MAX_DURATION_S:
+    if score.duration_s > DURATION_MAX_S:
         raise RenderFailed(
             "This piece would last {n} minutes: at most {most} can be played. Ask for fewer notes or a faster tempo.",
             n=f"{score.duration_s / 60:,.0f}",
-            most=f"{MAX_DURATION_S / 60:.0f}",
+            most=f"{DURATION_MAX_S / 60:.0f}",
         )

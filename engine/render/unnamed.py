@@ -15,7 +15,7 @@ from engine.render.formats import VORBIS_LEVEL
 from engine.render.tags import Tags
 from engine.render.vorbis import encode_vorbis
 
-_LEVELS = (VORBIS_LEVEL, 0.8, 0.99)  # about 130, 80 and 50 kbit/s
+_LEVELS = (VORBIS_LEVEL, 0.8, 0.99)  # about 67, 44 and 36 kbit/s
 
 
 def unnamed(wavs: Sequence[Path], limit_bytes: int) -> list[bytes]:

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from data.keys import transpose
 from data.score import Note, Part, Score
 from data.tokens import DELTA, DURATION
 from engine.checkpoint import Checkpoint
-from engine.errors import CheckpointProblem
+from engine.errors import CheckpointProblem, SetupProblem
 from engine.local import LocalEngine
 from engine.model import ModelConfig, NoteLSTM
 from engine.originality import FILE, Index, Source, all_runs
@@ -197,3 +200,34 @@ async def test_the_engine_passes_over_what_copies_and_tells_how_original_a_piece
     assert piece.score != first.score
     assert piece.originality == index.check(piece.score)
     assert piece.originality.acceptable
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"owners": lambda owners: owners + 60_000},
+        {"owners": lambda owners: owners[:-1]},
+        {"counts": lambda counts: counts[::-1].copy()},
+        {"low": lambda low: low[::-1].copy()},
+        {"human_p95": lambda _: "nan"},
+        {"sources": lambda _: "[]"},
+    ],
+)
+def test_an_index_whose_parts_do_not_belong_together_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
+    INDEX.save(tmp_path)
+    with safe_open(tmp_path / FILE, framework="numpy") as file:
+        about = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in ("counts", "low", "owners")}
+    for name, how in change.items():
+        place = tensors if name in tensors else about
+        place[name] = how(place[name])
+    save_file(tensors, tmp_path / FILE, about)
+    with pytest.raises(CheckpointProblem, match="damaged"):
+        Index.load(tmp_path)
+
+
+def test_an_index_numbers_no_more_pieces_than_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.originality.PIECES_MAX", len(LIBRARY))
+    INDEX.joined(INDEX)
+    with pytest.raises(SetupProblem, match="take fewer"):
+        INDEX.joined(Index.of([all_runs(LIBRARY[0])], [Source("another", "another")], 0.1))

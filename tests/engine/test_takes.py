@@ -20,7 +20,7 @@ from engine.model import ModelConfig, NoteLSTM
 from engine.originality import Index, Source, all_runs
 from engine.plan import Plan
 from engine.takes import Judge, takes_of
-from engine.types import ComposeRequest
+from engine.types import DURATION_MAX_S, ComposeRequest
 from tests.strategies import grid_scores
 
 PLAN = Plan(80, Key(0, "minor"))
@@ -138,3 +138,16 @@ def test_whatever_is_drawn_can_be_judged(piece: Score) -> None:
 
 def test_a_long_piece_has_fewer_takes() -> None:
     assert [takes_of(length) for length in (16, 200, 400, 800, 1600, 2000)] == [32, 32, 16, 8, 4, 4]
+
+
+def test_a_take_that_is_too_long_to_be_played_is_passed_over() -> None:
+    best = ANY.choose(WHOLE, request(), PLAN)
+    notes = score(WHOLE[best.take]).notes
+    slow = Score(tuple(replace(note, start_step=note.start_step + 300 * n) for n, note in enumerate(notes)), 80)
+    takes = [encode(slow), *WHOLE[:2]]
+    assert score(takes[0]).duration_s > DURATION_MAX_S
+    for judge in (ANY, Judge({}, learnt(*WHOLE[:2]))):  # and rather a copy than nothing
+        served = judge.choose(takes, request(), PLAN)
+        assert served.take > 0
+        assert served.playable
+    assert not ANY.choose(takes[:1], request(), PLAN).acceptable

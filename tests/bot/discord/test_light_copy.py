@@ -2,11 +2,13 @@
 
 import dataclasses
 import io
+from types import SimpleNamespace
 
 import pytest
 import soundfile
 
 from bot.discord import limits
+from bot.discord.attachments import sound_bytes_max
 from engine.types import ComposeRequest, Composition
 from tests.bot.discord.test_compose_command import arriving_as, attached
 from tests.bot.test_light_copies import ogg_of
@@ -67,3 +69,24 @@ async def test_together_they_fit_into_one_request(house, monkeypatch, channel, a
     assert files.keys() == {".mid", ".wav", ".ogg", ".png"}
     assert soundfile.info(io.BytesIO(files[".wav"])).samplerate == 32_000
     assert sum(map(len, files.values())) < limits.REQUEST_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limit", "allowed"),
+    [
+        ({"ogg": 1_000_000, "wav": 90_000_000}, 10 * MIB, 10 * MIB),
+        (
+            {"ogg": 16_800_000, "wav": 360_000_000},
+            10 * MIB,
+            10 * MIB,
+        ),  # 34 minutes: an OGG, and no copy of it
+        ({"ogg": 2_000_000, "wav": 40_000_000}, 25 * MIB, 25 * MIB - 2_000_000),
+        ({"ogg": 20_000_000, "wav": 400_000_000}, 25 * MIB, 25 * MIB),
+    ],
+)
+def test_a_sound_has_all_the_room_that_no_copy_takes(tmp_path, sizes, limit, allowed) -> None:
+    paths = {kind: tmp_path / f"piece.{kind}" for kind in ("midi", "wav", "png", "ogg")}
+    for kind, path in paths.items():
+        with path.open("wb") as file:
+            file.truncate(sizes.get(kind, 1000))
+    assert sound_bytes_max(SimpleNamespace(**paths), limit) == pytest.approx(allowed, abs=70_000)
