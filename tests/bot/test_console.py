@@ -186,7 +186,11 @@ def test_whatever_ctrl_c_interrupts_has_ended_before_the_next_line_however_often
             time.sleep(0.1)
             os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=press, daemon=True).start()
-    with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt):
-        _answer(runner, Slow(), "/compose")  # type: ignore[arg-type]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
+    try:
+        threading.Thread(target=press, daemon=True).start()
+        with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt):
+            _answer(runner, Slow(), "/compose")  # type: ignore[arg-type]
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done == ["/compose"]
