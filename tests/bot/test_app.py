@@ -8,6 +8,7 @@ import pytest
 from bot.app import open_studio
 from bot.settings import load_settings
 from engine.errors import SetupProblem
+from tests.bot.small_engine import SmallEngine
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,14 @@ async def test_there_are_as_many_renderers_as_the_machine_has_room_for(
             pass
     assert told["render_workers"] == renderers
     assert told["queue_limit"] == pieces
+
+
+async def test_a_checkpoint_that_the_settings_name_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.local.open_engine", lambda **_: SmallEngine(tmp_path / "engine"))
+    for name in ("DATABASE", "PIECES_DIR"):
+        monkeypatch.setenv(f"MUSICLSTM_{name}", str(tmp_path / name.lower()))
+    for checkpoint in ("", "engine/checkpoints/v1"):
+        monkeypatch.setenv("MUSICLSTM_CHECKPOINT", checkpoint)
+        async with open_studio(load_settings(env_file=None)) as studio:
+            assert studio.models is not None
+            assert studio.models.pinned == bool(checkpoint)

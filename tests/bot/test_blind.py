@@ -106,6 +106,7 @@ async def test_deleting_a_piece_ends_its_test_and_forgetting_takes_votes_along(b
     pair = await pair_of(bench)
     await studio.blind_tests.vote(pair.test.id, BEN, "left")
     assert (await studio.privacy.export(BEN))["blind_votes"][0]["choice"] == "left"
+    assert (await studio.privacy.kept(BEN)).votes == 1
     await studio.forget(BEN)
     assert (await studio.blind_tests.get(pair.test.id)).votes == {"left": 0, "right": 0}
     await studio.blind_tests.vote(pair.test.id, EVE, "left")

@@ -112,6 +112,7 @@ MALFORMED = {
     "space:moon": "void, cathedral, hangar, tape or dry, not 'moon'",
     "happy": "is not an option",
     "lenght:200": "did you mean length?",
+    "lne:200": "did you mean length?",
     "length:15": "16 to 2000 notes, not 15: did you mean 16?",
     "length:2001": "did you mean 2000?",
     "length:-200": "did you mean 16?",

@@ -200,6 +200,23 @@ async def test_it_follows_on_through_the_channel_after_a_restart_and_after_15_mi
     assert simcord_env.http_requests[-1].path == f"/channels/{channel.id}/messages/{message.id}"
 
 
+async def test_after_a_restart_it_is_followed_in_the_language_of_the_server(simcord_env, house, closing, grace) -> None:
+    guild = simcord_env.create_guild("Raumstation", preferred_locale="de")
+    channel = guild.create_text_channel("musik")
+    role = guild.create_role("Leitung", permissions=discord.Permissions(administrator=True))
+    owner = guild.add_member(grace.user, roles=[role])
+    (house.folder / "wait").touch()
+    await owner.slash(channel, "admin retrain", preset="v1", epochs=2)
+    await simcord_env.bot.close()
+    await simcord_env.restart_bot(new := house.client())
+    closing(new)
+    (house.folder / "wait").unlink()
+    await finished(simcord_env)
+    await simcord_env.advance_time(3)
+
+    assert "fertig" in channel.last_message.embeds[0].title
+
+
 async def test_uploaded_music_is_learnt_from_under_its_licence(simcord_env, house, channel, grace) -> None:
     content = write_midi(Score(tuple(Note(6 * i, Part.PAD, 60, 6, 80) for i in range(40)), 60.0), title="Mine")
 

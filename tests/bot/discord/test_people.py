@@ -90,6 +90,12 @@ async def test_history_has_pages(house, channel, ada) -> None:
     assert len(first.response.embeds[0].description.splitlines()) == 2
 
 
+async def test_where_nothing_is_starred_it_is_said_how_to(channel, ada) -> None:
+    await ada.slash(channel, "compose", length=16)
+    for command in ("favourites", "top"):
+        assert "press ⭐ Favourite" in (await ada.slash(channel, command)).response.embeds[0].description
+
+
 async def test_favourites_have_pages(house, channel, ada) -> None:
     house.engine.seconds = 0.1
     for seed in range(12):
@@ -207,7 +213,10 @@ async def test_server_defaults_limits_and_blocks_hold(house, channel, admin, ada
     assert "limit" in refused.followups[0].content
     assert "<t:" in refused.followups[0].content
 
-    await admin.slash(channel, "admin limits")
+    told = await admin.slash(channel, "admin limits")
+    assert told.response.content.endswith("the program's own limit is 60 pieces an hour.")
+    told = await admin.slash(channel, "admin defaults")
+    assert "Nothing is set here any more" in told.response.content
     await admin.slash(channel, "admin block", user=ada)
     assert "blocked" in (await ada.slash(channel, "compose")).followups[0].content
     made = next(record for record in await house.records() if record.result is not None)
@@ -218,7 +227,7 @@ async def test_server_defaults_limits_and_blocks_hold(house, channel, admin, ada
     assert (await ada.slash(channel, "compose")).response.attachments
 
     audit = await admin.slash(channel, "admin audit")
-    assert len(audit.response.embeds[0].description.splitlines()) == 5
+    assert len(audit.response.embeds[0].description.splitlines()) == 6
 
 
 async def test_an_admin_command_by_somebody_else_is_refused_by_the_bot_itself(simcord_env, guild, channel, ada) -> None:
