@@ -19,16 +19,16 @@ _BETWEEN = re.compile(
     r"\s*(?:[,;/&+]|\b(?:and|und|et|with|feat\.?|ft\.?|by|after|arr\.|arr\b:?|arranged|ed\.|edited|transcribed)(?=\s|$))\s*",
     re.IGNORECASE,
 )
-# "BWV 1007", "op.27", "Hob. XVI:37"; the catalogues of one letter, "D. 960" and "K331", stand apart: K9 is a nickname.
+# "BWV 1007", "op.27", "Hob. XVI:37"; the catalogues of one letter, "L. 366" and "K331", stand apart: K9 is a nickname.
 _CATALOGUE = r"(?:[a-z]*wv|kk|kv|rv|hob|woo|opp?|opus|no|nr)"
 _NUMBER = r"\.?\s*(?:(?:anh|posth)\.?\s*)?(?:[ivx]+[a-z]?[:.])?\d[\w.:\u2013-]*"
 _YEARS = r"(?:(?:b|ca?)\.?\s*)?(?:1\d|20)\d\d(?:\s*[-\u2013\u2014]\s*(?:(?:ca?\.?\s*)?(?:1\d|20)\d\d)?)?"
-_BEHIND = re.compile(rf"(?:\s+(?:(?:{_CATALOGUE}|[dk]){_NUMBER}|{_YEARS})){{1,4}}$", re.IGNORECASE)
+_BEHIND = re.compile(rf"(?:\s+(?:(?:{_CATALOGUE}|[dk]|[a-z](?=[.\s])){_NUMBER}|{_YEARS})){{1,4}}$", re.IGNORECASE)
 # Segments that name a work or a way of working, not a person: "remix of dave3d42.mid", "BWV 542", "originally".
 _NO_PERSON = re.compile(
     r"(?:remix|cover|based|originally|modified|version|medley)\b.*\d.*"
     r"|(?:remix|cover|based)\b.*|originally|modified|version|.*\.midi?|\d*"
-    rf"|(?:{_CATALOGUE}|[dk]\b){_NUMBER}.*|{_YEARS}",
+    rf"|(?:{_CATALOGUE}|[a-z]\b){_NUMBER}.*|{_YEARS}",
     re.IGNORECASE,
 )
 _ANONYMOUS = re.compile(

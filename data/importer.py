@@ -364,7 +364,7 @@ def _refreshed(entry: Entry, offer: Offer, file: MidiFile, licence: str) -> Entr
     fresh = replace(_entry(newer, file, entry.sha256, licence), mood_override=entry.mood_override)
     if offer.source == entry.source:
         return fresh
-    return replace(fresh, **{name: getattr(entry, name) or getattr(fresh, name) for name in _TERMS})
+    return replace(entry, **{name: getattr(entry, name) or getattr(fresh, name) for name in _TERMS})
 
 
 def _kept(entry: Entry) -> str:

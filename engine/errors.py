@@ -6,6 +6,7 @@ MusicLSTMError (data.errors)   str(error) is one plain sentence for a person
 ├── Busy                       try again in `retry_after_s`
 ├── EngineClosed               the engine is shutting down; the request can be sent to the next one
 ├── RenderFailed               this piece could not be turned into sound; another seed may work
+│   └── SynthesiserEnded       it was ended from outside: the same again may work
 └── SetupProblem               an administrator has to install or mend something
     ├── CheckpointProblem      the model's files are missing, damaged or of another vocabulary
     └── StorageProblem         the disk is full or cannot be written
@@ -27,6 +28,7 @@ __all__ = [
     "RenderFailed",
     "SetupProblem",
     "StorageProblem",
+    "SynthesiserEnded",
 ]
 
 
@@ -60,6 +62,10 @@ class EngineClosed(MusicLSTMError):
 
 class RenderFailed(MusicLSTMError):
     """The synthesiser failed, ran over a limit, or its result was silent, empty or too short."""
+
+
+class SynthesiserEnded(RenderFailed):
+    """Somebody, or a system without memory, ended the synthesiser: it is no fault of the piece."""
 
 
 class SetupProblem(MusicLSTMError):

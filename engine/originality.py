@@ -180,7 +180,7 @@ class Index:
         """
         own = set(self.sources)
         known = np.array([source in own for source in other.sources], dtype=np.bool_)
-        if len(own) + int((~known).sum()) > PIECES_MAX:
+        if len(self.sources) + int((~known).sum()) > PIECES_MAX:
             raise SetupProblem(f"Both have learnt more than {PIECES_MAX:,} pieces: take fewer.")
         numbers = np.cumsum(~known) - 1 + len(self.sources)  # of the new pieces
         new = ~known[other.owners]

@@ -24,6 +24,7 @@ class Wish:
     Attributes:
         future: gives the piece; raises Cancelled, or EngineClosed when the batcher was closed.
         takes: all that were begun.
+        deaths: how often the process ended that was writing it (`engine.batching.process`).
     """
 
     request: ComposeRequest
@@ -32,6 +33,7 @@ class Wish:
     future: Future[Chosen] = field(default_factory=Future)
     takes: list[Ticket] = field(default_factory=list)
     stopped: bool = False
+    deaths: int = 0
 
 
 class BestOf:

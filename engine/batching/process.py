@@ -90,8 +90,7 @@ class WriterProcess:
         self._numbers = 0
         self._closing = False
         self._deaths = 0
-        self._doubted = 0  # pieces with a lower number are written alone
-        self._alone: int | None = None  # the piece that is: the others wait
+        self._alone: int | None = None  # the piece that is written alone: the others wait
         self.written_by: str | None = None
         self._child: _Sampler | None = self._another()
         self._thread = threading.Thread(target=self._watch, name="sampler-watch", daemon=True)
@@ -204,17 +203,19 @@ class WriterProcess:
         self._deaths += 1
         pieces = len(self._wishes)
         log.error("The process that writes notes ended (exit status %s) with %d pieces in the making.", status, pieces)
-        if self._deaths > _DEATHS_OF_CHANCE and self._device != "cpu":
-            log.error("It ended %d times in a row; from now on notes are written on the CPU.", self._deaths)
-            self._device = "cpu"
         with self._changed:
+            suspects = [self._wishes[self._alone]] if self._alone in self._wishes else list(self._wishes.values())
+            for wish in suspects if began else ():
+                wish.deaths += 1
             if began and self._alone is not None:
-                wish = self._wishes.pop(self._alone)
-                log.error("It ended over piece %s alone, which is given up.", wish.request.id)
-                wish.future.set_exception(SetupProblem(_CRASHED))
+                del self._wishes[self._alone]
+                log.error("It ended over piece %s alone, which is given up.", suspects[0].request.id)
+                suspects[0].future.set_exception(SetupProblem(_CRASHED))
                 self._deaths = 0
-            elif self._deaths > _DEATHS_OF_CHANCE:
-                self._doubted = self._numbers
+        often = max([self._deaths, *(wish.deaths for wish in suspects)])
+        if often > _DEATHS_OF_CHANCE and self._device != "cpu":
+            log.error("It ended %d times; from now on notes are written on the CPU.", often)
+            self._device = "cpu"
 
     def _start_again(self) -> _Sampler | None:
         """Another process, asked for all that is wanted; None when the writer is closed."""
@@ -248,16 +249,14 @@ class WriterProcess:
 
     def _order_all(self) -> None:
         """Order all that is wanted, or the first of what is to be written alone; the lock is held."""
-        self._alone = None
         for number, wish in list(self._wishes.items()):
             if wish.stopped:
                 del self._wishes[number]
                 wish.future.set_exception(Cancelled())
-                continue
-            self._order(number, (wish.request, wish.plan))
-            if number < self._doubted:
-                self._alone = number
-                return
+        doubted = [number for number, wish in self._wishes.items() if wish.deaths > _DEATHS_OF_CHANCE]
+        self._alone = doubted[0] if doubted else None
+        for number in doubted[:1] or list(self._wishes):
+            self._order(number, (self._wishes[number].request, self._wishes[number].plan))
 
     def _give_up(self, why: MusicLSTMError) -> None:
         """Tell everybody who waits that it was in vain; the lock is held."""

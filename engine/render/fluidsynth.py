@@ -32,7 +32,7 @@ import midi2audio
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import Cancelled, RenderFailed, SetupProblem, StorageProblem
+from engine.errors import Cancelled, RenderFailed, SetupProblem, StorageProblem, SynthesiserEnded
 from engine.render.soundfont import check_soundfont, how_to_install
 from engine.types import DURATION_MAX_S
 
@@ -253,6 +253,8 @@ class _Process:
         received = self.received_frames
         if complaints or (status != 0 and received < frames):
             _log.warning("fluidsynth: status %s after %s of %s frames: %s", status, received, frames, complaints)
+            if status in {-signal.SIGKILL, -signal.SIGTERM}:
+                raise SynthesiserEnded("The synthesiser was ended from outside, perhaps for want of memory: try again.")
             if status < 0 and status != -signal.SIGPIPE:
                 raise RenderFailed("The synthesiser crashed on this piece: try another seed.")
             raise RenderFailed("The synthesiser failed on this piece: try another seed.")

@@ -72,16 +72,13 @@ class _Finisher:
         self._treble = treble_taps(character.lowpass_hz, rate_hz)
         self._drive = np.float32(0.36 * character.drive**2)
         self._gain = 1.0
-        self._trim: npt.NDArray[np.float32] | None = None  # [2, 1]: what brings both sides into balance
 
     def run(self, pool: ThreadPoolExecutor) -> float:
         """All steps; the deepest reduction of the limiter in dB."""
         sound = self._sound
-        sides = _hops(pool, sound, self._rate_hz, every=_SAMPLED)
-        if not sides.max() > _SILENCE:  # all that sounds may lie between the samples
-            sides = _hops(pool, sound, self._rate_hz)
-        self._trim = _trim(*sides.sum(axis=1).tolist())
-        hops = sides.sum(axis=0).astype(np.float64)
+        hops = _hops(pool, sound, self._rate_hz, every=_SAMPLED).sum(axis=0).astype(np.float64)
+        if not hops.max() > _SILENCE:  # all that sounds may lie between the samples
+            hops = _hops(pool, sound, self._rate_hz).sum(axis=0).astype(np.float64)
         loudest = float(hops.max())
         if not loudest > _SILENCE:
             raise RenderFailed("The synthesiser gave only silence for this piece: try another seed.")
@@ -91,7 +88,12 @@ class _Finisher:
         before = [sound[:, max(0, start - _EDGE) : start].copy() for start in self._starts]
         behind = [sound[:, start + BLOCK_FRAMES :][:, :_EDGE].copy() for start in self._starts]
         list(pool.map(self._colour, self._starts, before, behind))
-        curve, reduction_db = self._limiter(_hops(pool, sound, self._rate_hz).sum(axis=0).astype(np.float64))
+        sides = _hops(pool, sound, self._rate_hz)
+        trim = _trim(*sides.sum(axis=1).tolist())
+        if trim is not None:
+            list(pool.map(lambda start: self._balance(start, trim), self._starts))
+            sides *= trim * trim
+        curve, reduction_db = self._limiter(sides.sum(axis=0).astype(np.float64))
         # Drawn as lines between the middles of the chunks; before the first middle and behind the last one it is even.
         curve = np.pad(curve, 1, mode="edge")
         list(pool.map(lambda start: self._limit(start, curve), self._starts))
@@ -129,8 +131,6 @@ class _Finisher:
         block *= openness
         block += dark
         block *= level
-        if self._trim is not None:
-            block *= self._trim
         # x / sqrt(1 + k x^2): odd, smooth, and nearly nothing at low level, as tape is.
         bend = block * block
         bend *= self._drive
@@ -138,6 +138,16 @@ class _Finisher:
         np.sqrt(bend, out=bend)
         block /= bend
         self._fade(block, start)
+        self._note_peaks(block, start)
+
+    def _balance(self, start: int, trim: npt.NDArray[np.float32]) -> None:
+        """Bring the sides of one block into balance, in place."""
+        block = self._sound[:, start : start + BLOCK_FRAMES]
+        block *= trim
+        self._note_peaks(block, start)
+
+    def _note_peaks(self, block: Audio, start: int) -> None:
+        frames = block.shape[1]
         magnitude = np.zeros(-(-frames // _CHUNK) * _CHUNK, np.float32)
         np.maximum(np.abs(block[0]), np.abs(block[1]), out=magnitude[:frames])
         peaks = magnitude.reshape(-1, _CHUNK).max(axis=1)

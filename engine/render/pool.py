@@ -25,7 +25,7 @@ from queue import Empty
 from data.moods import Mood
 from data.score import Score
 from data.spaces import Space
-from engine.errors import Cancelled, RenderFailed, SetupProblem
+from engine.errors import Cancelled, RenderFailed, SetupProblem, SynthesiserEnded
 from engine.pipes import Child
 from engine.render.renderer import Rendered, Renderer
 from engine.render.worker import CANCELLED, Board, Failure, RenderJob, work
@@ -115,6 +115,8 @@ class _Worker(Child):
         if isinstance(word, Rendered):
             self._begun, self.busy = True, False
             return word
+        if isinstance(word.error, SynthesiserEnded):
+            raise _Died(str(word.error), innocent=True)
         if isinstance(word.error, MemoryError | RuntimeError | OSError):  # RuntimeError: no more threads
             raise _Died(f"it failed ({word.error!r})") from word.error
         self.busy = False

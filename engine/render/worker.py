@@ -63,7 +63,7 @@ class Warm:
         with contextlib.suppress(OSError):  # it leads a group already
             # Ctrl-C is for the parent, which then closes; and FluidSynth can be ended together with its worker.
             os.setsid()
-        tempfile.tempdir = scratch
+        tempfile.tempdir = self._scratch = scratch
         keep_memory()
         threading.Thread(target=_die_with_parent, args=(scratch,), daemon=True).start()
         self._renderer = Renderer(soundfont=soundfont, cache=cache)
@@ -72,6 +72,7 @@ class Warm:
     def render(self, job: RenderJob) -> Rendered:
         """Raises what `Renderer.render` raises."""
         board, cell = self._board, 2 * job.slot
+        os.makedirs(self._scratch, mode=0o700, exist_ok=True)  # noqa: PTH103 -- systems clear what lay there long unused
 
         def progress(percent: int) -> None:
             board[cell] = percent

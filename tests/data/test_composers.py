@@ -83,7 +83,8 @@ def test_several_persons_are_joined() -> None:
 
 NAMES = ["J.S. Bach", "D. Scarlatti", "Franz Schubert", "C.P.E. Bach", "W. A. Mozart", "Korp", "Édith Piaf", "久石譲"]
 WORKS = [
-    "BWV 1007", "BWV1007a", "BWV 846-869", "K. 331", "KV 331", "Kk. 87", "D. 960", "Op. 27 No. 2", "opus 9",
+    "BWV 1007", "BWV1007a", "BWV 846-869",
+    "L.366", "Z. 860", "B 178", "S.541", "K. 331", "KV 331", "Kk. 87", "D. 960", "Op. 27 No. 2", "opus 9",
     "op.27", "HWV 56", "RV 580", "Hob. XVI:37", "Hob.I:94", "WoO 59", "TWV 40:2", "BuxWV 149", "No. 5", "Nr. 5", "no.5",
     "1685-1757", "1685 \u2013 1750", "1828", "1960-", "1960\u2013", "c. 1637", "ca. 1637-1707", "BWV 1007 1720",
 ]  # fmt: skip

@@ -209,7 +209,7 @@ def test_another_source_of_the_same_bytes_changes_no_terms(corpus: Path, music: 
     assert added.known == [entry]
     assert (entry.source, entry.file, entry.title) == ("theirs", "song0.mid", "Dusk")
     assert (entry.licence, entry.credit, entry.composer) == ("CC-BY-SA-4.0", "Music by Ann", "B")
-    assert entry.half_time
+    assert not entry.half_time
     (kept,) = added.kept
     assert (kept.file, kept.source, kept.sha256) == ("a.mid", "ours", entry.sha256)
     assert "theirs/song0.mid under CC-BY-SA-4.0" in kept.reason

@@ -28,7 +28,7 @@ SOURCES = sorted(Path(bot.discord.__path__[0]).glob("*.py"))
 # made of. `SetupProblem` and what is below it is for whoever runs the bot, in English, as in the log.
 TOLD = {
     *("InvalidRequest", "InvalidMidi", "NotFound", "NotAllowed", "Cancelled", "Busy", "LimitReached", "Unexpected"),
-    *("EngineClosed", "RenderFailed", "TooLarge", "Undeliverable", "Phrase"),
+    *("EngineClosed", "RenderFailed", "SynthesiserEnded", "TooLarge", "Undeliverable", "Phrase"),
 }
 _IN_A_TERMINAL = {"chat.py", "cli.py", "console.py", "terminal.py"}
 ROOT = Path(bot.discord.__path__[0]).parents[1]

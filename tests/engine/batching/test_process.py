@@ -264,6 +264,35 @@ def test_a_poisonous_piece_takes_no_other_with_it(
     writer.close()
 
 
+def die_late_of_a_poisonous_piece(_: int) -> None:
+    """Written in a process, on its way to its first notes."""
+    submit = BestOf.submit
+
+    def taste(writer: BestOf, request: ComposeRequest, decided: Plan, **others: Callable[[int], None]) -> Wish:
+        if request.seed == POISON:
+            threading.Timer(0.6, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+        return submit(writer, request, decided, **others)
+
+    BestOf.submit = taste  # type: ignore[assignment,method-assign]
+
+
+def test_a_poisonous_piece_is_given_up_though_others_are_finished(
+    tmp_path: Path, checkpoint: Checkpoint, judge: Judge
+) -> None:
+    writer = WriterProcess(checkpoint, Sabotage(judge, tmp_path, die_late_of_a_poisonous_piece), 16, "cpu")  # type: ignore[arg-type]
+    request = ComposeRequest(length_notes=2000, seed=POISON, temperature=2.0)
+    poison = writer.submit(request, plan(request))
+    finished, until = 0, time.monotonic() + 60
+    while not poison.future.done() and time.monotonic() < until:
+        other = ComposeRequest(length_notes=16, seed=finished)
+        writer.submit(other, plan(other)).future.result(60)
+        finished += 1
+    with pytest.raises(SetupProblem, match="crashed several times"):
+        poison.future.result(0)
+    assert finished > 2
+    writer.close()
+
+
 def test_where_there_is_no_room_for_a_process_it_is_tried_again(
     writer: WriterProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,3 +47,14 @@ def test_one_side_is_hardly_louder_than_the_other(lean_db, left_db):
     left, right = (meter.integrated_loudness(side.astype(np.float64)) for side in sound)
     assert left - right == pytest.approx(left_db, abs=0.3)
     assert meter.integrated_loudness(sound.T.astype(np.float64)) == pytest.approx(master.LOUDNESS_LUFS, abs=0.3)
+
+
+def test_the_balance_is_that_of_the_whole_piece():
+    """Sides that take turns every 2.4 s are in balance, whichever stretches are looked at."""
+    count = 24 * RATE_HZ
+    turns = np.arange(count) // round(2.4 * RATE_HZ) % 2
+    noise = np.random.default_rng(4).normal(0, 0.05, count)
+    sound = np.stack([noise * (1 - 0.9 * turns), noise * (0.1 + 0.9 * turns)]).astype(np.float32)
+    master.finish(sound, RATE_HZ, CHARACTERS[Space.DRY])
+    left, right = (float(np.mean(side.astype(np.float64) ** 2)) for side in sound)
+    assert 10 * np.log10(left / right) == pytest.approx(0, abs=1.1)

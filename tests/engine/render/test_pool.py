@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -359,3 +360,33 @@ def _lives(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"  # a zombie is dead; only nobody has asked yet
+
+
+def test_a_folder_for_temporary_files_that_was_cleared_away_is_made_again(score, tmp_path):
+    pool = RenderPool(workers=1)
+    try:
+        _render(pool, score, tmp_path, "one")
+        shutil.rmtree(pool._workers[0].scratch)
+        assert _render(pool, score, tmp_path, "two").wav.exists()
+    finally:
+        pool.close()
+
+
+def test_a_synthesiser_that_is_killed_costs_no_piece(pool, score, tmp_path):
+    long = replace(score, notes=tuple(replace(note, start_step=note.start_step * 60) for note in score.notes))
+    killed: list[int] = []
+
+    def kill(_: int) -> None:
+        if killed:
+            return
+        for worker in pool.pids:
+            found = subprocess.run(
+                ["pgrep", "-P", str(worker), "fluidsynth"], capture_output=True, text=True, check=False
+            )
+            for pid in found.stdout.split():
+                os.kill(int(pid), signal.SIGKILL)
+                killed.append(int(pid))
+
+    rendered = _render(pool, long, tmp_path, "killed", progress=kill)
+    assert killed
+    assert rendered.wav.read_bytes() == _render(pool, long, tmp_path, "whole").wav.read_bytes()
