@@ -183,14 +183,14 @@ class Models:
             await self._note_current()
             await self._engine.swap(engine)
             self._current = model.folder
-            newest = await self._newest()
+            newest = await _newest(self._history)
             if newest != model.folder.resolve() and not (newest is None and model.current and not self.pinned):
                 await self._note(model)
             await self._servers.note(None, by, action, model.id)
 
     async def _note_current(self) -> None:
         """Where the settings chose another checkpoint than the one promoted last: that is the one to go back to."""
-        newest = await self._newest()
+        newest = await _newest(self._history)
         if newest is not None and newest != self._current.resolve():
             for model in await self.all():
                 if model.current:
@@ -202,21 +202,21 @@ class Models:
             {"now": self._history.now_text(), "folder": str(model.folder.resolve()), "id": model.id},
         )
 
-    async def _newest(self) -> Path | None:
-        rows = await self._history.rows("SELECT folder FROM promotions ORDER BY number DESC LIMIT 1", {})
-        return Path(rows[0]["folder"]) if rows else None
-
 
 async def promoted(history: History) -> Path | None:
     """The folder of the checkpoint that was promoted last, where it is still there; None means the settings' own."""
-    rows = await history.rows("SELECT folder FROM promotions ORDER BY number DESC LIMIT 1", {})
-    if not rows:
+    folder = await _newest(history)
+    if folder is None:
         return None
-    folder = Path(rows[0]["folder"])
     if not (folder / "model.json").exists():
         _log.warning("the promoted checkpoint %s is gone: composing with the one of the settings", folder)
         return None
     return folder
+
+
+async def _newest(history: History) -> Path | None:
+    rows = await history.rows("SELECT folder FROM promotions ORDER BY number DESC LIMIT 1", {})
+    return Path(rows[0]["folder"]) if rows else None
 
 
 def _list(folders: Sequence[Path], current: Path) -> list[Model]:

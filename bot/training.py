@@ -314,7 +314,11 @@ def _spawn(run: Path, job: dict[str, Any]) -> None:
             pass_fds=[lock],  # the lock lives with the job, not with the bot
             start_new_session=True,
         )
-        (run / "pid").write_text(str(process.pid), encoding="ascii")
+        try:
+            (run / "pid").write_text(str(process.pid), encoding="ascii")
+        except OSError:  # or nobody could stop it
+            process.kill()
+            raise
         # Somebody has to take note of its end, or the system would keep it as a zombie.
         threading.Thread(target=process.wait, name="retraining", daemon=True).start()
     except OSError as error:

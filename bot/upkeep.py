@@ -18,10 +18,11 @@ from bot.history import History
 from bot.history.rows import to_text
 from bot.pieces import PieceFolder
 from bot.quota import forget_deleted
+from engine.types import ID_PATTERN
 
 _log = logging.getLogger(__name__)
 
-_OURS = re.compile(r"[2-9a-hj-kmnp-z]{8}(-again)?\.(mid|wav|png|ogg)(\.part)?")  # `engine.types.new_id` names pieces
+_OURS = re.compile(rf"{ID_PATTERN}(-again)?\.(mid|wav|png|ogg)(\.part)?")
 _OWNER = ".database"  # a file that names the database whose pieces a folder keeps
 _FRESH_S = 3600.0  # younger files are left alone: somebody may be sending them
 

@@ -29,6 +29,7 @@ SEED_MAX = 2**32 - 1  # exact in JSON, in SQLite and in Discord's integer option
 
 _ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # nothing that is mistaken for something else when typed
 _ID_LENGTH = 8  # 30**8 = 6.6e11: a collision is likely only after about 900,000 pieces, and the database refuses it
+ID_PATTERN = rf"[{_ID_ALPHABET}]{{{_ID_LENGTH}}}"  # what `new_id` gives, as a regular expression
 
 
 def new_id() -> str:

@@ -26,7 +26,7 @@ from bot.discord.permissions import check_can_attach
 from bot.discord.persist import TooLarge
 from bot.discord.placing import everywhere
 from bot.discord.posts import ChannelPost, Parcel, Post, Undeliverable
-from bot.discord.texts import say
+from bot.discord.texts import say, server_locale
 from bot.errors import Cancelled, NotFound
 from bot.grammar import format_values, parse_values, values_of
 from bot.history import MessageRef, Record
@@ -80,8 +80,7 @@ async def resume(client: MusicLSTMClient, test: BlindTest) -> None:
     """Go on with a test that the process before this one left unfinished."""
     await client.wait_until_ready()  # the channels, and with them what a server lets us post, are known from now on
     requester, message = test.left.requester, test.left.message or test.right.message
-    guild = None if requester.guild_id is None else client.get_guild(int(requester.guild_id))
-    locale = None if guild is None else guild.preferred_locale
+    locale = server_locale(client, requester.guild_id)
     post = ChannelPost(
         client,
         user_id=int(requester.user_id),

@@ -39,7 +39,7 @@ from bot.discord.privacy import ForgetButton
 from bot.discord.rating import is_rating, take_rating
 from bot.discord.recognising import RecipeButton
 from bot.discord.sync import sync_when_changed
-from bot.discord.texts import Translator
+from bot.discord.texts import Translator, server_locale
 from bot.errors import Unreachable
 from bot.history import Record
 from bot.studio import Studio
@@ -181,14 +181,13 @@ class MusicLSTMClient(discord.AutoShardedClient):
     async def _resume(self, record: Record) -> None:
         await self.wait_until_ready()  # the channels, and with them what a server lets us post, are known from now on
         requester, message = record.requester, record.message
-        guild = None if requester.guild_id is None else self.get_guild(int(requester.guild_id))
         post = ChannelPost(
             self,
             user_id=int(requester.user_id),
             # Nobody but Discord can edit a message that only one person sees; it comes as a direct message instead.
             channel_id=None if record.private or requester.channel_id is None else int(requester.channel_id),
             message_id=None if message is None else int(message.message_id),
-            locale=None if guild is None else guild.preferred_locale,
+            locale=server_locale(self, requester.guild_id),
             nonce=record.id,
         )
         await self.composer.resume(post, record)

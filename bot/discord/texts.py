@@ -36,6 +36,12 @@ def language_of(locale: discord.Locale | str | None) -> str:
     return language if language in LANGUAGES else "en"
 
 
+def server_locale(client: discord.Client, guild_id: str | None) -> discord.Locale | None:
+    """The language of a server; None for none, and for one that the bot is not in."""
+    guild = None if guild_id is None else client.get_guild(int(guild_id))
+    return None if guild is None else guild.preferred_locale
+
+
 def say(locale: discord.Locale | str | None, text: str | Phrase, /, **values: object) -> str:
     """A sentence in the reader's language, its `{placeholders}` filled in.
 
