@@ -121,9 +121,12 @@ class WriterProcess:
         """See `BestOf.cancel`."""
         with self._changed:
             wish.stopped = True
-            for number, known in self._wishes.items():
-                if known is wish:
+            for number, known in list(self._wishes.items()):
+                if known is wish and self._alone in {None, number}:
                     self._order(number, None)
+                elif known is wish:  # nobody was asked for it yet
+                    del self._wishes[number]
+                    wish.future.set_exception(Cancelled())
 
     def close(self) -> None:
         """See `BestOf.close`."""

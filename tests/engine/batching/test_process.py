@@ -293,6 +293,14 @@ def test_a_poisonous_piece_is_given_up_though_others_are_finished(
     writer.close()
 
 
+def test_a_piece_that_waits_for_another_to_be_written_alone_is_cancelled_at_once(writer: WriterProcess) -> None:
+    request = ComposeRequest(length_notes=16, seed=1)
+    writer._alone = 999
+    waiting = writer.submit(request, plan(request))
+    writer.cancel(waiting)
+    assert isinstance(waiting.future.exception(0), Cancelled)
+
+
 def test_where_there_is_no_room_for_a_process_it_is_tried_again(
     writer: WriterProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
