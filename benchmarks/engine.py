@@ -22,8 +22,10 @@ import dataclasses
 import json
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ import torch
 from benchmarks.limits import copying, gemm, step_bytes, step_flops
 from benchmarks.plot import bars
 from benchmarks.usual import Stepper, one_step, skuldur, transformer, usual
+from data.tokens import IntArray
 from engine.batching.batcher import Batcher
 from engine.batching.layout import Precision
 from engine.batching.native import NativeSlots
@@ -219,7 +222,8 @@ def continuous(
     """Through the batcher, more pieces waiting than fit, beside the same slots filled once: what joining costs.
 
     Both in turns, with pieces of 50 to 350 notes and of 200. `continuous` counts everything that serving takes, the
-    requests and the results included, and the end, when the batch runs empty.
+    requests and the results included, and the end, when the batch runs empty. It is a closed loop: twice as many
+    people as there are slots, each of whom asks for the next piece as soon as one is there.
     """
     slots = open_slots(ways(checkpoint, max(BATCHES), device))
     batch = max(BATCHES) if device == "cpu" else slots.count
@@ -229,9 +233,23 @@ def continuous(
     decided = {request.seed: plan(request) for request in wanted}
 
     def serve() -> None:
-        tickets = [batcher.submit(request, decided[request.seed]) for request in wanted]
-        for ticket in tickets:
-            ticket.future.result()
+        todo, done, all_done = iter(wanted), list[Future[list[IntArray]]](), threading.Event()
+
+        def ask() -> None:
+            if request := next(todo, None):
+                batcher.submit(request, decided[request.seed]).future.add_done_callback(ask_again)
+
+        def ask_again(before: Future[list[IntArray]]) -> None:
+            done.append(before)
+            ask()
+            if len(done) == len(wanted):
+                all_done.set()
+
+        for _ in range(2 * batch):
+            ask()
+        all_done.wait()
+        for written in done:
+            written.result()
 
     def fill() -> None:
         for _ in range(fillings):

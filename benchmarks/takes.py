@@ -108,10 +108,10 @@ def measure(checkpoint: Checkpoint, judge: Judge, listener: Listener, pieces: in
     batcher = Batcher(lambda: open_slots(ways(checkpoint, _SLOTS, "cpu")))
     plans = [plan(request, checkpoint.styles) for request in wanted]
     tickets = [
-        [batcher.submit(request, decided, attempt=take) for take in range(max(COUNTS))]
+        batcher.submit(request, decided, takes=range(max(COUNTS)))
         for request, decided in zip(wanted, plans, strict=True)
     ]
-    takes = [[ticket.future.result() for ticket in of_one] for of_one in tickets]
+    takes = [ticket.future.result() for ticket in tickets]
     batcher.close()
     rows = []
     for count in COUNTS:

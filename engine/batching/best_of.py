@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ class Wish:
 
     Attributes:
         future: gives the piece; raises Cancelled, or EngineClosed when the batcher was closed.
-        takes: all that were begun.
+        tickets: of all takes that were begun.
         deaths: how often the process ended that was writing it (`engine.batching.process`).
     """
 
@@ -31,7 +30,7 @@ class Wish:
     plan: Plan
     on_written: Callable[[int], None] | None
     future: Future[Chosen] = field(default_factory=Future)
-    takes: list[Ticket] = field(default_factory=list)
+    tickets: list[Ticket] = field(default_factory=list)
     stopped: bool = False
     deaths: int = 0
 
@@ -76,7 +75,7 @@ class BestOf:
     def cancel(self, wish: Wish) -> None:
         """Stop a piece within a few notes; its future then raises Cancelled. Nothing happens to one that is done."""
         wish.stopped = True
-        for ticket in wish.takes.copy():
+        for ticket in wish.tickets.copy():
             self._batcher.cancel(ticket)
 
     def close(self) -> None:
@@ -86,42 +85,34 @@ class BestOf:
 
     def _begin(self, wish: Wish, before: list[Chosen]) -> None:
         """Have some more takes written, and judged when all are."""
-        count = takes_of(wish.request.length_notes)
-        left, lock = count, threading.Lock()
-
-        def one_is_done(_: Future[IntArray]) -> None:
-            nonlocal left
-            with lock:
-                left -= 1
-                last = left == 0
-            if last:
-                try:
-                    self._judging.submit(self._end, wish, takes, before)
-                except RuntimeError:  # closed in this very moment: nobody may be left without an answer
-                    self._end(wish, takes, before)
+        drawn = sum(len(ticket.takes) for ticket in wish.tickets)
 
         def all_is_written(_: int) -> None:
             if wish.on_written is not None:
                 wish.on_written(wish.request.length_notes)
 
-        # Progress never goes back: during further rounds, which are rare, it stays where it was.
-        on_written = all_is_written if before else wish.on_written
-        takes = []
-        for take in range(count):
-            heard = on_written if take == count - 1 else None  # it began last, so no other is less far
-            ticket = self._batcher.submit(wish.request, wish.plan, attempt=len(wish.takes), on_written=heard)
-            takes.append(ticket)
-            wish.takes.append(ticket)
+        def judge(_: Future[list[IntArray]]) -> None:
+            try:
+                self._judging.submit(self._end, wish, ticket, before)
+            except RuntimeError:  # closed in this very moment: nobody may be left without an answer
+                self._end(wish, ticket, before)
+
+        ticket = self._batcher.submit(
+            wish.request,
+            wish.plan,
+            takes=range(drawn, drawn + takes_of(wish.request.length_notes)),
+            # Progress never goes back: during further rounds, which are rare, it stays where it was.
+            on_written=all_is_written if before else wish.on_written,
+        )
+        wish.tickets.append(ticket)
         if wish.stopped:  # before it could know of these
             self.cancel(wish)
-        for ticket in takes:
-            ticket.future.add_done_callback(one_is_done)
+        ticket.future.add_done_callback(judge)
 
-    def _end(self, wish: Wish, takes: list[Ticket], before: list[Chosen]) -> None:
+    def _end(self, wish: Wish, ticket: Ticket, before: list[Chosen]) -> None:
         """Give out the best of some takes, or have more written while every one copies too much."""
         try:
-            written = [ticket.future.result() for ticket in takes]
-            chosen = self._judge.choose(written, wish.request, wish.plan, len(wish.takes) - len(takes))
+            chosen = self._judge.choose(ticket.future.result(), wish.request, wish.plan, ticket.takes.start)
             if not chosen.acceptable:
                 log.info("%s: %d takes copy too much.", wish.request.id, chosen.drawn)
                 before = [*before, chosen]

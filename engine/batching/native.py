@@ -74,7 +74,7 @@ class NativeSlots:
             raise ValueError(f"{count} slots: 1 to {PIECES_MAX}")
         self.name = f"CPU ({precision})"
         self.count = count
-        self.chunk_notes = _CHUNK_NOTES
+        self.chunk_notes, self.behind = _CHUNK_NOTES, 0
         self.precision = precision
         self._run_limit = checkpoint.longest_pitch_run
         self._library = library(int8=precision == "int8", cache=cache, target=target)
@@ -189,10 +189,10 @@ class NativeSlots:
         """[written, 5] int64: a copy of the notes so far."""
         return self._tokens[slot, : self.written(slot)].astype(np.int64)
 
-    def take(self, slot: int) -> Callable[[], IntArray]:
+    def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
         """See `engine.batching.slots.Slots`."""
-        tokens = self.tokens(slot)
-        return lambda: tokens
+        taken = [self.tokens(slot) for slot in slots]
+        return lambda: taken
 
     def keep_nats(self) -> None:
         """From now on, note what each attribute of an opening costs: see `nats`. Nothing is guided any more."""

@@ -37,11 +37,13 @@ class Slots(Protocol):
         name: what computes them, for an administrator.
         count: how many pieces fit.
         chunk_notes: how many notes are worth one call: a few milliseconds.
+        behind: of how many calls of `run` a device may still be writing the notes when the last one has returned.
     """
 
     name: str
     count: int
     chunk_notes: int
+    behind: int
 
     def begin(
         self, slot: int, request: ComposeRequest, plan: Plan, *, attempt: int = 0, opening: IntArray | None = None
@@ -60,7 +62,8 @@ class Slots(Protocol):
     def run(self, steps: int) -> int:
         """Write up to `steps` notes of every piece that has some left; how many notes that was, over all.
 
-        A device may still be writing them when this returns, but not those of the call before; `written` counts them.
+        `written` counts those that a device is still writing, too (see `behind`); after a call that had nothing to
+        write there are none.
         """
         ...
 
@@ -80,8 +83,8 @@ class Slots(Protocol):
         """[written, 5] int64: a copy of the notes so far, in the model's key of C."""
         ...
 
-    def take(self, slot: int) -> Callable[[], IntArray]:
-        """What will give `tokens` of a piece that has ended, whoever is in the slot by then; it may have to wait."""
+    def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
+        """What will give `tokens` of pieces that have ended, whoever is in the slots by then; it may have to wait."""
         ...
 
 

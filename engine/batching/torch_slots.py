@@ -39,7 +39,7 @@ class TorchSlots(Account):
         self._block = block
         super().__init__(-(-count // block) * block)
         self.name = "CPU (PyTorch)"  # many times slower than compiled code
-        self.chunk_notes = 8 * block
+        self.chunk_notes, self.behind = 8 * block, 0
         weights = DeviceWeights(step_weights(checkpoint.model), torch.device("cpu"), dtype)
         self._blocks = [TorchBlock(weights, block, checkpoint.longest_pitch_run) for _ in range(0, self.count, block)]
 
@@ -71,7 +71,7 @@ class TorchSlots(Account):
         block, place = divmod(slot, self._block)
         return self._blocks[block].tokens(place)[: self.written(slot)].numpy().astype(np.int64)
 
-    def take(self, slot: int) -> Callable[[], IntArray]:
+    def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
         """See `engine.batching.slots.Slots`."""
-        tokens = self.tokens(slot)
-        return lambda: tokens
+        taken = [self.tokens(slot) for slot in slots]
+        return lambda: taken

@@ -4,14 +4,16 @@ Graphs are recorded of the first 1, 2, 4, … blocks of slots, and the smallest 
 written: whoever fills the slots takes the lowest first. One replay is one launch for the host
 (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs), and asks it nothing: the host knows each piece's
 length, so it knows what was written. Pieces that join go to the device in one copy, complete ones come back in one,
-through pinned memory. A call returns while the device writes, and waits only for what the call before it began: so
-the host hands pieces over while the next notes are written.
+through pinned memory. A call returns while the device writes, and waits only for what an earlier one began: so the
+host hands pieces over while the next notes are written.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,8 @@ from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 BLOCK = 64  # slots; fewer would leave more of a GPU idle, more would be computed for a single piece
 # In one replay, between which pieces join and are cancelled. Even, so that states end where they began.
 _GRAPH_STEPS = 16
+# One for the device to be busy with while the host hands pieces over, one more for when the host is late.
+_BEHIND = 2
 _TOLD_MAX = 1024
 # How programs are cut: what was fastest on an H200 (docs/bench/README.md).
 _UNITS_FEW, _UNITS_MANY, _MANY = 16, 32, 256  # of a layer, in one program: where slots are few, and from so many on
@@ -45,6 +49,10 @@ _PRODUCT: dict[str, int] = {"num_warps": 4, "num_stages": 3}
 _LOOK: dict[str, int] = {"num_warps": 2}
 _NOTE_FEW: dict[str, int] = {"num_warps": 4}
 _NOTE_MANY: dict[str, int] = {"num_warps": 2}
+
+
+# The notes of a piece, [written, 5], and when they are there.
+_Arriving: TypeAlias = tuple[npt.NDArray[np.uint8], "torch.cuda.Event | None"]
 
 
 class GpuSlots(Account):
@@ -74,7 +82,7 @@ class GpuSlots(Account):
     ) -> None:
         self.block, self._graph_steps = block, graph_steps
         super().__init__(-(-count // block) * block)
-        self.chunk_notes = graph_steps * self.count  # one replay, however many pieces there are
+        self.chunk_notes, self.behind = graph_steps * self.count, _BEHIND  # one replay, however many pieces there are
         self.device = torch.device(device)
         kind = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "GPU"
         self.name = f"{kind} ({str(dtype).removeprefix('torch.')})"
@@ -87,9 +95,9 @@ class GpuSlots(Account):
         self._weights = GpuWeights(self._host, self.device, dtype)
         self._allocate(dtype)
         self._joining: dict[int, tuple[list[int], tuple[float, float], IntArray | None]] = {}
-        self._complete: dict[int, Callable[[], IntArray]] = {}
+        self._complete: dict[int, _Arriving] = {}
         self._on_gpu = self.device.type == "cuda"
-        self._begun: torch.cuda.Event | None = None  # what the last call had the device do
+        self._begun: deque[torch.cuda.Event | None] = deque()  # what the last calls had the device do
         nothing = [0, 0, 0, 0, 0, *self._told(Plan(90, Key(0, "minor")), Mood.DARK)]
         self._joining[0] = nothing, (1.0, 1.0), None  # so that no piece waits for a kernel to be compiled
         self._join()
@@ -231,7 +239,7 @@ class GpuSlots(Account):
     ) -> None:
         """See `engine.batching.slots.Slots`."""
         known = 0 if opening is None else len(opening)
-        seed = int(np.uint32(request.seed).astype(np.int32))
+        seed = (request.seed ^ (1 << 31)) - (1 << 31)  # the same 32 bits, signed
         entry = [slot, request.length_notes, known, seed, attempt, *self._told(plan, request.mood)]
         self._joining[slot] = entry, (1.0 / request.temperature, request.top_p), opening
         self._begins(slot, request.length_notes)
@@ -305,14 +313,17 @@ class GpuSlots(Account):
         before = self._at[writing]
         self._at[writing] = np.minimum(before + self._graph_steps, self._end[writing])
         complete = [*writing[self._at[writing] == self._end[writing]].tolist(), *stopped.tolist()]
-        earlier, self._begun = self._begun, self._fetch(complete)
-        behind = earlier if len(writing) else self._begun
-        if behind is not None:
-            behind.synchronize()  # a lost device is noticed here
+        arriving, done = self._fetch(complete)
+        self._complete |= arriving
+        self._begun.append(done)
+        while len(self._begun) > (self.behind if len(writing) else 0):
+            begun = self._begun.popleft()
+            if begun is not None:
+                begun.synchronize()  # a lost device is noticed here
         return int(self._at[writing].sum() - before.sum())
 
-    def _fetch(self, slots: list[int]) -> torch.cuda.Event | None:
-        """Have the device copy what these slots hold, behind all that it has to do before; when that is done."""
+    def _fetch(self, slots: list[int]) -> tuple[dict[int, _Arriving], torch.cuda.Event | None]:
+        """Have the device copy what these slots hold, behind all that it has to do before; and when that is done."""
         longest = int(self._at[slots].max()) if slots else 0
         host = torch.empty((len(slots), longest, len(ATTRIBUTES)), dtype=torch.uint8, pin_memory=self._on_gpu)
         if slots:
@@ -321,23 +332,25 @@ class GpuSlots(Account):
         if self._on_gpu:
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record()
-        for slot, tokens in zip(slots, host.numpy(), strict=True):
-            self._complete[slot] = partial(_arrived, tokens[: self._at[slot]], done)
-        return done
+        notes = self._at[slots].tolist()
+        return {
+            slot: (tokens[:count], done) for slot, tokens, count in zip(slots, host.numpy(), notes, strict=True)
+        }, done
 
-    def take(self, slot: int) -> Callable[[], IntArray]:
+    def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
         """See `engine.batching.slots.Slots`."""
-        if slot not in self._complete:  # stopped a moment ago
+        complete = self._complete
+        late = [slot for slot in slots if slot not in complete]
+        if late:  # stopped a moment ago
             try:
-                self._fetch([slot])
+                complete = complete | self._fetch(late)[0]
             except RuntimeError as problem:
                 raise _known(problem, self._on_gpu) from problem
-            return self._complete.pop(slot)
-        return self._complete[slot]
+        return partial(_arrived, [complete[slot] for slot in slots])
 
     def tokens(self, slot: int) -> IntArray:
         """See `engine.batching.slots.Slots`."""
-        return self.take(slot)()
+        return self.take([slot])()[0]
 
 
 def _rows_told(weights: StepWeights, halves: int, plan: Plan, mood: Mood) -> list[int]:
@@ -345,14 +358,15 @@ def _rows_told(weights: StepWeights, halves: int, plan: Plan, mood: Mood) -> lis
     return [row for half in [plan.told(mood), plan.untold()][:halves] for row in weights.told_rows(half)]
 
 
-def _arrived(tokens: npt.NDArray[np.uint8], done: torch.cuda.Event | None) -> IntArray:
-    """A copy of what an event says is there."""
-    if done is not None:
-        try:
-            done.synchronize()
-        except RuntimeError as problem:
-            raise _known(problem, on_gpu=True) from problem
-    return tokens.astype(np.int64)
+def _arrived(arriving: list[_Arriving]) -> list[IntArray]:
+    """Copies of what events say is there."""
+    for done in {done for _, done in arriving}:
+        if done is not None:
+            try:
+                done.synchronize()
+            except RuntimeError as problem:
+                raise _known(problem, on_gpu=True) from problem
+    return [tokens.astype(np.int64) for tokens, _ in arriving]
 
 
 def _known(problem: RuntimeError, on_gpu: bool) -> RuntimeError:

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -39,9 +39,9 @@ def batcher(checkpoint: Checkpoint) -> Iterator[Batcher]:
     opened.close()
 
 
-def alone(checkpoint: Checkpoint, request: ComposeRequest) -> IntArray:
+def alone(checkpoint: Checkpoint, request: ComposeRequest, attempt: int = 0) -> IntArray:
     slots = NativeSlots(checkpoint, 1)
-    slots.begin(0, request, plan(request))
+    slots.begin(0, request, plan(request), attempt=attempt)
     while slots.run(100):
         pass
     return slots.tokens(0)
@@ -53,7 +53,72 @@ def test_more_pieces_than_slots_are_all_written_and_none_knows_of_the_others(
     wanted = [ComposeRequest(length_notes=50 + 37 * n % 300, seed=n) for n in range(15)]
     tickets = [batcher.submit(request, plan(request)) for request in wanted]
     for request, ticket in zip(wanted, tickets, strict=True):
-        np.testing.assert_array_equal(ticket.future.result(30), alone(checkpoint, request))
+        np.testing.assert_array_equal(ticket.future.result(30)[0], alone(checkpoint, request))
+
+
+def test_takes_of_a_request_come_together_and_in_order(checkpoint: Checkpoint, batcher: Batcher) -> None:
+    wanted = [ComposeRequest(length_notes=50 + 37 * n % 300, seed=n) for n in range(4)]
+    heard: list[int] = []
+    tickets = [
+        batcher.submit(request, plan(request), takes=range(n, n + 7), on_written=heard.append if n == 3 else None)
+        for n, request in enumerate(wanted)
+    ]
+    for n, (request, ticket) in enumerate(zip(wanted, tickets, strict=True)):
+        for take, tokens in zip(range(n, n + 7), ticket.future.result(30), strict=True):
+            np.testing.assert_array_equal(tokens, alone(checkpoint, request, take))
+    assert heard == sorted(heard)
+    assert heard.count(wanted[3].length_notes) >= 1
+    assert heard[-1] == wanted[3].length_notes
+
+
+def test_takes_are_cancelled_together_whether_they_have_begun_or_not(checkpoint: Checkpoint) -> None:
+    slots = NativeSlots(checkpoint, 3)
+    batcher = Batcher(lambda: slots)
+    long, short = ComposeRequest(length_notes=2000, seed=1), ComposeRequest(length_notes=16, seed=2)
+    some, others = (batcher.submit(long, plan(long), takes=range(5)) for _ in range(2))
+    last = batcher.submit(short, plan(short), takes=range(2))
+    while not slots.written(2):
+        time.sleep(0.001)
+    batcher.cancel(others)  # none of them has begun
+    assert isinstance(others.future.exception(0), Cancelled)
+    batcher.cancel(some)
+    batcher.cancel(some)
+    assert isinstance(some.future.exception(10), Cancelled)
+    for take, tokens in enumerate(last.future.result(10)):
+        np.testing.assert_array_equal(tokens, alone(checkpoint, short, take))
+    batcher.close()
+
+
+class Late(NativeSlots):
+    """A device that is two calls behind: what was taken is not there before."""
+
+    def __init__(self, checkpoint: Checkpoint, count: int) -> None:
+        super().__init__(checkpoint, count)
+        self.behind, self.calls, self.waited = 2, 0, 0
+
+    def run(self, steps: int) -> int:
+        self.calls += 1
+        return super().run(min(steps, 16))
+
+    def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
+        taken, there = super().take(slots), self.calls + self.behind
+
+        def arrived() -> list[IntArray]:
+            self.waited += bool(slots) and self.calls < there
+            return taken()
+
+        return arrived
+
+
+def test_a_device_that_is_behind_is_not_waited_for_while_there_is_something_to_write(checkpoint: Checkpoint) -> None:
+    slots = Late(checkpoint, 4)
+    batcher = Batcher(lambda: slots)
+    wanted = [ComposeRequest(length_notes=64, seed=n) for n in range(20)]  # four of them always end together
+    tickets = [batcher.submit(request, plan(request)) for request in wanted]
+    for request, ticket in zip(wanted, tickets, strict=True):
+        np.testing.assert_array_equal(ticket.future.result(30)[0], alone(checkpoint, request))
+    batcher.close()
+    assert slots.waited <= 2  # for the last, and for the first if the others had not been asked for by then
 
 
 def test_a_cancelled_piece_makes_room_and_the_others_go_on(checkpoint: Checkpoint) -> None:
@@ -66,7 +131,7 @@ def test_a_cancelled_piece_makes_room_and_the_others_go_on(checkpoint: Checkpoin
     assert begun.wait(10)
     for ticket in tickets:
         batcher.cancel(ticket)
-    np.testing.assert_array_equal(last.future.result(10), alone(checkpoint, short))
+    np.testing.assert_array_equal(last.future.result(10)[0], alone(checkpoint, short))
     stopped = [ticket for ticket in tickets if ticket.future.exception(10) is not None]
     assert len(stopped) >= 38  # one or two may have been complete
     assert all(isinstance(ticket.future.exception(), Cancelled) for ticket in stopped)
@@ -123,9 +188,10 @@ def test_when_the_device_is_lost_every_piece_is_made_again_elsewhere(checkpoint:
     devices: list[Slots] = [NativeSlots(checkpoint, 3), Failing(checkpoint, 3)]
     batcher = Batcher(devices.pop)
     wanted = [ComposeRequest(length_notes=60, seed=n) for n in range(7)]
-    tickets = [batcher.submit(request, plan(request)) for request in wanted]
+    tickets = [batcher.submit(request, plan(request), takes=range(1 + n % 5)) for n, request in enumerate(wanted)]
     for request, ticket in zip(wanted, tickets, strict=True):
-        np.testing.assert_array_equal(ticket.future.result(30), alone(checkpoint, request))
+        for take, tokens in zip(ticket.takes, ticket.future.result(30), strict=True):
+            np.testing.assert_array_equal(tokens, alone(checkpoint, request, take))
     assert type(batcher.slots) is NativeSlots
     batcher.close()
 
@@ -211,7 +277,9 @@ def test_slots_that_failed_are_gone_before_others_are_made(
 
     batcher = Batcher(make, lambda problem: failed.append(type(problem)))
     request = ComposeRequest(length_notes=60, seed=1)
-    np.testing.assert_array_equal(batcher.submit(request, plan(request)).future.result(30), alone(checkpoint, request))
+    np.testing.assert_array_equal(
+        batcher.submit(request, plan(request)).future.result(30)[0], alone(checkpoint, request)
+    )
     assert len(known) == 2
     assert failed == [RuntimeError]
     batcher.close()

@@ -141,14 +141,16 @@ def test_in_a_batcher(checkpoint: Checkpoint, count: int, wanted: list[Wanted], 
     tickets, cancelled = [], set()
     for piece in wanted:
         heard = chance.choice([None, lambda _: None])
-        tickets.append(batcher.submit(piece.request, plan(piece.request), attempt=piece.attempt, on_written=heard))
+        takes = range(piece.attempt, piece.attempt + chance.randint(1, 3))
+        tickets.append(batcher.submit(piece.request, plan(piece.request), takes=takes, on_written=heard))
         if chance.random() < 0.3:
             cancelled.add(chance.choice(tickets))
             batcher.cancel(chance.choice([*cancelled]))
         time.sleep(chance.choice([0, 0, 0.001, 0.01]))
     for piece, ticket in zip(wanted, tickets, strict=True):
         try:
-            np.testing.assert_array_equal(ticket.future.result(60), piece.alone(single))
+            for take, tokens in zip(ticket.takes, ticket.future.result(60), strict=True):
+                np.testing.assert_array_equal(tokens, replace(piece, attempt=take).alone(single))
         except Cancelled:
             assert ticket in cancelled
     batcher.close()
