@@ -67,8 +67,8 @@ def lines(title: str, x_name: str, xs: Sequence[float], series: Mapping[str, Seq
     for at, values in enumerate(series.values()):
         points = [place(x, value) for x, value in zip(xs, values, strict=True)]
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline points="{joined}" fill="none" stroke="{_COLOURS[at + 1]}" stroke-width="2"/>')
+        parts.append(f'<polyline points="{joined}" fill="none" stroke="{_COLOURS[at]}" stroke-width="2"/>')
         for (x, y), value in zip(points, values, strict=True):
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{_COLOURS[at + 1]}"/>')
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{_COLOURS[at]}"/>')
             parts.append(_text(x + 5, y - 6, f"{value:.3g} {unit}", size=11))
     return _page(width, height, parts)

@@ -69,8 +69,10 @@ def test_the_best_of_more_takes_ends_at_least_as_often(monkeypatch: pytest.Monke
 def test_charts_are_well_formed() -> None:
     page = plot.bars("Notes & more", ["a", "b"], {"x < y": [10.0, None], "z": [1.0, 1e5]})
     assert len([node for node in ET.fromstring(page) if node.tag.endswith("rect")]) == 1 + 2 + 3  # noqa: S314 - ours
-    curve = plot.lines("t", "n", [1, 4, 16], {"p50": [1.0, 2.0, 3.0]}, "s")
-    assert ET.fromstring(curve) is not None  # noqa: S314 - ours
+    curve = plot.lines("t", "n", [1, 4, 16], {"p50": [1.0, 2.0, 3.0], "p95": [2.0, 3.0, 4.0]}, "s")
+    nodes = list(ET.fromstring(curve).iter())  # noqa: S314 - ours
+    explained = [node.get("fill") for node in nodes if node.tag.endswith("rect")][1:]  # after the paper
+    assert [node.get("stroke") for node in nodes if node.tag.endswith("polyline")] == explained
 
 
 def test_an_unknown_measurement_is_answered_with_the_list(capsys: pytest.CaptureFixture[str]) -> None:

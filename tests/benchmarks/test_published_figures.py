@@ -35,6 +35,13 @@ def test_the_tables_are_made_from_the_json(
     assert table.count("\n") >= 2 + 2
 
 
+@pytest.mark.parametrize(("name", "module"), [("engine", engine), ("compose", compose)])
+def test_the_charts_are_drawn_from_the_json(name: str, module: ModuleType, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn.svg"
+    assert module.main(["--table", str(BENCH / f"{name}.json"), "--plot", str(drawn)]) == 0
+    assert drawn.read_text(encoding="utf-8") == (BENCH / f"{name}.svg").read_text(encoding="utf-8")
+
+
 def test_what_is_measured_has_what_the_table_needs() -> None:
     rows = json.loads((BENCH / "engine.json").read_text(encoding="utf-8"))["rows"]
     measured = {(row["variant"], row["batch"]) for row in rows}
