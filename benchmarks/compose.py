@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import at_least_one, from_file
 from benchmarks.plot import lines
 from data.moods import Mood
 from engine import ComposeRequest, Progress
@@ -79,8 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="./run bench compose", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="pieces made alone (default 7)")
-    parser.add_argument("--at-once", default=CROWDS, metavar="N,N", help=f"sizes of crowds (default {CROWDS})")
+    parser.add_argument("--rounds", type=at_least_one, default=7, metavar="N", help="pieces made alone (default 7)")
+    parser.add_argument(
+        "--at-once", type=_sizes, default=CROWDS, metavar="N,N", help=f"sizes of crowds (default {CROWDS})"
+    )
     parser.add_argument(
         "--notes", type=int, default=CROWD_NOTES, metavar="N", help=f"of each piece in a crowd (default {CROWD_NOTES})"
     )
@@ -88,13 +91,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
     if options.table:
-        found = json.loads(options.table.read_text(encoding="utf-8"))
-        sys.stdout.write(table(found))
-        if options.plot:
-            _draw([Crowd(**row) for row in found["load"]], options.plot)
+
+        def show(found: dict[str, Any]) -> str:
+            if options.plot:
+                _draw([Crowd(**row) for row in found["load"]], options.plot)
+            return table(found)
+
+        sys.stdout.write(from_file(options.table, show))
         return 0
-    sizes = [int(size) for size in options.at_once.split(",")]
-    alone, crowds = asyncio.run(measure(options.rounds, sizes, options.notes))
+    alone, crowds = asyncio.run(measure(options.rounds, options.at_once, options.notes))
     if options.plot:
         _draw(crowds, options.plot)
     if options.json:
@@ -115,6 +120,10 @@ def main(arguments: list[str] | None = None) -> int:
             f"longest stall {crowd.longest_stall_ms:5.1f} ms{fairness}\n"
         )
     return 0
+
+
+def _sizes(text: str) -> list[int]:
+    return [at_least_one(size) for size in text.split(",")]
 
 
 def _draw(crowds: list[Crowd], path: Path) -> None:

@@ -31,6 +31,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.command import at_least_one, from_file
 from benchmarks.limits import copying, gemm, step_bytes, step_flops
 from benchmarks.plot import bars
 from benchmarks.usual import Stepper, one_step, skuldur, transformer, usual
@@ -92,17 +93,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="./run bench engine", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds (default 5)")
+    parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N", help="rounds (default 5)")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT, help="a checkpoint folder")
     parser.add_argument("--gpu", action="store_true", help="only what a GPU adds, and `usual`")
     parser.add_argument("--plot", type=Path, help="draw the results into this SVG file")
     parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
     if options.table:
-        found = json.loads(options.table.read_text(encoding="utf-8"))
-        sys.stdout.write(gpu_table(found) if options.gpu else table(found))
-        if options.plot:
-            _draw([Row(**each) for each in found["rows"]], options.plot)
+
+        def show(found: dict[str, Any]) -> str:
+            if options.plot:
+                _draw([Row(**each) for each in found["rows"]], options.plot)
+            return gpu_table(found) if options.gpu else table(found)
+
+        sys.stdout.write(from_file(options.table, show))
         return 0
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(options.checkpoint)

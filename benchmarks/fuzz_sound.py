@@ -23,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from benchmarks.command import at_least_one, told
 from data.errors import InvalidMidi, MusicLSTMError
 from data.midi import read_midi, write_midi
 from data.moods import Mood
@@ -42,7 +43,7 @@ _DIRECT_FRAMES = 44_100
 def main(arguments: list[str] | None = None) -> int:
     """Run the fuzzer; the exit status is 1 when anything crashed, hung or left a file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz_sound", description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=5000, metavar="N", help="mutated files (default 5000)")
+    parser.add_argument("--files", type=at_least_one, default=5000, metavar="N", help="mutated files (default 5000)")
     parser.add_argument("--seed", type=int, default=0, help="of the mutations (default 0)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args(arguments)
@@ -186,4 +187,4 @@ def _pool() -> ProcessPoolExecutor:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

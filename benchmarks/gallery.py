@@ -19,6 +19,7 @@ from pathlib import Path
 import soundfile
 from PIL import Image
 
+from benchmarks.command import told
 from data.moods import Mood
 from data.score import Score
 from engine.local import open_engine
@@ -105,4 +106,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

@@ -39,6 +39,7 @@ import midi2audio
 import soundfile
 
 from benchmarks import sound_worker
+from benchmarks.command import at_least_one, told
 from benchmarks.sound_memory import PeakMemory
 from data.midi import write_midi
 from data.moods import Mood
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./run bench sound", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--check", action="store_true", help="prove that the same score always gives the same bytes")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of each length (default 5)")
+    parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N", help="rounds of each length (default 5)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="musiclstm-bench-") as name, _quiet():
         folder = Path(name)
@@ -245,4 +246,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.command import at_least_one
 from data.composer.corpus import SOURCE
 from data.corpus import Split, load_corpus, split_by_composer
 from data.endings import ending
@@ -68,7 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--corpus", type=Path, nargs="+", default=corpora, help="what the model learnt (default: var/corpus)"
     )
-    parser.add_argument("--pieces", type=int, default=400, help="requests, the moods taking turns (default 400)")
+    parser.add_argument(
+        "--pieces", type=at_least_one, default=400, help="requests, the moods taking turns (default 400)"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(options.checkpoint)

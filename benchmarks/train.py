@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.command import at_least_one, from_file
 from benchmarks.limits import gemm, multiplied, wait
 from data.tokens import ATTRIBUTES
 from trainer.config import PRESETS, TrainConfig
@@ -133,23 +134,32 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _presets(text: str) -> list[str]:
+    presets = text.split(",")
+    if unknown := set(presets) - PRESETS.keys():
+        raise argparse.ArgumentTypeError(f"there is no preset {min(unknown)!r}: there are {', '.join(PRESETS)}")
+    return presets
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the measurement."""
     parser = argparse.ArgumentParser(prog="./run bench train", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--rounds", type=int, default=15, help="how often each row takes its turn (default: 15)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
-    parser.add_argument("--presets", default="v1,v2", help="which (default: v1,v2)")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=15, help="how often each row takes its turn (default: 15)"
+    )
+    parser.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")
+    parser.add_argument("--presets", type=_presets, default="v1,v2", help="which (default: v1,v2)")
     parser.add_argument("--table", type=Path, metavar="FILE", help="no measurement: the table of what --json gave")
     options = parser.parse_args(arguments)
     if options.table:
-        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
+        sys.stdout.write(from_file(options.table, table))
         return 0
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # as training does
     devices = [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]
-    rows = measure(options.presets.split(","), devices, options.rounds)
+    rows = measure(options.presets, devices, options.rounds)
     threads = torch.get_num_threads()
     if options.json:
         facts = {"threads": threads, "rounds": options.rounds, "torch": torch.__version__}
