@@ -84,8 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(name)
         piece = _ordinary_piece(max(SECONDS))
         if options.check:
-            return _check(_opening(piece, SECONDS[0]), folder, options.json)
-        rows = [_measure(_opening(piece, seconds), seconds, options.rounds, folder) for seconds in SECONDS]
+            return _check(opening(piece, SECONDS[0]), folder, options.json)
+        rows = [_measure(opening(piece, seconds), seconds, options.rounds, folder) for seconds in SECONDS]
         font = find_soundfont().name
     if options.json:
         _say(json.dumps({"soundfont": font, "pieces": [dataclasses.asdict(row) for row in rows]}))
@@ -211,7 +211,7 @@ def _ordinary_piece(seconds: float) -> Score:
     raise RuntimeError("no ordinary piece among a thousand")
 
 
-def _opening(score: Score, seconds: float) -> Score:
+def opening(score: Score, seconds: float) -> Score:
     """The first seconds of a piece; notes that sound longer end there."""
     end = round(seconds / score.seconds(1))
     notes = [

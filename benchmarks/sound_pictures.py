@@ -9,6 +9,7 @@ feels: loudness, true peak, correlation of the channels and what a mono loudspea
 
 from __future__ import annotations
 
+import argparse
 import math
 import subprocess
 import sys
@@ -21,6 +22,8 @@ import scipy.fft
 import soundfile
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.command import told
+from benchmarks.sound import opening
 from data.composer.piece import compose_piece
 from data.midi import write_midi
 from data.moods import Mood
@@ -46,13 +49,14 @@ Sound = npt.NDArray[np.float64]
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the pictures."""
-    given = sys.argv[1:] if arguments is None else arguments
-    target = Path(given[0] if given else "docs/sound")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sound_pictures", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/sound"), help="(default: docs/sound)")
+    target: Path = parser.parse_args(arguments).folder
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="musiclstm-pictures-") as name:
         folder = Path(name)
         for mood in _PICTURED:
-            score = _opening(compose_piece(7, mood).score)
+            score = opening(compose_piece(7, mood).score, _SECONDS_MAX)
             panels = [
                 ("before: midi2audio", _before(score, folder)),
                 (f"after: space {DEFAULT_SPACES[mood]}", _after(score, folder, mood, None)),
@@ -140,16 +144,6 @@ def _figures(sound: Sound) -> str:
     )
 
 
-def _opening(score: Score) -> Score:
-    end = round(_SECONDS_MAX / score.seconds(1))
-    notes = [
-        Note(note.start_step, note.part, note.pitch, min(note.duration_steps, end - note.start_step), note.velocity)
-        for note in score.notes
-        if note.start_step < end
-    ]
-    return Score(tuple(sorted(notes)), score.tempo_bpm)
-
-
 def _phrase() -> Score:
     """A drone, a chord, three bells and a drum in six seconds, so that the space is heard after them."""
     notes = [Note(0, Part.DRONE, 38, 60, 80), Note(48, Part.PULSE, 45, 12, 100)]
@@ -164,4 +158,4 @@ def _single(part: Part) -> Score:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))
