@@ -50,5 +50,5 @@ def _resident_mb(pid: int) -> float:
         # The exclusive share of what several processes map, such as a soundfont, counts once.
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1e3
+                return int(line.split()[1]) * 1024 / 1e6  # its kB are 1,024 bytes
     return 0.0
