@@ -5,7 +5,7 @@
 Each file is a good MIDI, WAV, OGG or FLAC of ours with bytes changed, cut, repeated or swapped. MIDI goes through
 `read_midi` and, where that accepts it, is cut to its first seconds and rendered; and straight into the hardened
 FluidSynth, which never sees such a file in the bot. Every file goes through `read_recipe`. The work is done in a child
-process in batches, so that a crash of a parser is seen, named and survived.
+process in batches, so that a crash or a hang of a parser is seen, named and survived.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import contextlib
 import json
 import multiprocessing
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ from engine.render.soundfont import find_soundfont
 
 _BATCH = 50
 _SLOW_S = 75.0  # longer than any deadline in the renderer: a hang
+_BATCH_SLOW_S = 900.0  # a batch takes seconds: a hang that comes back never
 _PLAYED_S = 1.0  # of an accepted file: its parser is what is tested, and music costs time
 _SPAN_STEPS = 48
 _DIRECT_FRAMES = 44_100
@@ -56,10 +58,15 @@ def main(arguments: list[str] | None = None) -> int:
         for first in range(0, options.files, _BATCH):
             indices = range(first, min(options.files, first + _BATCH))
             try:
-                outcomes.update(pool.submit(fuzz, sources, options.seed, indices, name).result())
-            except BrokenProcessPool:
-                outcomes["CRASHED"] += 1
-                sys.stderr.write(f"a crash among files {indices.start} to {indices.stop - 1}, seed {options.seed}\n")
+                outcomes.update(pool.submit(fuzz, sources, options.seed, indices, name).result(_BATCH_SLOW_S))
+            except (BrokenProcessPool, TimeoutError) as problem:
+                what = "HUNG" if isinstance(problem, TimeoutError) else "CRASHED"
+                outcomes[what] += 1
+                among = f"files {indices.start} to {indices.stop - 1}, seed {options.seed}"
+                sys.stderr.write(f"{what.lower()} among {among}\n")
+                for child in multiprocessing.active_children():
+                    child.kill()
+                pool.shutdown()
                 pool = _pool()
         pool.shutdown()
     bad = sum(count for outcome, count in outcomes.items() if outcome.isupper())
@@ -87,13 +94,17 @@ def fuzz(sources: list[str], seed: int, indices: range, folder_name: str) -> dic
         source = Path(generator.choice(sources))
         data = mutated(source.read_bytes(), generator)
         started_s = time.monotonic()
-        outcomes[_try(data, source.suffix, renderer, folder, direct=index % 10 == 0)] += 1
+        try:
+            outcomes[_try(data, source.suffix, renderer, folder, direct=index % 10 == 0)] += 1
+        except Exception as error:
+            outcomes["CRASHED"] += 1
+            sys.stderr.write(f"file {index}, seed {seed}: {error!r}\n")
         if time.monotonic() - started_s > _SLOW_S:
             outcomes["HUNG"] += 1
             sys.stderr.write(f"file {index}, seed {seed}: {time.monotonic() - started_s:.0f} s\n")
         for left in [*folder.iterdir(), *scratch.iterdir()]:
             outcomes["LEFT SOMETHING BEHIND"] += 1
-            left.unlink()
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     return dict(outcomes)
 
 
