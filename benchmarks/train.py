@@ -129,7 +129,7 @@ def table(found: dict[str, Any]) -> str:
     """Markdown, out of the JSON."""
     lines = ["| preset | device | precision | notes a second | share of matrix products |", "|---|---|---|---:|---:|"]
     for row in (Row(**each) for each in found["rows"]):
-        rate, share = f"{row.notes_per_s:,.0f}", f"{100 * row.share_of_gemm:.1f} %"
+        rate, share = f"{row.notes_per_s:,.0f}", f"{100 * row.share_of_gemm:.3g} %"
         lines.append(f"| {row.preset} | {row.device} | {row.precision} | {rate} | {share} |")
     return "\n".join(lines) + "\n"
 
@@ -162,13 +162,14 @@ def main(arguments: list[str] | None = None) -> int:
     rows = measure(options.presets, devices, options.rounds)
     threads = torch.get_num_threads()
     if options.json:
-        facts = {"threads": threads, "rounds": options.rounds, "torch": torch.__version__}
+        gpu = {"device": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+        facts = gpu | {"threads": threads, "rounds": options.rounds, "torch": torch.__version__}
         sys.stdout.write(json.dumps(facts | {"rows": [dataclasses.asdict(row) for row in rows]}) + "\n")
         return 0
     sys.stdout.write(f"{threads} CPU threads, {options.rounds} rounds\n")
     for row in rows:
         sys.stdout.write(
             f"{row.preset:4s} {row.device:5s} {row.precision:9s} {row.notes_per_s:10,.0f} notes/s "
-            f"{row.gflops_per_s:10,.1f} of {row.gemm_gflops_per_s:10,.1f} GFLOP/s: {100 * row.share_of_gemm:5.1f} %\n"
+            f"{row.gflops_per_s:10,.1f} of {row.gemm_gflops_per_s:10,.1f} GFLOP/s: {100 * row.share_of_gemm:5.3g} %\n"
         )
     return 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -29,3 +30,10 @@ def test_a_step_moves_the_weights() -> None:
     before = {name: tensor.clone() for name, tensor in training.run.model.state_dict().items()}
     training.notes_per_s()
     assert any(not torch.equal(tensor, before[name]) for name, tensor in training.run.model.state_dict().items())
+
+
+def test_a_small_share_is_rounded_once() -> None:
+    share = 1016.7 / 676749.2
+    row = train.Row("v1", "cuda", "bfloat16", 163770.4, 1016.7, 676749.2, round(share, 4))
+    shown = train.table({"rows": [dataclasses.asdict(row)]}).splitlines()[-1].split("|")[-2]
+    assert float(shown.removesuffix(" % ")) == pytest.approx(100 * share, rel=0.01)
