@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     with torch.inference_mode():
         rows = measure(checkpoint, options.rounds, only=("usual",) if options.gpu else ())
         if not options.gpu:
-            rows += continuous(checkpoint, rows)
+            rows += continuous(checkpoint, rows, options.rounds)
         if torch.cuda.is_available():
             rows += on_device(checkpoint, rows, options.rounds)
             rows += continuous(checkpoint, rows, options.rounds, "cuda", time.perf_counter)

@@ -15,7 +15,7 @@ from data.composer import compose_piece
 from data.keys import Key
 from data.listener import Listener
 from data.moods import MOODS
-from engine.checkpoint import DEFAULT, load_checkpoint
+from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.plan import Plan, plan
 from engine.sampler import Sampler
 from engine.takes import Judge
@@ -87,7 +87,16 @@ def test_json_has_a_row_for_every_variant_and_batch(
 ) -> None:
     monkeypatch.setattr(engine, "_AT_LEAST_S", 0.0)
     monkeypatch.setattr(engine, "BATCHES", (1, 2))
+    rounds, continuous = [], engine.continuous
+
+    def noted(checkpoint: Checkpoint, rows: list[engine.Row], count: int) -> list[engine.Row]:
+        rounds.append(count)
+        return continuous(checkpoint, rows, count)
+
+    monkeypatch.setattr(engine, "continuous", noted)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert engine.main(["--json", "--rounds", "1"]) == 0
+    assert rounds == [1]
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {("usual", 1), ("usual", 2), ("default", 1), ("default", 2), ("static, 200 notes", 2)} <= {
         (row["variant"], row["batch"]) for row in rows
