@@ -8,11 +8,12 @@ given, and of the ratios to `usual` in the same round. Processor time, since the
 for temperature 0.9 and top-p 0.95. `default` is what the engine uses on this CPU; `continuous` is `default` through the
 batcher, saturated with pieces of 50 to 350 notes, beside `static`, the same slots filled with pieces of one length,
 and `padded`, where a batch of 50 to 350 notes is written as long as its longest piece and what is too much thrown away.
+With guidance, `usual` and `nn.LSTM, one step` have each piece in their batch twice too; only the cache is not in them.
 
-All that run this model do the same work: with guidance, `usual` has each piece in its batch twice too. Where there is a
-GPU, `cuda, float32` and `cuda, float16` are measured by the clock on the wall and at larger batches, with the ratio to
-`usual` on the CPU at the same batch or the largest, and as shares of what the GPU's memory and its arithmetic allow at
-most (`benchmarks.limits`); so are `continuous` and its two companions with as many slots as the engine has there.
+Where there is a GPU, `cuda, float32` and `cuda, float16` are measured by the clock on the wall and at larger batches,
+with the ratio to `usual` on the CPU at the same batch or the largest, and as shares of what the GPU's memory and its
+arithmetic allow at most (`benchmarks.limits`); so are `continuous` and its two companions with as many slots as the
+engine has there.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from engine.types import LENGTH_NOTES_DEFAULT, ComposeRequest
 BATCHES = (1, 8, 64)
 GPU_BATCHES = (1, 64, 1024, 16384)
 _AT_LEAST_S = 0.12  # of one measurement
+_STEPS_MIN = 10  # and so many steps at least: the fewest in which the transformer's 4.3 tokens a note come out whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +203,7 @@ def measure(checkpoint: Checkpoint, rounds: int, only: Sequence[str] = ()) -> li
     for turn in range(rounds + 1):  # the first only finds out how many steps are worth timing
         for batch, each in steppers.items():
             for name, stepper in each.items():
-                count = steps.get((name, batch), 1)
+                count = steps.get((name, batch), _STEPS_MIN)
                 rate = batch * count / _seconds(lambda s=stepper, n=count: s(n))
                 while turn == 0 and count < (1 << 20) and batch * count / rate < _AT_LEAST_S:
                     count *= 2

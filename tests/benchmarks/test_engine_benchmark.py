@@ -66,6 +66,31 @@ def test_the_best_of_more_takes_ends_at_least_as_often(monkeypatch: pytest.Monke
     assert 0 < one.milliseconds < three.milliseconds
 
 
+def test_the_transformer_writes_as_many_tokens_as_the_measured_notes_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    draw = usual.sort_and_draw
+
+    def counted(logits: torch.Tensor) -> torch.Tensor:
+        drawn.append(len(logits))
+        return draw(logits)
+
+    monkeypatch.setattr(usual, "sort_and_draw", counted)
+    monkeypatch.setattr(engine, "_AT_LEAST_S", 0.0)
+    monkeypatch.setattr(engine, "BATCHES", (1,))
+    monkeypatch.setattr(engine, "variants", lambda *_: {"usual": lambda _: None, "transformer": timed})
+    stepper = usual.transformer(1)
+    tokens_a_note = []
+
+    def timed(steps: int) -> None:
+        before = len(drawn)
+        stepper(steps)
+        tokens_a_note.append((len(drawn) - before) / steps)
+
+    with torch.inference_mode():
+        engine.measure(load_checkpoint(DEFAULT), 3)
+    assert tokens_a_note == [usual.TOKENS_PER_NOTE] * 4
+
+
 def test_charts_are_well_formed() -> None:
     page = plot.bars("Notes & more", ["a", "b"], {"x < y": [10.0, None], "z": [1.0, 1e5]})
     assert len([node for node in ET.fromstring(page) if node.tag.endswith("rect")]) == 1 + 2 + 3  # noqa: S314 - ours
