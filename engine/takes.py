@@ -40,7 +40,7 @@ from engine.types import DURATION_MAX_S, ComposeRequest, Originality
 
 TAKES = 32  # of a request
 TAKES_MIN = 4  # of a long one
-TAKES_NOTES = 6400  # beyond so many notes a request has fewer takes: a fifth of a second of a core, choosing included
+TAKES_NOTES = 6400  # beyond so many notes a request has fewer takes: a quarter of a second of a core, choosing too
 ROUNDS_MAX = 3  # so many times takes are drawn while every one copies too much
 _SILENCE_MAX_S = 4.0
 _BAND_NATS = 1.0  # a measure outside its band weighs like a mood that is less likely by a factor e
