@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import MusicLSTMError
-from engine.errors import InvalidRequest, SetupProblem
+from engine.errors import InvalidRequest, SetupProblem, StorageProblem
 
 
 def at_least_one(text: str) -> int:
@@ -25,14 +25,26 @@ def from_file(path: Path, show: Callable[[Any], str]) -> str:
     """Show what `--json` gave.
 
     Raises:
-        SetupProblem: the file cannot be read, or holds something else; a picture of it cannot be written.
+        SetupProblem: the file cannot be read, or holds something else.
     """
     try:
         return show(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise SetupProblem(f"{error.filename} cannot be read or written: {error.strerror}.") from error
+        raise SetupProblem(f"{path} cannot be read: {error.strerror}.") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SetupProblem(f"{path} is not what this measurement gives with --json.") from error
+
+
+def write(path: Path, page: str) -> None:
+    """Write a chart.
+
+    Raises:
+        StorageProblem: there is no such folder, or no room.
+    """
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StorageProblem(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def told(work: Callable[[], int]) -> int:

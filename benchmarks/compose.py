@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import at_least_one, from_file
+from benchmarks.command import at_least_one, from_file, write
 from benchmarks.plot import lines
 from data.moods import Mood
 from engine import ComposeRequest, Progress
@@ -103,13 +103,18 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(from_file(options.table, show))
         return 0
     alone, crowds = asyncio.run(measure(options.rounds, options.at_once, options.notes))
-    if options.plot:
-        _draw(crowds, options.plot)
     if options.json:
         found = {"alone": dataclasses.asdict(alone), "load": [dataclasses.asdict(crowd) for crowd in crowds]}
         sys.stdout.write(json.dumps(found) + "\n")
-        return 0
-    sys.stdout.write(
+    else:
+        sys.stdout.write(_told(alone, crowds))
+    if options.plot:
+        _draw(crowds, options.plot)
+    return 0
+
+
+def _told(alone: Alone, crowds: list[Crowd]) -> str:
+    told = (
         f"one piece of {alone.notes} notes: {alone.p50_s:.2f} s "
         f"({', '.join(f'{name} {100 * share:.1f} %' for name, share in alone.shares.items())}); first progress "
         f"after {alone.first_progress_ms:.1f} ms; from process start to a first short piece's notes "
@@ -117,12 +122,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for crowd in crowds:
         fairness = "" if crowd.fairness is None else f"   fairness {crowd.fairness:.3f}"
-        sys.stdout.write(
+        told += (
             f"{crowd.at_once:4d} pieces of {crowd.notes} notes at once: {crowd.pieces_per_minute:6.1f} a minute   "
             f"p50 {crowd.p50_s:6.2f} s   p95 {crowd.p95_s:6.2f} s   "
             f"longest stall {crowd.longest_stall_ms:5.1f} ms{fairness}\n"
         )
-    return 0
+    return told
 
 
 def _sizes(text: str) -> list[int]:
@@ -134,7 +139,7 @@ def _draw(crowds: list[Crowd], path: Path) -> None:
     curves = {"median": [c.p50_s for c in crowds], "95 of 100": [c.p95_s for c in crowds]}
     title = f"Seconds from request to files, pieces of {crowds[0].notes} notes"
     across = [float(crowd.at_once) for crowd in crowds]
-    path.write_text(lines(title, "requests at once", across, curves, "s"), encoding="utf-8")
+    write(path, lines(title, "requests at once", across, curves, "s"))
 
 
 def table(found: dict[str, Any]) -> str:

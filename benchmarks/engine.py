@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.command import at_least_one, from_file
+from benchmarks.command import at_least_one, from_file, write
 from benchmarks.limits import copying, gemm, step_bytes, step_flops
 from benchmarks.plot import bars
 from benchmarks.usual import Stepper, one_step, skuldur, transformer, usual
@@ -119,8 +119,6 @@ def main(arguments: list[str] | None = None) -> int:
         if torch.cuda.is_available():
             rows += on_device(checkpoint, rows, options.rounds)
             rows += continuous(checkpoint, rows, options.rounds, "cuda", time.perf_counter)
-    if options.plot:
-        _draw(rows, options.plot)
     if options.json:
         facts = {"clock": "cpu", "threads": 1, "rounds": options.rounds, "checkpoint": checkpoint.id}
         sys.stdout.write(json.dumps(facts | {"rows": [_facts(row) for row in rows]}) + "\n")
@@ -129,6 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(
                 f"{row.variant:28s} x{row.batch:<3d} {row.notes_per_s:12,.0f} notes/s {row.ratio:9.2f} x\n"
             )
+    if options.plot:
+        _draw(rows, options.plot)
     return 0
 
 
@@ -139,7 +139,7 @@ def _draw(rows: list[Row], path: Path) -> None:
         if row.batch in BATCHES:
             by_variant[row.variant][BATCHES.index(row.batch)] = row.notes_per_s
     series = [f"{batch} at once" for batch in BATCHES]
-    path.write_text(bars("Notes per second of one CPU core", series, by_variant), encoding="utf-8")
+    write(path, bars("Notes per second of one CPU core", series, by_variant))
 
 
 def table(found: dict[str, Any]) -> str:

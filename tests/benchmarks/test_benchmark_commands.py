@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as dispatcher
+from benchmarks import compose
 from benchmarks.command import told
 from engine.errors import InvalidRequest
 
@@ -37,7 +38,22 @@ def test_a_table_of_no_measurement_is_refused_in_one_sentence(
 def test_a_chart_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nowhere = tmp_path / "no" / "chart.svg"
     assert status_of("engine", "--table", BENCH / "engine.json", "--plot", nowhere) == 78
-    assert str(nowhere) in capsys.readouterr().err
+    assert capsys.readouterr().err == f"{nowhere} cannot be written: No such file or directory.\n"
+
+
+def test_what_was_measured_is_told_before_a_chart_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measured(*_: object) -> tuple[compose.Alone, list[compose.Crowd]]:
+        alone = compose.Alone(200, 7, 1.0, 0.2, 0.7, 0.1, {"notes": 0.2}, 0.4, 1.5)
+        return alone, [compose.Crowd(1, 64, 60.0, 1.0, 1.0, None, 5.0)]
+
+    monkeypatch.setattr(compose, "measure", measured)
+    for form in (["--json"], []):
+        assert status_of("compose", *form, "--plot", tmp_path / "no" / "chart.svg") == 78
+        said = capsys.readouterr()
+        assert "60.0" in said.out
+        assert "cannot be written" in said.err
 
 
 @pytest.mark.parametrize(
