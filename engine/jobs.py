@@ -46,12 +46,17 @@ class Job:
 
 
 async def settled(future: asyncio.Future[_T], stop: Callable[[], None]) -> _T:
-    """Await work in a thread; when the awaiting task is cancelled, stop it and wait until it has cleaned up."""
+    """Await work in a thread; when the awaiting task is cancelled, stop it and wait until it has cleaned up.
+
+    However often it is cancelled: whoever lost patience twice is not told that all is over while it still works.
+    """
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         stop()
-        await asyncio.wait({future})
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({future})
         if not future.cancelled():
             future.exception()  # seen: what a stopped job says is of no interest
         raise

@@ -177,6 +177,26 @@ async def test_an_opening_that_copies_is_not_held_against_the_piece(tmp_path: Pa
     await engine.aclose()
 
 
+async def test_a_piece_that_is_cancelled_twice_is_over_only_when_its_work_is(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    rendering = asyncio.Event()
+    task = asyncio.create_task(
+        engine.compose(
+            quick(1, length_notes=400),
+            lambda now: rendering.set() if now.stage is Stage.RENDERING and now.done else None,
+        )
+    )
+    await rendering.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not any(tmp_path.iterdir())  # noqa: ASYNC240  # nothing else runs by now
+
+
 def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointProblem):
         open_engine(folder=tmp_path, checkpoint=tmp_path / "nothing")
