@@ -69,18 +69,23 @@ def open_engine(
     renderer = (
         RenderPool(workers=render_workers, soundfont=soundfont) if render_workers else Renderer(soundfont=soundfont)
     )
-    renderer.check()
-    source = checkpoint or DEFAULT
-    return LocalEngine(
-        load_checkpoint(source),
-        renderer,
-        folder,
-        originality=Index.load(source),
-        queue_limit=queue_limit,
-        device=device,
-        own_process=render_workers > 0,
-        at_once=at_once or max(AT_ONCE_MIN, render_workers + 1),
-    )
+    try:
+        renderer.check()
+        source = checkpoint or DEFAULT
+        return LocalEngine(
+            load_checkpoint(source),
+            renderer,
+            folder,
+            originality=Index.load(source),
+            queue_limit=queue_limit,
+            device=device,
+            own_process=render_workers > 0,
+            at_once=at_once or max(AT_ONCE_MIN, render_workers + 1),
+        )
+    except BaseException:
+        if isinstance(renderer, RenderPool):
+            renderer.close()  # its processes run by now, and nobody would be left to end them
+        raise
 
 
 class LocalEngine:

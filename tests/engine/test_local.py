@@ -197,6 +197,13 @@ async def test_a_piece_that_is_cancelled_twice_is_over_only_when_its_work_is(
     assert not any(tmp_path.iterdir())  # noqa: ASYNC240  # nothing else runs by now
 
 
+def test_an_engine_that_cannot_be_opened_leaves_no_process(tmp_path: Path) -> None:
+    before = {child.pid for child in multiprocessing.active_children()}
+    with pytest.raises(CheckpointProblem):
+        open_engine(folder=tmp_path, checkpoint=tmp_path / "nothing", render_workers=1)
+    assert {child.pid for child in multiprocessing.active_children()} <= before
+
+
 def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointProblem):
         open_engine(folder=tmp_path, checkpoint=tmp_path / "nothing")
