@@ -7,6 +7,7 @@ take milliseconds and are written for all of them side by side; sound takes seco
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -14,7 +15,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from data.midi_bytes import MAX_TEXT_CHARS
 from engine.batching.best_of import BestOf
@@ -32,8 +32,6 @@ from engine.titles import title
 from engine.types import ComposeRequest, Composition, ProgressCallback, Stage
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 SLOTS = 64  # pieces whose notes are written side by side; beyond it a core of compiled code gains nothing more
 AT_ONCE_MIN = 2  # pieces in the making: notes take milliseconds, so one in advance keeps a renderer busy
@@ -218,8 +216,7 @@ class LocalEngine:
         sampled = time.monotonic()
         name = title(job.request)
         job.tell(Stage.RENDERING, 0, 100)
-        rendered: Rendered = await self._in_thread(
-            self._rendering,
+        rendered = await self._rendered(
             job,
             lambda: self._renderer.render(
                 drawn.score,
@@ -281,8 +278,15 @@ class LocalEngine:
         whole = json.dumps(recipe)
         return [whole[start : start + MAX_TEXT_CHARS] for start in range(0, len(whole), MAX_TEXT_CHARS)]
 
-    async def _in_thread(self, pool: ThreadPoolExecutor, job: Job, work: Callable[[], _T]) -> _T:
-        return await settled(job.loop.run_in_executor(pool, work), job.stop.set)
+    async def _rendered(self, job: Job, work: Callable[[], Rendered]) -> Rendered:
+        """What comes of rendering in a thread; nothing of it is left where the awaiting task is cancelled."""
+        rendering = job.loop.run_in_executor(self._rendering, work)
+        try:
+            return await settled(rendering, job.stop.set)
+        except asyncio.CancelledError:
+            if rendering.exception() is None:  # it was finished in the same moment, and nobody takes its file
+                await settled(job.loop.run_in_executor(self._rendering, _drop, rendering.result().wav), job.stop.set)
+            raise
 
     async def aclose(self) -> None:
         """Stop what is running and free every thread; see `engine.types.Engine`."""
@@ -299,3 +303,8 @@ class LocalEngine:
         self._rendering.shutdown()
         if isinstance(self._renderer, RenderPool):
             self._renderer.close()
+
+
+def _drop(wav: Path) -> None:
+    with contextlib.suppress(OSError):
+        wav.unlink(missing_ok=True)

@@ -177,6 +177,19 @@ async def test_an_opening_that_copies_is_not_held_against_the_piece(tmp_path: Pa
     await engine.aclose()
 
 
+async def test_a_piece_that_is_cancelled_when_it_is_finished_leaves_no_file(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    def cancel_at_the_end(now: Progress) -> None:
+        if now == Progress(Stage.RENDERING, 100, 100):
+            task.cancel()
+
+    task = asyncio.create_task(engine.compose(quick(1), cancel_at_the_end))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not any(tmp_path.iterdir())  # noqa: ASYNC240  # nothing else runs by now
+
+
 async def test_a_piece_that_is_cancelled_twice_is_over_only_when_its_work_is(
     engine: LocalEngine, tmp_path: Path
 ) -> None:
