@@ -82,6 +82,8 @@ class ComposeRequest:
         _check_int("length", self.length_notes, LENGTH_NOTES_MIN, LENGTH_NOTES_MAX, Phrase("notes"))
         _check_float("temp", self.temperature, TEMPERATURE_MIN, TEMPERATURE_MAX)
         _check_float("top_p", self.top_p, TOP_P_MIN, TOP_P_MAX)
+        for name in ("temperature", "top_p"):  # 1 is equal to 1.0, but is written otherwise in the recipe of a piece
+            object.__setattr__(self, name, float(getattr(self, name)))
         _check_int("seed", self.seed, 0, SEED_MAX)
         if self.tempo_bpm is not None:
             _check_int("tempo", self.tempo_bpm, TEMPO_MIN_BPM, TEMPO_MAX_BPM, Phrase("beats a minute"))

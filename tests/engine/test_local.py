@@ -217,6 +217,13 @@ def test_an_engine_that_cannot_be_opened_leaves_no_process(tmp_path: Path) -> No
     assert {child.pid for child in multiprocessing.active_children()} <= before
 
 
+async def test_equal_requests_have_equal_bytes_however_a_number_is_written(engine: LocalEngine) -> None:
+    whole = ComposeRequest(length_notes=16, seed=1, tempo_bpm=200, temperature=1, top_p=1)
+    point = ComposeRequest(length_notes=16, seed=1, tempo_bpm=200, temperature=1.0, top_p=1.0)
+    assert whole == point
+    assert (await engine.compose(whole)).midi == (await engine.compose(point)).midi
+
+
 def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointProblem):
         open_engine(folder=tmp_path, checkpoint=tmp_path / "nothing")
