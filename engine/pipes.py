@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -30,7 +32,7 @@ class Child:
         heard: what the process says, which is never None, and None when the pipe has ended.
 
     Raises:
-        OSError: there is no room for another process.
+        OSError: there is no room for another process, or for the thread that hears it.
     """
 
     def __init__(self, target: Callable[..., None], *arguments: Any, name: str) -> None:
@@ -42,8 +44,7 @@ class Child:
         finally:
             theirs.close()  # so that the pipe ends when the process does
         self.heard: SimpleQueue[Any] = SimpleQueue()
-        self._ear = threading.Thread(target=self._listen, name=f"{name}-ear", daemon=True)
-        self._ear.start()
+        self._ear = self._thread("ear", self._listen)
 
     def end(self) -> int | None:
         """Kill it, if it lives, and close the pipe, to which nobody may be writing; its exit status. Safe to repeat."""
@@ -52,6 +53,17 @@ class Child:
         self._ear.join()  # the pipe has ended
         self.connection.close()
         return self.process.exitcode
+
+    def _thread(self, name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
+        """A thread that runs; where there is no room for one, the process is killed, since nobody would end it."""
+        thread = threading.Thread(target=target, args=arguments, name=f"{self.process.name}-{name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # what Python makes of EAGAIN
+            self.process.kill()
+            self.process.join()
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+        return thread
 
     def _listen(self) -> None:
         try:

@@ -53,10 +53,7 @@ class _Sampler(Child):
         super().__init__(write_notes, name="sampler")
         self.orders: SimpleQueue[tuple[int, Order | None] | None] = SimpleQueue()
         # A pipe that is full holds up whoever writes to it, so that is a thread that may be held up.
-        self._postman = threading.Thread(
-            target=_post, args=(self.connection, start, self.orders), name="sampler-post", daemon=True
-        )
-        self._postman.start()
+        self._postman = self._thread("post", _post, self.connection, start, self.orders)
 
     def end(self) -> int | None:
         """See `Child.end`."""

@@ -322,6 +322,31 @@ def test_where_there_is_no_room_for_a_process_it_is_tried_again(
     assert not full
 
 
+@pytest.mark.parametrize("name", ["sampler-ear", "sampler-post"])
+def test_where_there_is_no_room_for_a_thread_it_is_tried_again(
+    writer: WriterProcess, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Systems count threads as processes: of the last few there may be one for the process and none for its threads."""
+    monkeypatch.setattr("engine.batching.process._PAUSE_S", 0.05)
+    request = ComposeRequest(length_notes=16, seed=1)
+    writer.submit(request, plan(request)).future.result(60)
+    full, start = [True, True], threading.Thread.start
+
+    def start_unless_full(thread: threading.Thread) -> None:
+        if full and thread.name == name:
+            full.pop()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_unless_full)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGKILL)
+    time.sleep(0.5)  # nobody waits for anything meanwhile
+    assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
+    assert not full
+    assert [child.pid for child in multiprocessing.active_children() if child.name == "sampler"] == [writer.pid]
+
+
 def test_no_memory_need_be_shared(checkpoint: Checkpoint, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch would send weights through /dev/shm, which is small in a container."""
 
