@@ -115,15 +115,13 @@ class WriterProcess:
         return wish
 
     def cancel(self, wish: Wish) -> None:
-        """See `BestOf.cancel`."""
+        """See `BestOf.cancel`. Its future says so at once: a process that begins, or hangs, is not waited for."""
         with self._changed:
-            wish.stopped = True
-            for number, known in list(self._wishes.items()):
-                if known is wish and self._alone in {None, number}:
+            for number in [number for number, known in self._wishes.items() if known is wish]:
+                del self._wishes[number]
+                wish.future.set_exception(Cancelled())
+                if self._alone in {None, number}:  # else nobody was asked for it yet
                     self._order(number, None)
-                elif known is wish:  # nobody was asked for it yet
-                    del self._wishes[number]
-                    wish.future.set_exception(Cancelled())
 
     def close(self) -> None:
         """See `BestOf.close`."""
@@ -185,13 +183,16 @@ class WriterProcess:
                 wish.on_written(what)
             return
         with self._changed:
-            wish = self._wishes.pop(number)
+            wish = self._wishes.pop(number, None)
             if number == self._alone:
                 self._order_all()
+        if not isinstance(what, BaseException):
+            self._deaths = 0
+        if wish is None:  # it was cancelled
+            return
         if isinstance(what, BaseException):
             wish.future.set_exception(what)
         else:
-            self._deaths = 0
             wish.future.set_result(what)
 
     def _mourn(self, child: _Sampler, *, began: bool) -> None:
@@ -204,10 +205,10 @@ class WriterProcess:
         pieces = len(self._wishes)
         log.error("The process that writes notes ended (exit status %s) with %d pieces in the making.", status, pieces)
         with self._changed:
-            suspects = [self._wishes[self._alone]] if self._alone in self._wishes else list(self._wishes.values())
+            suspects = [wish for number, wish in self._wishes.items() if self._alone in {None, number}]
             for wish in suspects if began else ():
                 wish.deaths += 1
-            if began and self._alone is not None:
+            if began and self._alone in self._wishes:
                 del self._wishes[self._alone]
                 log.error("It ended over piece %s alone, which is given up.", suspects[0].request.id)
                 suspects[0].future.set_exception(SetupProblem(_CRASHED))
@@ -249,10 +250,6 @@ class WriterProcess:
 
     def _order_all(self) -> None:
         """Order all that is wanted, or the first of what is to be written alone; the lock is held."""
-        for number, wish in list(self._wishes.items()):
-            if wish.stopped:
-                del self._wishes[number]
-                wish.future.set_exception(Cancelled())
         doubted = [number for number, wish in self._wishes.items() if wish.deaths > _DEATHS_OF_CHANCE]
         self._alone = doubted[0] if doubted else None
         for number in doubted[:1] or list(self._wishes):

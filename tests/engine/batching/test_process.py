@@ -299,6 +299,12 @@ def test_a_piece_that_waits_for_another_to_be_written_alone_is_cancelled_at_once
     waiting = writer.submit(request, plan(request))
     writer.cancel(waiting)
     assert isinstance(waiting.future.exception(0), Cancelled)
+    wishes = [writer.submit(request, plan(request)) for request in (ComposeRequest(length_notes=2000, seed=1), request)]
+    with writer._changed:
+        wishes[0].deaths = 2
+        writer._order_all()
+    writer.cancel(wishes[0])  # the one that is written alone: the other is next
+    assert len(wishes[1].future.result(60).score.notes) == 16
 
 
 def test_where_there_is_no_room_for_a_process_it_is_tried_again(
@@ -320,6 +326,23 @@ def test_where_there_is_no_room_for_a_process_it_is_tried_again(
     os.kill(writer.pid, signal.SIGKILL)
     assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
     assert not full
+
+
+def test_a_process_that_begins_or_hangs_holds_up_nobody_who_cancels(writer: WriterProcess) -> None:
+    request = ComposeRequest(length_notes=2000, seed=1)
+    begun = threading.Event()
+    wish = writer.submit(request, plan(request), on_written=lambda _: begun.set())
+    writer.cancel(wish)  # it has not said a word yet
+    assert isinstance(wish.future.exception(0), Cancelled)
+    wish = writer.submit(request, plan(request), on_written=lambda _: begun.set())
+    assert begun.wait(60)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGSTOP)
+    writer.cancel(wish)
+    assert isinstance(wish.future.exception(0), Cancelled)
+    os.kill(writer.pid, signal.SIGCONT)
+    request = ComposeRequest(length_notes=16, seed=1)
+    assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
 
 
 @pytest.mark.parametrize("name", ["sampler-ear", "sampler-post"])
