@@ -18,6 +18,7 @@ from bot.errors import NotFound
 from bot.history import History, Requester
 from bot.options import did_you_mean
 from bot.servers import Servers
+from bot.surely import surely
 from bot.swap import SwappableEngine
 from engine.card import Card, read_card
 from engine.errors import CheckpointProblem, InvalidRequest
@@ -152,7 +153,7 @@ class Models:
             CheckpointProblem: it cannot be loaded.
         """
         async with self._lending:  # one at a time: each takes the memory of a whole engine
-            engine = await self._open_small(model.folder)
+            engine = await _opened(self._open_small, model.folder)
             try:
                 yield engine
             finally:
@@ -179,8 +180,13 @@ class Models:
 
     async def _change_to(self, model: Model, by: Requester, action: str) -> None:
         async with self._changing:
-            engine = await self._open_engine(model.folder)  # verified here: what cannot be loaded changes nothing
-            await self._note_current()
+            # Verified here: what cannot be loaded changes nothing.
+            engine = await _opened(self._open_engine, model.folder)
+            try:
+                await self._note_current()
+            except BaseException:
+                await surely(engine.aclose())
+                raise
             await self._engine.swap(engine)
             self._current = model.folder
             newest = await _newest(self._history)
@@ -212,6 +218,21 @@ async def promoted(history: History) -> Path | None:
         _log.warning("the promoted checkpoint %s is gone: composing with the one of the settings", folder)
         return None
     return folder
+
+
+async def _opened(open_engine: OpenEngine, folder: Path) -> Engine:
+    """An engine; where whoever waits for it is cancelled meanwhile, it is closed as soon as it is open."""
+    opening = asyncio.ensure_future(open_engine(folder))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await surely(_forgo(opening))
+        raise
+
+
+async def _forgo(opening: asyncio.Future[Engine]) -> None:
+    with contextlib.suppress(Exception):  # what cannot be opened need not be closed
+        await (await opening).aclose()
 
 
 async def _newest(history: History) -> Path | None:

@@ -9,7 +9,7 @@ from bot.errors import NotFound
 from bot.models import Models, promoted
 from bot.studio import Limits, Studio
 from bot.swap import SwappableEngine
-from engine.errors import CheckpointProblem, EngineClosed, InvalidRequest
+from engine.errors import CheckpointProblem, EngineClosed, InvalidRequest, StorageProblem
 from engine.types import ComposeRequest, Engine
 from tests.bot.conftest import ADA, House
 from tests.bot.small_engine import SmallEngine
@@ -113,6 +113,45 @@ async def test_a_checkpoint_that_cannot_be_loaded_changes_nothing(bench: Workben
     assert await bench.current() == ["v1-vvvvvvvv"]
     assert await _checkpoint_of_next(bench) == "v1"
     assert await bench.house.studio.servers.audit(None) == []
+
+
+async def test_an_engine_that_is_opened_for_nobody_any_more_is_closed(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(folder: Path) -> Engine:
+        loading.set()
+        await may_go_on.wait()
+        return await bench.load(folder)
+
+    async def borrow() -> None:
+        async with bench.models.lend(await bench.models.find("mine")):
+            pass
+
+    monkeypatch.setattr(bench.models, "_open_small", slowly)
+    borrowing = asyncio.create_task(borrow())
+    await loading.wait()
+    for _ in range(2):
+        borrowing.cancel()
+        await asyncio.sleep(0)
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await borrowing
+    assert [engine.closed for engine in bench.engines] == [False, True]
+
+
+async def test_a_promotion_that_cannot_be_written_down_leaves_no_engine_behind(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full() -> None:
+        raise StorageProblem("The disk is full.")
+
+    monkeypatch.setattr(bench.models, "_note_current", full)
+    with pytest.raises(StorageProblem):
+        await bench.models.promote("mine", ADA)
+    assert await bench.current() == ["v1-vvvvvvvv"]
+    assert [engine.closed for engine in bench.engines] == [False, True]
 
 
 async def test_a_promoted_checkpoint_that_is_gone_falls_back_to_the_default(bench: Workbench) -> None:
