@@ -32,11 +32,14 @@ class Job:
     told: Progress | None = None
 
     def tell(self, stage: Stage, done: int, total: int) -> None:
-        """Report on the event loop's thread; called there."""
+        """Report on the event loop's thread; called there. Work that is begun again is told once it is further."""
         now = Progress(stage, done, total)
-        if self.progress is not None and now != self.told:
-            self.told = now
-            self.progress(now)
+        if self.progress is None or now == self.told:
+            return
+        if stage is not Stage.QUEUED and self.told is not None and self.told.stage is stage and self.told.done > done:
+            return
+        self.told = now
+        self.progress(now)
 
     def tell_from_thread(self, stage: Stage, done: int, total: int) -> None:
         """Report from a worker thread; costs nothing when nobody listens."""

@@ -293,6 +293,25 @@ async def test_a_piece_survives_the_death_of_both_workers(tmp_path: Path) -> Non
     await in_process.aclose()
 
 
+async def test_progress_never_goes_back_though_a_renderer_is_killed(tmp_path: Path) -> None:
+    pool = RenderPool(workers=1)
+    engine = LocalEngine(load_checkpoint(DEFAULT), pool, tmp_path, device="cpu")
+    sounding: list[int] = []
+    killed: set[int] = set()
+
+    def hear(now: Progress) -> None:
+        if now.stage is Stage.RENDERING:
+            sounding.append(now.done)
+            if now.done >= 20 and not killed:
+                killed.update(pool.pids)
+                os.kill(pool.pids[0], signal.SIGKILL)
+
+    await engine.compose(quick(6, length_notes=400), hear)
+    assert killed.isdisjoint(pool.pids)
+    assert sounding == sorted(sounding)
+    await engine.aclose()
+
+
 async def test_a_piece_survives_a_renderer_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {child.pid for child in multiprocessing.active_children()}
     pool = RenderPool(workers=1)
