@@ -214,12 +214,12 @@ class RenderPool:
                     if cancelled is not None and cancelled():
                         raise Cancelled from death
                     if crashes == _CRASHES:
-                        break
+                        raise RenderFailed("The synthesiser crashed on this piece twice: try another seed.") from death
                 finally:
                     if worker.busy:  # or what it says of this piece would be taken for the next
                         self._bury(worker)
                         _sweep(folder, name)
-            raise RenderFailed("The synthesiser crashed on this piece twice: try another seed.")
+            raise SynthesiserEnded("The synthesiser was ended from outside, perhaps for want of memory: try again.")
         finally:
             with self._changed:
                 self._free_slots.append(slot)

@@ -179,6 +179,13 @@ def test_a_piece_outlives_three_workers_that_somebody_kills(lone, longer, made, 
     assert piece.wav.read_bytes() == made
 
 
+def test_a_piece_whose_workers_somebody_kills_without_end_is_not_called_the_cause(lone, longer, tmp_path):
+    meddler = Meddler(lone, lambda pid: os.kill(pid, signal.SIGKILL), times=9)
+    with pytest.raises(RenderFailed, match="ended from outside"):
+        _render(lone, longer, tmp_path, progress=meddler)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_piece_of_which_workers_die_by_themselves_is_told_after_two(lone, longer, tmp_path):
     meddler = Meddler(lone, lambda pid: os.kill(pid, signal.SIGSEGV), times=9)
     with pytest.raises(RenderFailed, match="twice"):
