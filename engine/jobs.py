@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from engine.types import ComposeRequest, Progress, ProgressCallback, Stage
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -39,7 +42,10 @@ class Job:
         if stage is not Stage.QUEUED and self.told is not None and self.told.stage is stage and self.told.done > done:
             return
         self.told = now
-        self.progress(now)
+        try:
+            self.progress(now)
+        except Exception:  # a listener that is broken stops neither its piece nor what the others are told
+            log.exception("The progress of piece %s could not be shown.", self.request.id)
 
     def tell_from_thread(self, stage: Stage, done: int, total: int) -> None:
         """Report from a worker thread; costs nothing when nobody listens."""

@@ -139,6 +139,19 @@ async def test_those_who_wait_are_told_their_place(engine: LocalEngine) -> None:
     assert places
 
 
+async def test_a_listener_that_raises_stops_neither_its_piece_nor_what_others_are_told(tmp_path: Path) -> None:
+    def raise_always(_: Progress) -> None:
+        raise ValueError
+
+    engine = open_engine(folder=tmp_path, at_once=1, device="cpu")
+    told: list[Stage] = []
+    listeners = [None, raise_always, lambda now: told.append(now.stage)]
+    pieces = await asyncio.gather(*(engine.compose(quick(seed), heard) for seed, heard in enumerate(listeners)))
+    assert len(pieces) == 3
+    assert told[0] is Stage.QUEUED
+    await engine.aclose()
+
+
 async def test_the_recipe_in_the_midi_makes_the_piece_again(engine: LocalEngine) -> None:
     piece = await engine.compose(quick(4))
     recipe = json.loads(read_midi(piece.midi).texts[0])
