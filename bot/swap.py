@@ -31,7 +31,7 @@ class SwappableEngine:
 
     def __init__(self, engine: Engine) -> None:
         self._current = _Shift(engine)
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], _Shift] = {}
         self._closed = False
 
     @property
@@ -62,14 +62,14 @@ class SwappableEngine:
             raise EngineClosed("The bot is stopping; try again when it is back.")
         before, self._current = self._current, _Shift(engine)
         task = asyncio.create_task(_retire(before))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._retiring[task] = before
+        task.add_done_callback(self._retiring.pop)
 
     async def aclose(self) -> None:
         """Close every engine; see `engine.types.Engine`."""
         self._closed = True
-        for task in self._retiring:
-            task.cancel()
+        for shift in self._retiring.values():
+            shift.idle.set()  # its pieces are not waited for; a task that is cancelled might not close it
         if self._retiring:
             await asyncio.wait(self._retiring)
         await self._current.engine.aclose()

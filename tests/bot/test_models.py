@@ -188,6 +188,22 @@ async def test_closing_closes_every_engine(bench: Workbench, until: Until) -> No
     assert all(engine.closed for engine in bench.engines)
 
 
+@pytest.mark.parametrize("meanwhile_s", [0.0, 0.02])
+async def test_an_engine_that_is_just_being_replaced_is_closed_to_the_end(tmp_path: Path, meanwhile_s: float) -> None:
+    class Slow(SmallEngine):
+        async def aclose(self) -> None:
+            await asyncio.sleep(0.05)
+            self.closed = True
+
+    first, second = Slow(tmp_path), Slow(tmp_path)
+    engine = SwappableEngine(first)
+    await engine.swap(second)
+    if meanwhile_s:
+        await asyncio.sleep(meanwhile_s)  # the first is being closed by now
+    await engine.aclose()
+    assert (first.closed, second.closed) == (True, True)
+
+
 async def test_what_the_settings_chose_can_be_gone_back_to_as_well(bench: Workbench) -> None:
     await bench.models.promote("mine", ADA)
     bench.models._current, bench.models.pinned = bench.folder / "v1", True  # as a start with MUSICLSTM_CHECKPOINT
