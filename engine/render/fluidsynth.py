@@ -14,6 +14,7 @@ voices land on threads by chance, the sums are rounded differently, and two rend
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -45,6 +46,7 @@ _POLL_S = 0.05  # how long a cancellation may go unnoticed
 _PIPE_BYTES = 1 << 20  # the largest that Linux gives to everybody: three seconds of sound for FluidSynth to run ahead
 _MEMORY_BYTES = 1 << 30  # address space of one process; FluidR3_GM loaded whole takes 0.3 GiB
 _STARTUP_S = 60.0  # loading a font from a cold disk, on a machine that is busy with much else
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}  # for another process: FluidSynth is well
 _SLOWEST_REALTIME_FACTOR = 1.0  # measured: 100 to 200 times faster than the music lasts
 
 Block = npt.NDArray[np.float32]
@@ -209,7 +211,8 @@ class _Process:
         except FileNotFoundError as error:
             raise SetupProblem(f"FluidSynth is not installed: {how_to_install('fluidsynth')}.") from error
         except OSError as error:
-            raise SetupProblem(f"FluidSynth cannot be started ({error.strerror}): reinstall it.") from error
+            remedy = "raise the limit or end something else" if error.errno in _NO_ROOM else "reinstall it"
+            raise SetupProblem(f"FluidSynth cannot be started ({error.strerror}): {remedy}.") from error
         assert self._popen.stdout is not None  # noqa: S101 -- PIPE was asked for
         self.fd = self._popen.stdout.fileno()
         self._received_bytes = 0

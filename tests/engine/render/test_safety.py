@@ -1,5 +1,6 @@
 """Whatever comes in or breaks: one clear sentence, in bounded time, and nothing is left behind."""
 
+import errno
 import math
 import os
 import resource
@@ -308,3 +309,17 @@ def test_good_midi_is_played(out, tmp_path):
     for suffix in ("wav", "flac", "ogg"):
         FluidSynth([find_soundfont()]).midi_to_audio(path, out / f"-out.{suffix}")
     assert {file.name for file in out.iterdir()} == {"-out.wav", "-out.flac", "-out.ogg"}
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.EMFILE, "raise the limit"), (errno.EAGAIN, "raise the limit"), (errno.ENOEXEC, "reinstall")],
+)
+def test_only_a_damaged_synthesiser_is_to_be_reinstalled(out, monkeypatch, number, remedy):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fluidsynth_module.subprocess, "Popen", fail)
+    with pytest.raises(SetupProblem, match=remedy):
+        _render(out)
+    assert list(out.iterdir()) == []
