@@ -239,23 +239,26 @@ def continuous(
     decided = {request.seed: plan(request) for request in wanted}
 
     def serve() -> None:
-        todo, done, all_done = iter(wanted), list[Future[list[IntArray]]](), threading.Event()
+        todo, left, failed, all_done = iter(wanted), len(wanted), list[BaseException](), threading.Event()
 
         def ask() -> None:
             if request := next(todo, None):
                 batcher.submit(request, decided[request.seed]).future.add_done_callback(ask_again)
 
         def ask_again(before: Future[list[IntArray]]) -> None:
-            done.append(before)
+            nonlocal left
+            left -= 1
+            if problem := before.exception():
+                failed.append(problem)
             ask()
-            if len(done) == len(wanted):
+            if not left:
                 all_done.set()
 
         for _ in range(2 * batch):
             ask()
         all_done.wait()
-        for written in done:
-            written.result()
+        if failed:
+            raise failed[0]
 
     def fill() -> None:
         for _ in range(fillings):

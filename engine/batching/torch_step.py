@@ -12,6 +12,8 @@ E embedding, V values of an attribute, padded.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,7 +36,7 @@ from data.tokens import (
 )
 from engine.batching.randomness import uniforms
 from engine.batching.torch_cache import TorchCache
-from engine.batching.weights import UNIT, StepWeights
+from engine.batching.weights import UNIT, FloatArray, StepWeights
 from engine.guidance import guided
 from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, ComposeRequest
@@ -52,17 +54,25 @@ class OnDevice:
         device: of all tensors.
         dtype: of what is multiplied as matrices; sums, cells and probabilities are float32.
         index: of what is looked up.
+        ordered: puts gates, [..., 4H] in the blocks of `StepWeights`, into the order in which the step has them.
     """
 
-    def __init__(self, weights: StepWeights, device: torch.device, dtype: torch.dtype, index: torch.dtype) -> None:
+    def __init__(
+        self,
+        weights: StepWeights,
+        device: torch.device,
+        dtype: torch.dtype,
+        index: torch.dtype,
+        ordered: Callable[[FloatArray], FloatArray],
+    ) -> None:
         self.device, self.dtype = device, dtype
-        self.rows = self._sent(by_gate(weights.rows))  # [sum V, 4H]
+        self.rows = self._sent(ordered(weights.rows))  # [sum V, 4H]
         # What of the input of a step moves with the notes: five attributes and three conditions.
         moving = [*range(len(ATTRIBUTES)), *(len(ATTRIBUTES) + c for c in (REMAINING, BAR_POSITION, POLYPHONY))]
         self.row_offsets = self._sent(np.array([weights.first_row[i] for i in moving]), index)  # [8]
         # Transposed, so that each product reads its weights in order.
         self.layers = [
-            (self._sent(by_gate(layer.weight.T), dtype), self._sent(by_gate(layer.bias[None])[0]))
+            (self._sent(ordered(layer.weight.T), dtype), self._sent(ordered(layer.bias[None])[0]))
             for layer in weights.layers
         ]
         self.query = self._sent(weights.query.weight.T, dtype), self._sent(weights.query.bias)  # [H, 5E], [5E]
@@ -86,7 +96,7 @@ class DeviceWeights(OnDevice):
     """
 
     def __init__(self, weights: StepWeights, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(weights, device, dtype, torch.int64)
+        super().__init__(weights, device, dtype, torch.int64, by_gate)
         self.of_host = weights
         self.hidden, self.embedding = weights.hidden, weights.embedding
         self.heads = [(self._sent(head.weight.T, dtype), self._sent(head.bias)) for head in weights.heads]
@@ -100,10 +110,19 @@ class DeviceWeights(OnDevice):
         self.values = [torch.arange(len(head.bias), device=device) for head in weights.heads]
 
 
-def by_gate(columns: np.ndarray) -> np.ndarray:
+def by_gate(columns: FloatArray) -> FloatArray:
     """[..., 4H] in the blocks of `StepWeights` -> i, f, o, g one after the other: three alike, then the candidate."""
-    blocks = columns.reshape(*columns.shape[:-1], -1, 4, UNIT)[..., (0, 1, 3, 2), :]
-    return np.ascontiguousarray(blocks.swapaxes(-3, -2)).reshape(columns.shape)
+    return np.ascontiguousarray(_blocks(columns).swapaxes(-3, -2)).reshape(columns.shape)
+
+
+def by_unit(columns: FloatArray) -> FloatArray:
+    """[..., 4H] in the blocks of `StepWeights` -> i, f, o, g of one unit after the other."""
+    return np.ascontiguousarray(_blocks(columns).swapaxes(-2, -1)).reshape(columns.shape)
+
+
+def _blocks(columns: FloatArray) -> FloatArray:
+    """[..., blocks, 4, units], the gates in the order i, f, o, g."""
+    return columns.reshape(*columns.shape[:-1], -1, 4, UNIT)[..., (0, 1, 3, 2), :]
 
 
 class TorchBlock:

@@ -37,6 +37,7 @@ def lstm_says(
     begin: tl.constexpr,
     embedding: tl.constexpr,
     width: tl.constexpr,
+    height: tl.constexpr,
     guided: tl.constexpr,
 ):
     """Logits of one attribute by the LSTM, [padded] float32: guided, -inf beyond `values`.
@@ -55,34 +56,40 @@ def lstm_says(
         begin: see above.
         embedding: E.
         width: W.
+        height: numbers of the query that are multiplied together; divides W.
         guided: whether there are rows that are told nothing.
     """
     queries, told, weight, bias = asked
-    at = tl.arange(0, width)
-    inside = at < embedding
-    before = tl.zeros((width,), tl.float32)
-    for earlier in tl.static_range(attribute):
-        row = (chosen[earlier] * _ATTRIBUTES + attribute) * embedding
-        before += tl.load(told + row + at, mask=inside, other=0.0)
-    source = queries + (slot * _ATTRIBUTES + attribute) * embedding + at
-    query = tanh(tl.load(source, mask=inside, other=0.0) + before)
-    if guided:  # the product is linear: what is to be said of both can be said of what it multiplies
-        untold = tl.load(source + slots * _ATTRIBUTES * embedding, mask=inside, other=0.0)
-        untold = tanh(untold + before)
-        query = untold + guidance * (query - untold)
     value = tl.arange(0, padded)
-    columns = tl.load(weight + begin * width + at[:, None] * padded + value[None, :])
-    logits = tl.sum(query[:, None] * columns.to(tl.float32), 0) + tl.load(bias + begin + value)
-    return tl.where(value < values, logits, -float("inf"))
+    logits = tl.zeros((padded,), tl.float32)
+    for first in range(0, width, height):
+        at = first + tl.arange(0, height)
+        inside = at < embedding
+        before = tl.zeros((height,), tl.float32)
+        for earlier in tl.static_range(attribute):
+            row = (chosen[earlier] * _ATTRIBUTES + attribute) * embedding
+            before += tl.load(told + row + at, mask=inside, other=0.0)
+        source = queries + (slot * _ATTRIBUTES + attribute) * embedding + at
+        query = tanh(tl.load(source, mask=inside, other=0.0) + before)
+        if guided:  # the product is linear: what is to be said of both can be said of what it multiplies
+            untold = tl.load(source + slots * _ATTRIBUTES * embedding, mask=inside, other=0.0)
+            untold = tanh(untold + before)
+            query = untold + guidance * (query - untold)
+        columns = tl.load(weight + begin * width + at[:, None] * padded + value[None, :])
+        logits += tl.sum(query[:, None] * columns.to(tl.float32), 0)
+    return tl.where(value < values, logits + tl.load(bias + begin + value), -float("inf"))
 
 
 @triton.jit
-def _draw(probability, inverse_temperature, top_p, random):
+def _draw(probability, inverse_temperature, top_p, random, padded: tl.constexpr):
     """A value from the nucleus, as `torch_step.TorchBlock` draws it; `random` is an integer below 2**24."""
     possible = probability > 0.0
     lower = tl.log2(tl.where(possible, probability, 1.0)) - tl.log2(tl.max(probability, 0))
     mass = tl.where(possible, tl.exp2(lower * inverse_temperature) * _MASS, 0.0).to(tl.int32)
-    heavier = tl.sum(tl.where(mass[None, :] > mass[:, None], mass[None, :], 0), 1)
+    if padded > 32:  # the same sums, each along the axis along which a thread has more
+        heavier = tl.sum(tl.where(mass[:, None] > mass[None, :], mass[:, None], 0), 0)
+    else:
+        heavier = tl.sum(tl.where(mass[None, :] > mass[:, None], mass[None, :], 0), 1)
     inside = (heavier == 0) | (heavier.to(tl.float32) < top_p * tl.sum(mass, 0).to(tl.float32))
     cumulative = tl.cumsum(tl.where(inside, mass, 0), 0)
     target = (random.to(tl.int64) * tl.max(cumulative, 0).to(tl.int64)) >> 24
@@ -123,7 +130,7 @@ def choose(
     if cached:
         own = own_share * own
         mixture = own + (1.0 - own_share) * said
-    drawn = _draw(tl.where(forbidden, 0.0, mixture), inverse_temperature, top_p, random)
+    drawn = _draw(tl.where(forbidden, 0.0, mixture), inverse_temperature, top_p, random, padded)
     # Where an opening says what the rules forbid, nothing is left to draw: any value will do, but no other.
     chosen = tl.where(forced, given, tl.minimum(drawn, values - 1))
     if cached:

@@ -20,21 +20,17 @@ def _gates(
     states,
     weight,
     row,
-    unit,
+    gate,
     hidden: tl.constexpr,
     depth: tl.constexpr,
 ):
-    """Add states [rows, H] @ weight [H, 4H] to the four sums of some rows and units."""
-    write, forget, read, candidate = sums
+    """Add states [rows, H] @ weight [H, 4H] to the sums of some rows and gates."""
     for begin in range(0, hidden, depth):
         at = begin + tl.arange(0, depth)
         values = tl.load(states + row[:, None] * hidden + at[None, :])
-        weights = weight + at[:, None] * (4 * hidden) + unit[None, :]
-        write = tl.dot(values, tl.load(weights), write, input_precision="ieee")
-        forget = tl.dot(values, tl.load(weights + hidden), forget, input_precision="ieee")
-        read = tl.dot(values, tl.load(weights + 2 * hidden), read, input_precision="ieee")
-        candidate = tl.dot(values, tl.load(weights + 3 * hidden), candidate, input_precision="ieee")
-    return write, forget, read, candidate
+        weights = tl.load(weight + at[:, None] * (4 * hidden) + gate[None, :])
+        sums = tl.dot(values, weights, sums, input_precision="ieee")
+    return sums
 
 
 @triton.jit
@@ -58,7 +54,7 @@ def layer_step(
     Args:
         below: [R, H], states of the layer below after this step; not read by the first.
         before: [R, H], the layer's states before this step.
-        weight: [H or 2H, 4H], gates in the order i, f, o, g.
+        weight: [H or 2H, 4H], the gates i, f, o, g of one unit after the other.
         bias: of the first layer [R, 4H] float32, what stays the same over a piece; of the others [4H].
         moving: [S, 4H] float32: what the moving inputs of the step add; the first layer's alone.
         cell: [R, H] float32, replaced.
@@ -72,28 +68,20 @@ def layer_step(
     """
     slot = tl.program_id(0) * rows + tl.arange(0, rows)
     row = tl.program_id(1) * slots + slot
-    unit = tl.program_id(2) * units + tl.arange(0, units)
-    nothing = tl.zeros((rows, units), tl.float32)
-    sums = nothing, nothing, nothing, nothing
+    gate = tl.program_id(2) * (4 * units) + tl.arange(0, 4 * units)
+    sums = tl.zeros((rows, 4 * units), tl.float32)
     if first:
-        sums = _gates(sums, before, weight, row, unit, hidden, depth)
+        sums = _gates(sums, before, weight, row, gate, hidden, depth)
+        sums += tl.load(bias + row[:, None] * (4 * hidden) + gate[None, :])
+        sums += tl.load(moving + slot[:, None] * (4 * hidden) + gate[None, :])
     else:
-        sums = _gates(sums, below, weight, row, unit, hidden, depth)
-        sums = _gates(sums, before, weight + hidden * (4 * hidden), row, unit, hidden, depth)
-    write, forget, read, candidate = sums
-    if first:
-        fixed = bias + row[:, None] * (4 * hidden) + unit[None, :]
-        moved = moving + slot[:, None] * (4 * hidden) + unit[None, :]
-        write += tl.load(fixed) + tl.load(moved)
-        forget += tl.load(fixed + hidden) + tl.load(moved + hidden)
-        read += tl.load(fixed + 2 * hidden) + tl.load(moved + 2 * hidden)
-        candidate += tl.load(fixed + 3 * hidden) + tl.load(moved + 3 * hidden)
-    else:
-        write += tl.load(bias + unit)[None, :]
-        forget += tl.load(bias + hidden + unit)[None, :]
-        read += tl.load(bias + 2 * hidden + unit)[None, :]
-        candidate += tl.load(bias + 3 * hidden + unit)[None, :]
-    own = row[:, None] * hidden + unit[None, :]
+        sums = _gates(sums, below, weight, row, gate, hidden, depth)
+        sums = _gates(sums, before, weight + hidden * (4 * hidden), row, gate, hidden, depth)
+        sums += tl.load(bias + gate)[None, :]
+    even, odd = tl.split(tl.reshape(sums, (rows, units, 2, 2)))
+    write, read = tl.split(even)
+    forget, candidate = tl.split(odd)
+    own = row[:, None] * hidden + (tl.program_id(2) * units + tl.arange(0, units))[None, :]
     kept = tl.sigmoid(forget) * tl.load(cell + own) + tl.sigmoid(write) * tanh(candidate)
     tl.store(cell + own, kept)
     tl.store(after + own, (tl.sigmoid(read) * tanh(kept)).to(after.dtype.element_ty))
@@ -115,11 +103,12 @@ def query_step(
     """`queries` [R, 5E] float32 = states [R, H] @ weight [H, 5E] + bias [5E]; `width` is 5E."""
     row = tl.program_id(1) * slots + tl.program_id(0) * rows + tl.arange(0, rows)
     column = tl.program_id(2) * columns + tl.arange(0, columns)
+    inside = column < width
     total = tl.zeros((rows, columns), tl.float32)
     for begin in range(0, hidden, depth):
         at = begin + tl.arange(0, depth)
         values = tl.load(states + row[:, None] * hidden + at[None, :])
-        weights = tl.load(weight + at[:, None] * width + column[None, :])
+        weights = tl.load(weight + at[:, None] * width + column[None, :], mask=inside[None, :], other=0.0)
         total = tl.dot(values, weights, total, input_precision="ieee")
-    total += tl.load(bias + column)[None, :]
-    tl.store(queries + row[:, None] * width + column[None, :], total)
+    total += tl.load(bias + column, mask=inside, other=0.0)[None, :]
+    tl.store(queries + row[:, None] * width + column[None, :], total, mask=inside[None, :])

@@ -141,6 +141,8 @@ def note_step(
     width: tl.constexpr,
     depth: tl.constexpr,
     whole: tl.constexpr,
+    height: tl.constexpr,
+    places: tl.constexpr,
     guided: tl.constexpr,
     cached: tl.constexpr,
 ):
@@ -177,6 +179,8 @@ def note_step(
         width: W.
         depth: of a state's numbers looked at together; divides H.
         whole: the next power of two after 4H.
+        height: see `lstm_says`.
+        places: see `kept_of`.
         guided: whether there are rows that are told nothing.
         cached: whether there is a cache.
     """
@@ -194,30 +198,30 @@ def note_step(
     note = tokens + (slot * _LENGTH_MAX + written) * _ATTRIBUTES
     states = hidden_states + slot * hidden
     place = slot.to(tl.int64) * _CACHE_NOTES
-    kept, counts = (heads, heads), counts_of + slot * COUNTS
+    kept, counts = (heads, heads, 0.0, 0), counts_of + slot * COUNTS
 
     own_share = tl.load(own_share_of + slot)
     if cached:
-        kept = kept_of(heads + place, likeness_of + place, counts, written)
+        kept = kept_of(heads + place, likeness_of + place, counts, written, places)
         share = cache_share + (cache_stay - cache_share) * (1.0 - own_share)
         own_share = tl.where(written > 0, 1.0 - share, 1.0)
 
     # The part.
     asked = queries, told, head_weight, head_bias
-    logits = lstm_says(asked, slot, slots, (), guidance, _PART, _PARTS, 16, 0, embedding, width, guided)
+    logits = lstm_says(asked, slot, slots, (), guidance, _PART, _PARTS, 16, 0, embedding, width, height, guided)
     said = logits
     if cached:
-        said = cache_says(kept, counts, 0, 17, 16)
+        said = cache_says(kept, counts, 0, 17, 16, places)
     forbidden = tl.arange(0, 16) < 0
     numbers = numbers_of(seed, attempt, written, note, _PART)
     part, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _PARTS, 16, cached)
 
     # The delta; what is forbidden here and of pitches are the rules of `forbid` in engine/sampler.py.
     chosen = (part,)
-    logits = lstm_says(asked, slot, slots, chosen, guidance, _DELTA, _DELTAS, 32, 16, embedding, width, guided)
+    logits = lstm_says(asked, slot, slots, chosen, guidance, _DELTA, _DELTAS, 32, 16, embedding, width, height, guided)
     said = logits
     if cached:
-        said = cache_says(kept, counts + 16, part, 12, 32)
+        said = cache_says(kept, counts + 16, part, 12, 32, places)
     value = tl.arange(0, 32)
     no_chord = (part < part_before) | ((part == part_before) & (pitch_before == _PITCHES - 1))
     forbidden = ((written == 0) & (value > 0)) | ((written > 0) & no_chord & (value == 0))
@@ -226,11 +230,13 @@ def note_step(
 
     # The pitch.
     chosen_2 = part, _PARTS + delta
-    logits = lstm_says(asked, slot, slots, chosen_2, guidance, _PITCH, _PITCHES, 128, 48, embedding, width, guided)
+    logits = lstm_says(
+        asked, slot, slots, chosen_2, guidance, _PITCH, _PITCHES, 128, 48, embedding, width, height, guided
+    )
     prefix = part * 32 + delta
     said = logits
     if cached:
-        said = cache_says(kept, counts + 48, prefix, 5, 128)
+        said = cache_says(kept, counts + 48, prefix, 5, 128, places)
     value = tl.arange(0, 128)
     chord = (delta == 0) & (part == part_before) & (written > 0)
     full = (run >= run_limit) & (written > 0)
@@ -240,11 +246,13 @@ def note_step(
 
     # The duration.
     chosen_3 = part, _PARTS + delta, _PARTS + _DELTAS + pitch
-    logits = lstm_says(asked, slot, slots, chosen_3, guidance, _DURATION, _DURATIONS, 32, 176, embedding, width, guided)
+    logits = lstm_says(
+        asked, slot, slots, chosen_3, guidance, _DURATION, _DURATIONS, 32, 176, embedding, width, height, guided
+    )
     prefix = prefix * 128 + pitch
     said = logits
     if cached:
-        said = cache_says(kept, counts + 176, prefix, 0, 32)
+        said = cache_says(kept, counts + 176, prefix, 0, 32, places)
     forbidden = tl.arange(0, 32) < 0
     numbers = numbers_of(seed, attempt, written, note, _DURATION)
     duration, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _DURATIONS, 32, cached)
@@ -252,7 +260,7 @@ def note_step(
     # The velocity, which is never the cache's.
     chosen_4 = part, _PARTS + delta, _PARTS + _DELTAS + pitch, _PARTS + _DELTAS + _PITCHES + duration
     logits = lstm_says(
-        asked, slot, slots, chosen_4, guidance, _VELOCITY, _VELOCITIES, 16, 208, embedding, width, guided
+        asked, slot, slots, chosen_4, guidance, _VELOCITY, _VELOCITIES, 16, 208, embedding, width, height, guided
     )
     forbidden = tl.arange(0, 16) < 0
     numbers = numbers_of(seed, attempt, written, note, _VELOCITY)

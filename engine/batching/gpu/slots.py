@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+import triton
 from torch import Tensor
 
 from data.keys import Key
@@ -25,7 +26,7 @@ from data.moods import Mood
 from data.tokens import ATTRIBUTES, IntArray
 from engine.batching.account import Account
 from engine.batching.gpu import note as kernels
-from engine.batching.gpu.cache import COUNTS, PLACES, look_step
+from engine.batching.gpu.cache import COUNTS, look_step
 from engine.batching.gpu.layers import layer_step, query_step
 from engine.batching.gpu.state import LENGTH, NOTE, STATE_WIDTH
 from engine.batching.gpu.weights import GpuWeights, power_of_two
@@ -42,13 +43,16 @@ _GRAPH_STEPS = 16
 # One for the device to be busy with while the host hands pieces over, one more for when the host is late.
 _BEHIND = 2
 _TOLD_MAX = 1024
-# How programs are cut: what was fastest on an H200 (docs/bench/README.md).
-_UNITS_FEW, _UNITS_MANY, _MANY = 16, 32, 256  # of a layer, in one program: where slots are few, and from so many on
-_DEPTH = 64  # how much of a layer's inputs at a time
-_PRODUCT: dict[str, int] = {"num_warps": 4, "num_stages": 3}
-_LOOK: dict[str, int] = {"num_warps": 2}
-_NOTE_FEW: dict[str, int] = {"num_warps": 4}
-_NOTE_MANY: dict[str, int] = {"num_warps": 2}
+# How programs are cut where slots are few, and where they are many: what was fastest on an H200 (docs/bench/README.md).
+_MANY = 256
+_LAYER: tuple[dict[str, int], dict[str, int]] = {"units": 8, "num_warps": 4}, {"units": 32, "num_warps": 8}
+_QUERY: tuple[dict[str, int], dict[str, int]] = {"columns": 16}, {"columns": 64}
+_LOOK: tuple[dict[str, int], dict[str, int]] = {"programs": 4, "num_warps": 2}, {"programs": 1, "num_warps": 2}
+_NOTE: tuple[dict[str, int], dict[str, int]] = (
+    {"height": 128, "places": CACHE_NOTES, "num_warps": 4},
+    {"height": 32, "places": 64, "num_warps": 1, "maxnreg": 128},
+)
+_DEPTH = 64  # how much of a product's inputs at a time
 
 
 # The notes of a piece, [written, 5], and when they are there.
@@ -150,7 +154,10 @@ class GpuSlots(Account):
     def _step(self, blocks: int, odd: int) -> None:
         weights, model, hidden = self._weights, self._model, self._host.hidden
         embedding, slots, halves = self._host.embedding, blocks * self.block, self._halves
-        depth, units = _dividing(hidden, _DEPTH), _dividing(hidden, _UNITS_MANY if slots >= _MANY else _UNITS_FEW)
+        depth, many = _dividing(hidden, _DEPTH), slots >= _MANY
+        # Of one kind for all graphs, since the order of its sums depends on it.
+        note = _NOTE[self.count > _MANY]
+        units = _dividing(hidden, _LAYER[many]["units"])
         before, after = self._states[odd], self._states[1 - odd]
         for n, (weight, bias) in enumerate(weights.layers):
             layer_step[slots // self.block, halves, hidden // units](
@@ -165,13 +172,11 @@ class GpuSlots(Account):
                 hidden=hidden,
                 first=n == 0,
                 rows=self.block,
-                units=units,
                 depth=depth,
-                **_PRODUCT,
+                **_LAYER[many] | {"units": units},
             )
         width = len(ATTRIBUTES) * embedding
-        columns = _dividing(width, 64)
-        query_step[slots // self.block, halves, width // columns](
+        query_step[slots // self.block, halves, triton.cdiv(width, _QUERY[many]["columns"])](
             after[-1],
             *weights.query,
             self._queries,
@@ -179,12 +184,11 @@ class GpuSlots(Account):
             hidden=hidden,
             width=width,
             rows=self.block,
-            columns=columns,
             depth=depth,
-            **_PRODUCT,
+            **_QUERY[many],
         )
         if model.cache_share:
-            look_step[slots, CACHE_NOTES // PLACES.value](
+            look_step[slots, _LOOK[many]["programs"]](
                 self._state,
                 after[-1],
                 self._keys,
@@ -196,7 +200,7 @@ class GpuSlots(Account):
                 float(model.cache_match),
                 hidden=hidden,
                 depth=_dividing(hidden, 128),
-                **_LOOK,
+                **_LOOK[many],
             )
         kernels.note_step[(slots,)](
             self._state,
@@ -231,7 +235,7 @@ class GpuSlots(Account):
             whole=power_of_two(4 * hidden),
             guided=halves - 1,
             cached=bool(model.cache_share),
-            **(_NOTE_MANY if self.count > _MANY else _NOTE_FEW),
+            **note | {"height": min(note["height"], weights.width)},
         )
 
     def begin(
@@ -305,7 +309,7 @@ class GpuSlots(Account):
             self._state[ended, LENGTH.value] = self._state[ended, NOTE.value]
         writing = np.flatnonzero(self._at < self._end)
         if len(writing):
-            blocks = writing[-1] // self.block + 1
+            blocks = int(writing[-1]) // self.block + 1
             if self._graphs:
                 next(graph for count, graph in self._graphs.items() if count >= blocks).replay()
             else:
@@ -327,7 +331,7 @@ class GpuSlots(Account):
         longest = int(self._at[slots].max()) if slots else 0
         host = torch.empty((len(slots), longest, len(ATTRIBUTES)), dtype=torch.uint8, pin_memory=self._on_gpu)
         if slots:
-            host.copy_(self._tokens[self._sent(np.array(slots)), :longest], non_blocking=True)
+            host.copy_(self._tokens[:, :longest].index_select(0, self._sent(np.array(slots))), non_blocking=True)
         done = None
         if self._on_gpu:
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from data.tokens import ATTRIBUTES
-from engine.batching.torch_step import OnDevice
+from engine.batching.torch_step import OnDevice, by_unit
 from engine.batching.weights import FloatArray, StepWeights
 
 _PADDED = (16, 32, 128, 32, 16)  # values of each attribute, as the kernels have them
@@ -22,7 +22,7 @@ class GpuWeights(OnDevice):
     """
 
     def __init__(self, weights: StepWeights, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(weights, device, dtype, torch.int32)
+        super().__init__(weights, device, dtype, torch.int32, by_unit)
         self.width = power_of_two(weights.embedding)
         heads = list(zip(weights.heads, _PADDED, strict=True))
         self.head_weight = self._sent(

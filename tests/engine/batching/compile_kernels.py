@@ -30,14 +30,16 @@ class Compiling:
     def __getitem__(self, grid: object) -> Compiling:
         return self
 
-    def __call__(self, *values: object, num_warps: int = 4, num_stages: int = 3, **constants: object) -> None:
+    def __call__(
+        self, *values: object, num_warps: int = 4, num_stages: int = 3, maxnreg: int | None = None, **constants: object
+    ) -> None:
         types = ["fp32" if isinstance(value, float) else "i32" for value in values]
         for at, value in enumerate(values):
             if isinstance(value, torch.Tensor):
                 types[at] = f"*{_TYPES[value.dtype]}"
         signature = dict(zip(self._kernel.arg_names, types, strict=False)) | dict.fromkeys(constants, "constexpr")
         source = ASTSource(self._kernel, signature, constants)
-        options = {"num_warps": num_warps, "num_stages": num_stages}
+        options = {"num_warps": num_warps, "num_stages": num_stages, "maxnreg": maxnreg}
         compiled = compile(source, target=GPUTarget("cuda", self._capability, 32), options=options)
         assert compiled.asm["cubin"]
         print(self._kernel.__name__)  # noqa: T201 -- what the test reads
@@ -48,10 +50,11 @@ def main(capability: int) -> None:
         for name in ("layer_step", "query_step", "look_step", "note_step", "begin_step"):
             if hasattr(module, name):
                 setattr(module, name, Compiling(getattr(module, name), capability))
-    slots = gpu_slots.GpuSlots(load_checkpoint(DEFAULT), 64, device="cpu", graph_steps=2)
     request = ComposeRequest(length_notes=16)
-    slots.begin(0, request, plan(request))
-    slots.run(1)
+    for count in (64, 320):  # few, and many, which are cut in another way
+        slots = gpu_slots.GpuSlots(load_checkpoint(DEFAULT), count, device="cpu", graph_steps=2)
+        slots.begin(count - 1, request, plan(request))
+        slots.run(1)
 
 
 if __name__ == "__main__":

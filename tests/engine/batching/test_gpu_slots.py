@@ -18,6 +18,7 @@ import torch
 
 from data.moods import Mood
 from data.tokens import DELTA, PART, IntArray
+from engine.batching.gpu import slots as gpu_slots
 from engine.batching.gpu.slots import GpuSlots, counts_of_blocks
 from engine.batching.native import NativeSlots
 from engine.batching.process import WriterProcess
@@ -51,8 +52,10 @@ def against_the_rules(notes: int) -> IntArray:
     return tokens
 
 
-@pytest.mark.parametrize("guidance", [1.5, 1.0])
-def test_the_notes_are_those_of_pytorch(guidance: float) -> None:
+@pytest.mark.parametrize(("guidance", "many"), [(1.5, gpu_slots._MANY), (1.0, 0)])
+def test_the_notes_are_those_of_pytorch(monkeypatch: pytest.MonkeyPatch, guidance: float, many: int) -> None:
+    """However the programs are cut: where slots are few, and as where they are more than `many`."""
+    monkeypatch.setattr(gpu_slots, "_MANY", many)
     checkpoint = guided_by(odd_checkpoint(), guidance)
     for request, begins in (
         (ComposeRequest(length_notes=NOTES, seed=7, temperature=1.1, mood=Mood.EPIC), None),
@@ -82,10 +85,14 @@ def test_a_long_piece_of_the_shipped_model_is_that_of_pytorch_too() -> None:
     np.testing.assert_array_equal(piece(slots_of(checkpoint, 64), 9, request), expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16] if CUDA else [torch.float16])
-def test_a_piece_does_not_depend_on_its_company(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "count"),
+    [(torch.float32, 200), (torch.float16, 200), (torch.float16, 320)] if CUDA else [(torch.float16, 24)],
+)
+def test_a_piece_does_not_depend_on_its_company(dtype: torch.dtype, count: int) -> None:
     checkpoint = load_checkpoint(DEFAULT) if CUDA else odd_checkpoint()
-    slots, alone = slots_of(checkpoint, 200 if CUDA else 24, dtype), slots_of(checkpoint, 1, dtype)
+    slots = slots_of(checkpoint, count, dtype)
+    alone = slots_of(checkpoint, 1 if count <= gpu_slots._MANY else count, dtype)
     chance = random.Random(3)
     pieces = 600 if CUDA else 4
     waiting = [
