@@ -4,7 +4,7 @@
 leaves the registers; `layers.query_step` asks the five queries of the last layer's states; `cache.look_step` compares
 these with what the slot's cache keeps; `note_step` does the rest in one program a slot: the five attributes one after
 the other (`attribute`), each mixed with what the cache says, the draws, the bookkeeping, and the input of the next
-step. `begin_step` puts pieces into slots.
+step. Pieces join and leave by `orders`.
 
 A program of the last three belongs to one slot; one of the first two always has the same number of rows. Sums are
 added up in an order that nothing else decides. So a piece depends neither on its company nor on its slot. What
@@ -52,7 +52,6 @@ from engine.batching.gpu.state import (
 from engine.note_cache import CACHE_NOTES
 from engine.types import LENGTH_NOTES_MAX
 
-TOLD = tl.constexpr(7)  # numbers of a piece that joins, before the rows of what it is told
 RING = tl.constexpr(512)  # steps; more than the longest duration and the longest delta
 
 _ATTRIBUTES = tl.constexpr(len(ATTRIBUTES))
@@ -66,7 +65,7 @@ _CACHE_NOTES = tl.constexpr(CACHE_NOTES)
 
 
 @triton.jit
-def _moving(
+def moving_inputs(
     rows,
     row_of,
     moving,
@@ -163,7 +162,7 @@ def note_step(
         told: see `lstm_says`; so are `head_weight` and `head_bias`.
         head_weight: see there.
         head_bias: see there.
-        rows: see `_moving`; so are `row_of`, `moving` and `remaining_bin`.
+        rows: see `moving_inputs`; so are `row_of`, `moving` and `remaining_bin`.
         row_of: see there.
         moving: see there.
         remaining_bin: see there.
@@ -302,86 +301,6 @@ def note_step(
     tl.store(before + _DURATION, duration)
     tl.store(before + _VELOCITY, velocity)
     inputs = part, delta, pitch, duration, velocity
-    _moving(rows, row_of, moving, remaining_bin, slot, inputs, length - written - 1, onset, sounding, hidden, whole)
-
-
-@triton.jit
-def begin_step(
-    joining,
-    bias,
-    state,
-    setting,
-    own_share_of,
-    ends,
-    states,
-    cells,
-    fixed,
-    rows,
-    row_of,
-    moving,
-    remaining_bin,
-    slots,
-    layers: tl.constexpr,
-    halves: tl.constexpr,
-    tables: tl.constexpr,
-    hidden: tl.constexpr,
-    whole: tl.constexpr,
-):
-    """Put a piece into a slot, whatever was in it; a program for each.
-
-    Args:
-        joining: [n, TOLD + halves * tables] int32: the bits of `setting`, slot, length, notes of the opening, seed,
-            attempt, and the rows of what each half is told.
-        bias: [4H] float32, of the first layer.
-        state: see `note_step`; so are `setting`, `own_share_of` and `ends`.
-        setting: see there.
-        own_share_of: see there.
-        ends: see there.
-        states: [layers, R, H], those that the next step reads.
-        cells: [layers, R, H] float32.
-        fixed: [R, 4H] float32, written: what stays the same over a piece.
-        rows: see `_moving`; so are `row_of`, `moving` and `remaining_bin`.
-        row_of: see there.
-        moving: see there.
-        remaining_bin: see there.
-        slots: S.
-        layers: of the LSTM.
-        halves: 1, or 2 with guidance.
-        tables: how many rows a half is told.
-        hidden: H.
-        whole: the next power of two after 4H.
-    """
-    entry = joining + tl.program_id(0) * (TOLD + halves * tables)
-    slot, length = tl.load(entry + 2), tl.load(entry + 3)
-    own = state + slot * STATE_WIDTH
-    tl.store(own + tl.arange(0, STATE_WIDTH), tl.zeros((STATE_WIDTH,), tl.int32))
-    tl.debug_barrier()
-    tl.store(own + LENGTH, length)
-    tl.store(own + FORCED, tl.load(entry + 4))
-    tl.store(own + SEED, tl.load(entry + 5))
-    tl.store(own + ATTEMPT, tl.load(entry + 6))
-    tl.store(own + PREVIOUS + _PART, _PARTS)  # "no note yet" stands behind the values
-    tl.store(own + PREVIOUS + _DELTA, _DELTAS)
-    tl.store(own + PREVIOUS + _PITCH, _PITCHES)
-    tl.store(own + PREVIOUS + _DURATION, _DURATIONS)
-    tl.store(own + PREVIOUS + _VELOCITY, _VELOCITIES)
-    tl.store(setting + 2 * slot, tl.load(entry).to(tl.float32, bitcast=True))
-    tl.store(setting + 2 * slot + 1, tl.load(entry + 1).to(tl.float32, bitcast=True))
-    tl.store(own_share_of + slot, 1.0)
-    tl.store(ends + slot * RING + tl.arange(0, RING), tl.zeros((RING,), tl.int32))
-    at = tl.arange(0, whole)
-    inside = at < 4 * hidden
-    for half in tl.static_range(halves):
-        row = half * slots + slot
-        for layer in tl.static_range(layers):
-            own_row = (layer * halves * slots + row) * hidden + at
-            tl.store(states + own_row, tl.zeros((whole,), states.dtype.element_ty), mask=at < hidden)
-            tl.store(cells + own_row, tl.zeros((whole,), tl.float32), mask=at < hidden)
-        total = tl.load(bias + at, mask=inside)
-        for table in tl.static_range(tables):
-            told = tl.load(entry + TOLD + half * tables + table)
-            total += tl.load(rows + told * (4 * hidden) + at, mask=inside)
-        tl.store(fixed + row * (4 * hidden) + at, total, mask=inside)
-    nothing = _PARTS, _DELTAS, _PITCHES, _DURATIONS, _VELOCITIES
-    zero = length * 0
-    _moving(rows, row_of, moving, remaining_bin, slot, nothing, length, zero, zero, hidden, whole)
+    moving_inputs(
+        rows, row_of, moving, remaining_bin, slot, inputs, length - written - 1, onset, sounding, hidden, whole
+    )

@@ -13,7 +13,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile  # noqa: A004 -- its name
 
 from engine.batching.gpu import note as gpu_note
-from engine.batching.gpu import slots as gpu_slots
+from engine.batching.gpu import orders as gpu_orders
+from engine.batching.gpu import step as gpu_step
+from engine.batching.gpu.slots import GpuSlots
 from engine.checkpoint import DEFAULT, load_checkpoint
 from engine.plan import plan
 from engine.types import ComposeRequest
@@ -46,13 +48,13 @@ class Compiling:
 
 
 def main(capability: int) -> None:
-    for module in (gpu_note, gpu_slots):
-        for name in ("layer_step", "query_step", "look_step", "note_step", "begin_step"):
+    for module in (gpu_note, gpu_orders, gpu_step):
+        for name in ("layer_step", "query_step", "look_step", "note_step", "begin_step", "leave_step"):
             if hasattr(module, name):
                 setattr(module, name, Compiling(getattr(module, name), capability))
     request = ComposeRequest(length_notes=16)
     for count in (64, 320):  # few, and many, which are cut in another way
-        slots = gpu_slots.GpuSlots(load_checkpoint(DEFAULT), count, device="cpu", graph_steps=2)
+        slots = GpuSlots(load_checkpoint(DEFAULT), count, device="cpu", graph_steps=2)
         slots.begin(count - 1, request, plan(request))
         slots.run(1)
 

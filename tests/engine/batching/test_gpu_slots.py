@@ -18,8 +18,9 @@ import torch
 
 from data.moods import Mood
 from data.tokens import DELTA, PART, IntArray
-from engine.batching.gpu import slots as gpu_slots
-from engine.batching.gpu.slots import GpuSlots, counts_of_blocks
+from engine.batching.gpu import step as gpu_step
+from engine.batching.gpu.slots import GpuSlots
+from engine.batching.gpu.step import counts_of_blocks
 from engine.batching.native import NativeSlots
 from engine.batching.process import WriterProcess
 from engine.batching.slots import DeviceLost, open_slots, ways
@@ -52,10 +53,10 @@ def against_the_rules(notes: int) -> IntArray:
     return tokens
 
 
-@pytest.mark.parametrize(("guidance", "many"), [(1.5, gpu_slots._MANY), (1.0, 0)])
+@pytest.mark.parametrize(("guidance", "many"), [(1.5, gpu_step._MANY), (1.0, 0)])
 def test_the_notes_are_those_of_pytorch(monkeypatch: pytest.MonkeyPatch, guidance: float, many: int) -> None:
     """However the programs are cut: where slots are few, and as where they are more than `many`."""
-    monkeypatch.setattr(gpu_slots, "_MANY", many)
+    monkeypatch.setattr(gpu_step, "_MANY", many)
     checkpoint = guided_by(odd_checkpoint(), guidance)
     for request, begins in (
         (ComposeRequest(length_notes=NOTES, seed=7, temperature=1.1, mood=Mood.EPIC), None),
@@ -92,7 +93,7 @@ def test_a_long_piece_of_the_shipped_model_is_that_of_pytorch_too() -> None:
 def test_a_piece_does_not_depend_on_its_company(dtype: torch.dtype, count: int) -> None:
     checkpoint = load_checkpoint(DEFAULT) if CUDA else odd_checkpoint()
     slots = slots_of(checkpoint, count, dtype)
-    alone = slots_of(checkpoint, 1 if count <= gpu_slots._MANY else count, dtype)
+    alone = slots_of(checkpoint, 1 if count <= gpu_step._MANY else count, dtype)
     chance = random.Random(3)
     pieces = 600 if CUDA else 4
     waiting = [
@@ -148,7 +149,7 @@ def test_the_smallest_graph_is_replayed_that_covers_what_is_written(monkeypatch:
         def replay(self) -> None:
             replayed.append(self.blocks)
 
-    monkeypatch.setattr(slots, "_graphs", {count: Recorded(count) for count in counts_of_blocks(5)})
+    monkeypatch.setattr(slots._step, "graphs", {count: Recorded(count) for count in counts_of_blocks(5)})
     for slot in (15, 16, 40, 79):
         request = ComposeRequest(length_notes=16, seed=slot)
         slots.begin(slot, request, plan(request))
@@ -179,7 +180,7 @@ def test_a_gpu_that_fails_is_lost_but_not_one_that_is_full(
         raise problem
 
     monkeypatch.setattr(slots, "_on_gpu", True)
-    monkeypatch.setattr(GpuSlots, "_join", fail)
+    monkeypatch.setattr(GpuSlots, "_order", fail)
     with pytest.raises(known_as):
         slots.run(8)
     monkeypatch.setattr(GpuSlots, "_fetch", fail)
@@ -197,7 +198,14 @@ def test_the_kernels_compile_for_gpus_that_are_not_here(capability: int, tmp_pat
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert set(found.stdout.split()) == {"layer_step", "query_step", "look_step", "note_step", "begin_step"}
+    assert set(found.stdout.split()) == {
+        "layer_step",
+        "query_step",
+        "look_step",
+        "note_step",
+        "begin_step",
+        "leave_step",
+    }
 
 
 @needs_gpu
@@ -223,7 +231,7 @@ def point_beyond_the_memory(begun: int) -> None:
         nonlocal calls
         calls += 1
         if calls == 3:
-            slots._weights.row_offsets.fill_(1 << 20)
+            slots._step.weights.row_offsets.fill_(1 << 20)
         return run(slots)
 
     if begun == 0:
