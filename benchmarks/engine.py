@@ -12,8 +12,8 @@ With guidance, `usual` and `nn.LSTM, one step` have each piece in their batch tw
 
 Where there is a GPU, `cuda, float32` and `cuda, float16` are measured by the clock on the wall and at larger batches,
 with the ratio to `usual` on the CPU at the same batch or the largest, and as shares of what the GPU's memory and its
-arithmetic allow at most (`benchmarks.limits`); so are `continuous` and its two companions with as many slots as the
-engine has there.
+arithmetic allow at most (`benchmarks.limits`); so are three layers of 384 units alone, without cache or guidance. By
+that clock `continuous` and its two companions are measured too, with as many slots as the engine has there.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -44,7 +45,9 @@ from engine.batching.slots import Slots, open_slots, ways
 from engine.batching.torch_slots import TorchSlots
 from engine.batching.writing import SWITCH_S
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from engine.errors import SetupProblem
 from engine.garbage import keep_loaded
+from engine.model import ModelConfig, NoteLSTM
 from engine.native.build import NoCompiler
 from engine.plan import plan
 from engine.types import LENGTH_NOTES_DEFAULT, ComposeRequest
@@ -62,7 +65,7 @@ class Row:
     variant: str
     batch: int
     notes_per_s: float
-    ratio: float  # to `usual` at the same batch size
+    ratio: float | None = None  # to `usual` at the same batch size; of another model there is none
     # Of the rate at which the bytes and the FLOPs of a note, counted by hand, would be all that takes time.
     share_of_memory: float | None = None
     share_of_arithmetic: float | None = None
@@ -110,6 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         sys.stdout.write(from_file(options.table, show))
         return 0
+    if options.gpu and not torch.cuda.is_available():
+        raise SetupProblem("There is no GPU here that PyTorch can use; without --gpu the CPU is measured.")
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(options.checkpoint)
     with torch.inference_mode():
@@ -118,15 +123,17 @@ def main(arguments: list[str] | None = None) -> int:
             rows += continuous(checkpoint, rows, options.rounds)
         if torch.cuda.is_available():
             rows += on_device(checkpoint, rows, options.rounds)
+            rows += on_device(bare(), [], options.rounds, kinds={"float16, 3 x 384 alone": torch.float16})
             rows += continuous(checkpoint, rows, options.rounds, "cuda", time.perf_counter)
     if options.json:
         facts = {"clock": "cpu", "threads": 1, "rounds": options.rounds, "checkpoint": checkpoint.id}
+        if torch.cuda.is_available():
+            facts |= {"gpu": torch.cuda.get_device_name(), "gpu_clock": "wall"}
         sys.stdout.write(json.dumps(facts | {"rows": [_facts(row) for row in rows]}) + "\n")
     else:
         for row in rows:
-            sys.stdout.write(
-                f"{row.variant:28s} x{row.batch:<3d} {row.notes_per_s:12,.0f} notes/s {row.ratio:9.2f} x\n"
-            )
+            ratio = "" if row.ratio is None else f"{row.ratio:9.2f} x"
+            sys.stdout.write(f"{row.variant:28s} x{row.batch:<3d} {row.notes_per_s:12,.0f} notes/s {ratio}\n")
     if options.plot:
         _draw(rows, options.plot)
     return 0
@@ -134,9 +141,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _draw(rows: list[Row], path: Path) -> None:
     """The rates of each variant as bars, in an SVG file."""
-    by_variant: dict[str, list[float | None]] = {row.variant: [None] * len(BATCHES) for row in rows}
+    by_variant: dict[str, list[float | None]] = {
+        row.variant: [None] * len(BATCHES) for row in rows if not row.variant.startswith("cuda")
+    }
     for row in rows:
-        if row.batch in BATCHES:
+        if row.batch in BATCHES and row.variant in by_variant:
             by_variant[row.variant][BATCHES.index(row.batch)] = row.notes_per_s
     series = [f"{batch} at once" for batch in BATCHES]
     write(path, bars("Notes per second of one CPU core", series, by_variant))
@@ -175,29 +184,43 @@ def gpu_table(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def variants(checkpoint: Checkpoint, batch: int) -> dict[str, Stepper]:
-    """Everything that is compared at one batch size, ready to step."""
+def variants(checkpoint: Checkpoint, batch: int, only: Sequence[str] = ()) -> dict[str, Stepper]:
+    """Everything that is compared at one batch size, or some of it, ready to step."""
     model = checkpoint.model
-    steppers: dict[str, Stepper] = {"usual": usual(model, batch), "nn.LSTM, one step": one_step(model, batch)}
-    compiled: tuple[Precision, ...] = ("float32", "int8")
-    for precision in compiled:
-        try:
-            steppers[precision] = _Ours(NativeSlots(checkpoint, batch, precision=precision), batch)
-        except NoCompiler as problem:
-            sys.stderr.write(f"{precision} is left out: {problem}\n")
-    steppers["torch"] = _Ours(TorchSlots(checkpoint, batch, block=16), batch)
-    steppers["default"] = _Ours(open_slots(ways(checkpoint, batch, "cpu")), batch)
-    steppers["transformer 6 x 512"] = transformer(batch)
-    steppers["Skuldur, LSTM 3 x 512"] = skuldur(batch)
+
+    def compiled(precision: Precision) -> Stepper:
+        return _Ours(NativeSlots(checkpoint, batch, precision=precision), batch)
+
+    makers: dict[str, Callable[[], Stepper]] = {
+        "usual": lambda: usual(model, batch),
+        "nn.LSTM, one step": lambda: one_step(model, batch),
+        "float32": lambda: compiled("float32"),
+        "int8": lambda: compiled("int8"),
+        "torch": lambda: _Ours(TorchSlots(checkpoint, batch, block=16), batch),
+        "default": lambda: _Ours(open_slots(ways(checkpoint, batch, "cpu")), batch),
+        "transformer 6 x 512": lambda: transformer(batch),
+        "Skuldur, LSTM 3 x 512": lambda: skuldur(batch),
+    }
+    steppers = {}
+    for name, make in makers.items():
+        if not only or name in only:
+            try:
+                steppers[name] = make()
+            except NoCompiler as problem:
+                sys.stderr.write(f"{name} is left out: {problem}\n")
     return steppers
+
+
+def bare() -> Checkpoint:
+    """Three layers of 384 units, no cache, no guidance; random weights, on which speed does not depend."""
+    torch.manual_seed(1)
+    model = NoteLSTM(ModelConfig(hidden=384, layers=3)).eval()
+    return Checkpoint("bare-0", model, {"limits": {"longest_pitch_run": 8}})
 
 
 def measure(checkpoint: Checkpoint, rounds: int, only: Sequence[str] = ()) -> list[Row]:
     """Every variant, or some, at every batch size, in turns."""
-    steppers = {
-        batch: {name: each for name, each in variants(checkpoint, batch).items() if not only or name in only}
-        for batch in BATCHES
-    }
+    steppers = {batch: variants(checkpoint, batch, only) for batch in BATCHES}
     steps: dict[tuple[str, int], int] = {}
     rates: dict[tuple[str, int], list[float]] = {}
     for turn in range(rounds + 1):  # the first only finds out how many steps are worth timing
@@ -303,6 +326,7 @@ def on_device(
     device: str = "cuda",
     batches: Sequence[int] = GPU_BATCHES,
     notes: int = LENGTH_NOTES_DEFAULT,
+    kinds: Mapping[str, torch.dtype] = MappingProxyType({"float32": torch.float32, "float16": torch.float16}),
     **options: int,
 ) -> list[Row]:
     """Slots that a GPU steps, all of them filled with pieces of so many notes: wall time, the filling left out.
@@ -314,15 +338,16 @@ def on_device(
         device: anything but "cuda" where Triton interprets its kernels.
         batches: how many pieces at once.
         notes: of each.
+        kinds: what to call each precision that is measured.
         options: of `GpuSlots`.
     """
     from engine.batching.gpu.slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
 
-    usual_rates = {row.batch: row.notes_per_s for row in rows if row.variant == "usual"}
+    usual_rates = {row.batch: row.notes_per_s for row in rows if row.variant == "usual"}  # none of another model
     found = []
     config, on = checkpoint.model.config, torch.device(device)
     bytes_per_s = copying(on)()
-    for dtype in (torch.float32, torch.float16):
+    for kind, dtype in kinds.items():
         flops_per_s = max(square() for square in gemm(on, dtype))
         for batch in batches:
             try:
@@ -339,15 +364,15 @@ def on_device(
                 while now := slots.run(notes):
                     written += now
                 rates.append(written / (time.perf_counter() - started))
-            rate, beside = statistics.median(rates[1:]), usual_rates.get(batch, usual_rates[max(usual_rates)])
-            name, steps_per_s = f"{device}, {str(dtype).removeprefix('torch.')}", rate / batch
+            rate, beside = statistics.median(rates[1:]), usual_rates.get(batch, usual_rates.get(max(BATCHES)))
+            steps_per_s = rate / batch
             moved, computed = step_bytes(config, batch, dtype, notes // 2), step_flops(config, batch, notes // 2)
             found.append(
                 Row(
-                    name,
+                    f"{device}, {kind}",
                     batch,
                     round(rate, 1),
-                    round(rate / beside, 2),
+                    None if beside is None else round(rate / beside, 2),
                     round(steps_per_s * moved / bytes_per_s, 4),
                     round(steps_per_s * computed / flops_per_s, 4),
                 )

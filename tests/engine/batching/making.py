@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
@@ -44,9 +44,9 @@ def odd_checkpoint() -> Checkpoint:
     return Checkpoint("odd-0", model, {"limits": {"longest_pitch_run": 2}, "styles": styles})
 
 
-def guided_by(checkpoint: Checkpoint, guidance: float) -> Checkpoint:
-    """The same weights with another guidance."""
-    model = NoteLSTM(dataclasses.replace(checkpoint.model.config, guidance=guidance)).eval()
+def otherwise(checkpoint: Checkpoint, **changes: Any) -> Checkpoint:
+    """The same weights with another configuration."""
+    model = NoteLSTM(dataclasses.replace(checkpoint.model.config, **changes)).eval()
     model.load_state_dict(checkpoint.model.state_dict())
     return Checkpoint(checkpoint.id, model, checkpoint.sidecar)
 

@@ -31,14 +31,14 @@ from engine.originality import Index
 from engine.plan import plan
 from engine.takes import Judge
 from engine.types import ComposeRequest
-from tests.engine.batching.making import guided_by, odd_checkpoint
+from tests.engine.batching.making import odd_checkpoint, otherwise
 
 _WRAPS = 1100  # notes; more than the cache keeps
 
 CHECKPOINTS: dict[str, Callable[[], Checkpoint]] = {
     "shipped": lambda: load_checkpoint(DEFAULT),
     "odd": odd_checkpoint,  # with guidance and a cache
-    "unguided": lambda: guided_by(odd_checkpoint(), 1.0),
+    "unguided": lambda: otherwise(odd_checkpoint(), guidance=1.0),
 }
 Makers = tuple[Callable[[Checkpoint], Slots], Callable[[Checkpoint], Slots]]  # for a crowd, and the fewest there can be
 KINDS: dict[str, Makers] = {

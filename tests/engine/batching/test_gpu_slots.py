@@ -30,7 +30,7 @@ from engine.originality import Index
 from engine.plan import plan
 from engine.takes import Judge
 from engine.types import TOP_P_MIN, ComposeRequest
-from tests.engine.batching.making import Sabotage, guided_by, odd_checkpoint, piece
+from tests.engine.batching.making import Sabotage, odd_checkpoint, otherwise, piece
 
 CUDA = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not CUDA, reason="needs a GPU")
@@ -53,11 +53,14 @@ def against_the_rules(notes: int) -> IntArray:
     return tokens
 
 
-@pytest.mark.parametrize(("guidance", "many"), [(1.5, gpu_step._MANY), (1.0, 0)])
-def test_the_notes_are_those_of_pytorch(monkeypatch: pytest.MonkeyPatch, guidance: float, many: int) -> None:
+@pytest.mark.parametrize(
+    ("changes", "many"),
+    [({}, gpu_step._MANY), ({"guidance": 1.0}, 0), ({"guidance": 1.0, "cache_share": 0.0}, gpu_step._MANY)],
+)
+def test_the_notes_are_those_of_pytorch(monkeypatch: pytest.MonkeyPatch, changes: dict[str, float], many: int) -> None:
     """However the programs are cut: where slots are few, and as where they are more than `many`."""
     monkeypatch.setattr(gpu_step, "_MANY", many)
-    checkpoint = guided_by(odd_checkpoint(), guidance)
+    checkpoint = otherwise(odd_checkpoint(), **changes)
     for request, begins in (
         (ComposeRequest(length_notes=NOTES, seed=7, temperature=1.1, mood=Mood.EPIC), None),
         (ComposeRequest(length_notes=16, seed=2**32 - 1, temperature=0.6, top_p=0.7), against_the_rules(6)),

@@ -15,7 +15,7 @@ from engine.batching.torch_step import TorchBlock
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.plan import plan
 from engine.types import ComposeRequest
-from tests.engine.batching.making import guided_by, odd_checkpoint, piece
+from tests.engine.batching.making import odd_checkpoint, otherwise, piece
 from tests.engine.batching.test_slots import model_nats
 
 
@@ -117,7 +117,7 @@ def test_steps_agree_with_the_model_at_every_attribute(
         return draw(block, logits, random)
 
     monkeypatch.setattr(TorchBlock, "_draw", listen)
-    plain = guided_by(checkpoint, 1.0)  # what a note costs is asked of the model as it learnt
+    plain = otherwise(checkpoint, guidance=1.0)  # what a note costs is asked of the model as it learnt
     request = ComposeRequest(mood=Mood.TENSE, length_notes=40, seed=1)
     slots = TorchSlots(plain, 1, block=4, dtype=dtype)
     tokens = piece(slots, 0, request)
