@@ -27,7 +27,8 @@ from engine.types import LENGTH_NOTES_MAX
 _MANY = 256
 _LAYER: tuple[dict[str, int], dict[str, int]] = {"units": 8, "num_warps": 4}, {"units": 32, "num_warps": 8}
 _QUERY: tuple[dict[str, int], dict[str, int]] = {"columns": 16}, {"columns": 64}
-_LOOK: tuple[dict[str, int], dict[str, int]] = {"programs": 4, "num_warps": 2}, {"programs": 1, "num_warps": 2}
+_LOOK = {"num_warps": 2}
+_LOOKS, _LOOKS_UP_TO = 4, 512  # programs of a slot, or no slot may wait for one whose piece is long; beyond, one
 _NOTE: tuple[dict[str, int], dict[str, int]] = (
     {"height": 128, "places": CACHE_NOTES, "num_warps": 4},
     {"height": 32, "places": 64, "num_warps": 1, "maxnreg": 128},
@@ -169,7 +170,8 @@ class GpuStep:
             **_QUERY[many],
         )
         if model.cache_share:
-            look_step[slots, _LOOK[many]["programs"]](
+            programs = _LOOKS if slots <= _LOOKS_UP_TO else 1
+            look_step[slots, programs](
                 self.state,
                 after[-1],
                 self._keys,
@@ -181,7 +183,8 @@ class GpuStep:
                 float(model.cache_match),
                 hidden=hidden,
                 depth=_dividing(hidden, 128),
-                **_LOOK[many],
+                programs=programs,
+                **_LOOK,
             )
         kernels.note_step[(slots,)](
             self.state,
