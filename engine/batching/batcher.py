@@ -159,6 +159,7 @@ class Batcher:
                 self._closing = True
                 admitted = (ticket for ticket, _ in (*(take for take, _ in self._written), *self._unwritten()))
                 for ticket in {*admitted, *self._waiting}:
+                    ticket.waiting.clear()
                     if not ticket.future.done():
                         ticket.future.set_exception(
                             EngineClosed("The engine was shut down before the piece was finished.")

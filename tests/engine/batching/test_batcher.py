@@ -155,6 +155,8 @@ def test_closing_tells_everybody_and_takes_nothing_more(checkpoint: Checkpoint) 
     batcher.close()
     assert all(ticket.future.done() for ticket in tickets)
     assert isinstance(tickets[-1].future.exception(), EngineClosed)
+    for ticket in tickets:
+        batcher.cancel(ticket)  # nothing happens
     with pytest.raises(EngineClosed):
         batcher.submit(request, plan(request))
 
