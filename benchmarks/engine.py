@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -227,10 +228,10 @@ def measure(checkpoint: Checkpoint, rounds: int, only: Sequence[str] = ()) -> li
         for batch, each in steppers.items():
             for name, stepper in each.items():
                 count = steps.get((name, batch), _STEPS_MIN)
-                rate = batch * count / _seconds(lambda s=stepper, n=count: s(n))
+                rate = batch * count / _seconds(partial(stepper, count))
                 while turn == 0 and count < (1 << 20) and batch * count / rate < _AT_LEAST_S:
                     count *= 2
-                    rate = batch * count / _seconds(lambda s=stepper, n=count: s(n))
+                    rate = batch * count / _seconds(partial(stepper, count))
                 steps[name, batch] = count
                 if turn:
                     rates.setdefault((name, batch), []).append(rate)
