@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from data.attributes import Attributes, attributes
@@ -102,6 +101,8 @@ class Listener:
             penalty = weights.copy()
             penalty[-1] = 0  # the intercept is free
             return float(nats + _RIDGE / 2 * (penalty**2).sum()), (gradient + _RIDGE * penalty).ravel()
+
+        from scipy.optimize import minimize  # noqa: PLC0415 -- a fifth of a second, and who only listens does without
 
         start = np.zeros(inputs.shape[1] * len(MOODS))
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
