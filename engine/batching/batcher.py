@@ -149,10 +149,11 @@ class Batcher:
     def _serve(self) -> None:
         try:
             while (joining := self._next()) is not None:
-                if self._write(joining):
+                well = self._write(joining)
+                if well:
                     self._tell()
-                    self._settle()
-                elif not self._start_again():
+                self._settle()  # whatever could be read, also when the slots failed over the next
+                if not well and not self._start_again():
                     break
         finally:  # whatever happened, nobody waits for ever
             with self._lock:
