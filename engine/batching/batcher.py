@@ -79,6 +79,7 @@ class Batcher:
         # What ended in each of the last calls, which a device may still be writing.
         self._ended: deque[tuple[list[_Take], Callable[[], list[IntArray]]]] = deque()
         self._written: list[tuple[_Take, IntArray]] = []  # to be handed over
+        self._over: list[Ticket] = []  # those whose takes have all ended, to be answered
         self._closing = False
         self._told_at = 0.0  # time.monotonic()
         self._take(make_slots())
@@ -159,7 +160,7 @@ class Batcher:
             with self._lock:
                 self._closing = True
                 admitted = (ticket for ticket, _ in (*(take for take, _ in self._written), *self._unwritten()))
-                for ticket in {*admitted, *self._waiting}:
+                for ticket in {*admitted, *self._over, *self._waiting}:
                     ticket.waiting.clear()
                     if not ticket.future.done():
                         ticket.future.set_exception(
@@ -247,15 +248,15 @@ class Batcher:
 
     def _settle(self) -> None:
         """Give what was written to those who asked. Meanwhile a device writes on."""
-        over = []
         with self._lock:
             for (ticket, take), tokens in self._written:
                 ticket.written[take] = tokens
                 if self._ends(ticket, 1):
-                    over.append(ticket)
-        for ticket in over:
+                    self._over.append(ticket)
+            self._written.clear()
+        for ticket in self._over:
             self._answer(ticket)
-        self._written.clear()
+        self._over.clear()
 
     def _answer(self, ticket: Ticket) -> None:
         length = ticket.request.length_notes

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from data.tokens import IntArray
+from engine.batching import batcher as batching
 from engine.batching.account import Account
 from engine.batching.batcher import Batcher, Ticket
-from engine.errors import Cancelled
+from engine.errors import Cancelled, EngineClosed
 from engine.plan import plan
 from engine.types import ComposeRequest
 
@@ -57,3 +60,37 @@ def test_what_was_read_before_the_device_was_lost_is_handed_over_though_nothing_
     assert whole.future.result(10)[0].shape == (16, 5)
     assert not devices
     batcher.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_takes_that_are_cancelled_while_the_thread_fails_are_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Behind()
+    device.behind = 0
+    batcher = Batcher(lambda: device)
+    cancelling, tickets, told = threading.Event(), list[Ticket](), list[str]()
+
+    def late() -> Cancelled:
+        cancelling.set()
+        batcher._thread.join(10)
+        return Cancelled()
+
+    def cancel() -> None:
+        try:
+            batcher.cancel(tickets[1])  # one of its takes was read, the other has no slot
+        finally:
+            told.append(type(tickets[1].future.exception(10)).__name__)
+
+    def fail(_: int) -> None:
+        canceller.start()
+        cancelling.wait(10)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(batching, "Cancelled", late)
+    canceller = threading.Thread(target=cancel)
+    request = ComposeRequest(length_notes=16, seed=1)
+    with batcher._lock:
+        for takes, heard in ((1, fail), (2, None)):
+            tickets.append(batcher.submit(request, plan(request), takes=range(takes), on_written=heard))
+    assert isinstance(tickets[0].future.exception(10), EngineClosed)
+    canceller.join(10)
+    assert told == ["Cancelled"]
