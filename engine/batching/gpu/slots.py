@@ -178,14 +178,14 @@ class GpuSlots(Account):
 
     def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
         """See `engine.batching.slots.Slots`."""
-        complete = self._complete
-        late = [slot for slot in slots if slot not in complete]
-        if late:  # stopped a moment ago
+        late = [slot for slot in slots if slot not in self._complete]
+        if late:  # stopped a moment ago, or taken before
             try:
-                complete = complete | self._fetch_alone(late)[0]
+                self._complete |= self._fetch_alone(late)[0]
             except RuntimeError as problem:
                 raise _known(problem, self._on_gpu) from problem
-        return partial(_arrived, [complete[slot] for slot in slots])
+        # Kept no longer: a piece that nobody follows in its slot would keep those that ended with it, too.
+        return partial(_arrived, [self._complete.pop(slot) for slot in slots])
 
     def tokens(self, slot: int) -> IntArray:
         """See `engine.batching.slots.Slots`."""

@@ -142,6 +142,13 @@ def test_what_was_written_before_a_stop_is_there() -> None:
     np.testing.assert_array_equal(slots.tokens(5), whole[:written])
 
 
+def test_what_was_taken_is_kept_no_longer_but_can_be_taken_again() -> None:
+    slots = slots_of(odd_checkpoint(), 16)
+    whole = piece(slots, 6, ComposeRequest(length_notes=16, seed=4))
+    assert not slots._complete
+    np.testing.assert_array_equal(slots.tokens(6), whole)
+
+
 def test_the_smallest_graph_is_replayed_that_covers_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     slots, replayed = GpuSlots(odd_checkpoint(), 80, device=slots_of(odd_checkpoint(), 1).device.type, block=16), []
 
