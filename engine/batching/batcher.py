@@ -67,6 +67,9 @@ class Batcher:
         make_slots: gives the slots to work with; asked again for others when these fail, for example because the GPU
             was lost, until it raises. The pieces in the making are then begun again.
         on_failure: called with what failed, before other slots are asked for.
+
+    Attributes:
+        written_by: the name of the slots; of the last ones, where others are being made.
     """
 
     def __init__(self, make_slots: SlotsFactory, on_failure: Callable[[Exception], None] | None = None) -> None:
@@ -86,13 +89,8 @@ class Batcher:
         self._thread = threading.Thread(target=self._serve, name="sampler", daemon=True)
         self._thread.start()
 
-    @property
-    def slots(self) -> Slots:
-        """What the pieces are made in now."""
-        return self._slots
-
     def _take(self, slots: Slots) -> None:
-        self._slots = slots
+        self._slots, self.written_by = slots, slots.name
         self._free = list(range(slots.count))  # a heap: the lowest first, since slots may be computed in blocks
         self._occupied = np.zeros(slots.count, np.bool_)
 

@@ -54,7 +54,7 @@ class BestOf:
     @property
     def written_by(self) -> str:
         """What writes the notes now, for an administrator."""
-        return self._batcher.slots.name
+        return self._batcher.written_by
 
     def submit(self, request: ComposeRequest, plan: Plan, *, on_written: Callable[[int], None] | None = None) -> Wish:
         """Have a piece made.

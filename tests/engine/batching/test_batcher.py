@@ -188,13 +188,15 @@ class Failing(NativeSlots):
 
 def test_when_the_device_is_lost_every_piece_is_made_again_elsewhere(checkpoint: Checkpoint) -> None:
     devices: list[Slots] = [NativeSlots(checkpoint, 3), Failing(checkpoint, 3)]
+    devices[0].name = "another"
     batcher = Batcher(devices.pop)
+    first = batcher.written_by
     wanted = [ComposeRequest(length_notes=60, seed=n) for n in range(7)]
     tickets = [batcher.submit(request, plan(request), takes=range(1 + n % 5)) for n, request in enumerate(wanted)]
     for request, ticket in zip(wanted, tickets, strict=True):
         for take, tokens in zip(ticket.takes, ticket.future.result(30), strict=True):
             np.testing.assert_array_equal(tokens, alone(checkpoint, request, take))
-    assert type(batcher.slots) is NativeSlots
+    assert (first, batcher.written_by) == (NativeSlots(checkpoint, 1).name, "another")
     batcher.close()
 
 
@@ -273,6 +275,8 @@ def test_slots_that_failed_are_gone_before_others_are_made(
 
     def make() -> Slots:
         assert all(each() is None for each in known)
+        if known:
+            assert batcher.written_by  # an administrator may ask in this moment
         slots = NativeSlots(checkpoint, 3) if known else Failing(checkpoint, 3)
         known.append(weakref.ref(slots))
         return slots
