@@ -4,11 +4,11 @@ Notes per second of one core, AMD EPYC (Zen 4, AVX-512 VNNI, 1 MB of L2), MusicL
 `python -m benchmarks engine`, medians of five interleaved rounds:
 
                                                      batch 1        8       64
-    the usual way: 50 notes again for each note          106      231      238
-    nn.LSTM one step, sort, multinomial                  350    2,158    6,377
-    torch_slots (sixteen slots at least)                 155    1,287    2,578
-    C, float32                                         9,513   11,562   12,333
-    C, int8                                           29,107   37,383   39,315   <- default
+    the usual way: 50 notes again for each note          116      231      243
+    nn.LSTM one step, sort, multinomial                  410    1,979    5,897
+    torch_slots (sixteen slots at least)                 154    1,287    2,512
+    C, float32                                         9,390   11,450   11,567
+    C, int8                                           29,308   37,305   37,898   <- default
 
 MusicLSTM-v1, half the weights and without cache and guidance, by instruction set:
 
