@@ -18,6 +18,15 @@ MusicLSTM-v1, half the weights and without cache and guidance, by instruction se
     AVX-512, float32                                  19,573   45,651   48,177
     AVX2, float32                                     19,900        -   34,800
 
+An LSTM 384 x 3, five heads, random weights and neither cache nor guidance, one thread of another machine, when the way
+was chosen:
+
+    eager PyTorch, fused gates, no sort                  980    5,688   13,962
+    torch.compile, bfloat16                              877    6,050   27,477
+    ONNX Runtime, int8                                 3,212   17,730   36,008
+    C, AVX-512, float32                                1,884    9,147   21,046
+    C, AMX, int8                                       7,508   50,087  152,405
+
 int8 changes the held-out loss of v2 by 0.026 % (`python -m benchmarks precision`), and its notes are the same on all
 three. At batch 64 some 60 % of v1's time were integer products, one instruction a cycle; the rest exponentials and the
 heads. Adding the first layer's eight table rows up in 16-bit integers, and bounding arguments by min and max instead of
