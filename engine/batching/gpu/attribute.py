@@ -13,12 +13,11 @@ import math
 import triton
 import triton.language as tl
 
-from data.tokens import ATTRIBUTES
 from engine.batching.gpu.layers import tanh
+from engine.batching.gpu.state import ATTRIBUTES
 from engine.batching.torch_step import MASS_BITS
 from engine.note_cache import SHARE_MAX
 
-_ATTRIBUTES = tl.constexpr(len(ATTRIBUTES))
 _OWN_SHARE_MIN = tl.constexpr(1 - SHARE_MAX)
 _BITS_A_NAT = tl.constexpr(math.log2(math.e))
 _MASS = tl.constexpr(float(1 << MASS_BITS))
@@ -67,12 +66,12 @@ def lstm_says(
         inside = at < embedding
         before = tl.zeros((height,), tl.float32)
         for earlier in tl.static_range(attribute):
-            row = (chosen[earlier] * _ATTRIBUTES + attribute) * embedding
+            row = (chosen[earlier] * ATTRIBUTES + attribute) * embedding
             before += tl.load(told + row + at, mask=inside, other=0.0)
-        source = queries + (slot * _ATTRIBUTES + attribute) * embedding + at
+        source = queries + (slot * ATTRIBUTES + attribute) * embedding + at
         query = tanh(tl.load(source, mask=inside, other=0.0) + before)
         if guided:  # the product is linear: what is to be said of both can be said of what it multiplies
-            untold = tl.load(source + slots * _ATTRIBUTES * embedding, mask=inside, other=0.0)
+            untold = tl.load(source + slots * ATTRIBUTES * embedding, mask=inside, other=0.0)
             untold = tanh(untold + before)
             query = untold + guidance * (query - untold)
         columns = tl.load(weight + begin * width + at[:, None] * padded + value[None, :])

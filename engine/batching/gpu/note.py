@@ -24,43 +24,40 @@ import triton
 import triton.language as tl
 
 from data.score import STEPS_PER_BAR
-from data.tokens import (
-    ATTRIBUTES,
-    CONDITIONS,
-    DELTA,
-    DURATION,
-    PART,
-    PITCH,
-    POLYPHONY,
-    VELOCITY,
-)
+from data.tokens import CONDITIONS, POLYPHONY
 from engine.batching.gpu.attribute import choose, lstm_says, numbers_of
 from engine.batching.gpu.cache import COUNTS, cache_says, kept_of
 from engine.batching.gpu.state import (
     ATTEMPT,
+    ATTRIBUTES,
+    DELTA,
+    DELTAS,
+    DURATION,
+    DURATIONS,
     FORCED,
     LAST,
     LENGTH,
+    LENGTH_MAX,
     NOTE,
     ONSET,
+    PART,
+    PARTS,
+    PITCH,
+    PITCHES,
     PREVIOUS,
     RUN,
     SEED,
     SOUNDING,
     STATE_WIDTH,
+    VELOCITIES,
+    VELOCITY,
 )
 from engine.note_cache import CACHE_NOTES
-from engine.types import LENGTH_NOTES_MAX
 
 RING = tl.constexpr(512)  # steps; more than the longest duration and the longest delta
 
-_ATTRIBUTES = tl.constexpr(len(ATTRIBUTES))
-_SIZES = [attribute.size for attribute in ATTRIBUTES]
-_PARTS, _DELTAS, _PITCHES, _DURATIONS, _VELOCITIES = (tl.constexpr(size) for size in _SIZES)
-_PART, _DELTA, _PITCH, _DURATION, _VELOCITY = (tl.constexpr(a) for a in (PART, DELTA, PITCH, DURATION, VELOCITY))
 _STEPS_PER_BAR = tl.constexpr(STEPS_PER_BAR)
 _POLYPHONY_MAX = tl.constexpr(CONDITIONS[POLYPHONY].size - 1)
-_LENGTH_MAX = tl.constexpr(LENGTH_NOTES_MAX)
 _CACHE_NOTES = tl.constexpr(CACHE_NOTES)
 
 
@@ -190,11 +187,11 @@ def note_step(
         return
     run, onset, sounding = tl.load(own + RUN), tl.load(own + ONSET), tl.load(own + SOUNDING)
     before = own + PREVIOUS
-    part_before, pitch_before = tl.load(before + _PART), tl.load(before + _PITCH)
+    part_before, pitch_before = tl.load(before + PART), tl.load(before + PITCH)
     seed, attempt = tl.load(own + SEED), tl.load(own + ATTEMPT)
     forced = written < tl.load(own + FORCED)
     settings = tl.load(setting + 2 * slot), tl.load(setting + 2 * slot + 1), forced
-    note = tokens + (slot * _LENGTH_MAX + written) * _ATTRIBUTES
+    note = tokens + (slot * LENGTH_MAX + written) * ATTRIBUTES
     states = hidden_states + slot * hidden
     place = slot.to(tl.int64) * _CACHE_NOTES
     kept, counts = (heads, heads, 0.0, 0), counts_of + slot * COUNTS
@@ -207,30 +204,30 @@ def note_step(
 
     # The part.
     asked = queries, told, head_weight, head_bias
-    logits = lstm_says(asked, slot, slots, (), guidance, _PART, _PARTS, 16, 0, embedding, width, height, guided)
+    logits = lstm_says(asked, slot, slots, (), guidance, PART, PARTS, 16, 0, embedding, width, height, guided)
     said = logits
     if cached:
         said = cache_says(kept, counts, 0, 17, 16, places)
     forbidden = tl.arange(0, 16) < 0
-    numbers = numbers_of(seed, attempt, written, note, _PART)
-    part, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _PARTS, 16, cached)
+    numbers = numbers_of(seed, attempt, written, note, PART)
+    part, own_share = choose(logits, said, forbidden, own_share, settings, numbers, PARTS, 16, cached)
 
     # The delta; what is forbidden here and of pitches are the rules of `forbid` in engine/sampler.py.
     chosen = (part,)
-    logits = lstm_says(asked, slot, slots, chosen, guidance, _DELTA, _DELTAS, 32, 16, embedding, width, height, guided)
+    logits = lstm_says(asked, slot, slots, chosen, guidance, DELTA, DELTAS, 32, 16, embedding, width, height, guided)
     said = logits
     if cached:
         said = cache_says(kept, counts + 16, part, 12, 32, places)
     value = tl.arange(0, 32)
-    no_chord = (part < part_before) | ((part == part_before) & (pitch_before == _PITCHES - 1))
+    no_chord = (part < part_before) | ((part == part_before) & (pitch_before == PITCHES - 1))
     forbidden = ((written == 0) & (value > 0)) | ((written > 0) & no_chord & (value == 0))
-    numbers = numbers_of(seed, attempt, written, note, _DELTA)
-    delta, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _DELTAS, 32, cached)
+    numbers = numbers_of(seed, attempt, written, note, DELTA)
+    delta, own_share = choose(logits, said, forbidden, own_share, settings, numbers, DELTAS, 32, cached)
 
     # The pitch.
-    chosen_2 = part, _PARTS + delta
+    chosen_2 = part, PARTS + delta
     logits = lstm_says(
-        asked, slot, slots, chosen_2, guidance, _PITCH, _PITCHES, 128, 48, embedding, width, height, guided
+        asked, slot, slots, chosen_2, guidance, PITCH, PITCHES, 128, 48, embedding, width, height, guided
     )
     prefix = part * 32 + delta
     said = logits
@@ -240,30 +237,30 @@ def note_step(
     chord = (delta == 0) & (part == part_before) & (written > 0)
     full = (run >= run_limit) & (written > 0)
     forbidden = (chord & (value <= pitch_before)) | (full & (value == pitch_before))
-    numbers = numbers_of(seed, attempt, written, note, _PITCH)
-    pitch, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _PITCHES, 128, cached)
+    numbers = numbers_of(seed, attempt, written, note, PITCH)
+    pitch, own_share = choose(logits, said, forbidden, own_share, settings, numbers, PITCHES, 128, cached)
 
     # The duration.
-    chosen_3 = part, _PARTS + delta, _PARTS + _DELTAS + pitch
+    chosen_3 = part, PARTS + delta, PARTS + DELTAS + pitch
     logits = lstm_says(
-        asked, slot, slots, chosen_3, guidance, _DURATION, _DURATIONS, 32, 176, embedding, width, height, guided
+        asked, slot, slots, chosen_3, guidance, DURATION, DURATIONS, 32, 176, embedding, width, height, guided
     )
     prefix = prefix * 128 + pitch
     said = logits
     if cached:
         said = cache_says(kept, counts + 176, prefix, 0, 32, places)
     forbidden = tl.arange(0, 32) < 0
-    numbers = numbers_of(seed, attempt, written, note, _DURATION)
-    duration, own_share = choose(logits, said, forbidden, own_share, settings, numbers, _DURATIONS, 32, cached)
+    numbers = numbers_of(seed, attempt, written, note, DURATION)
+    duration, own_share = choose(logits, said, forbidden, own_share, settings, numbers, DURATIONS, 32, cached)
 
     # The velocity, which is never the cache's.
-    chosen_4 = part, _PARTS + delta, _PARTS + _DELTAS + pitch, _PARTS + _DELTAS + _PITCHES + duration
+    chosen_4 = part, PARTS + delta, PARTS + DELTAS + pitch, PARTS + DELTAS + PITCHES + duration
     logits = lstm_says(
-        asked, slot, slots, chosen_4, guidance, _VELOCITY, _VELOCITIES, 16, 208, embedding, width, height, guided
+        asked, slot, slots, chosen_4, guidance, VELOCITY, VELOCITIES, 16, 208, embedding, width, height, guided
     )
     forbidden = tl.arange(0, 16) < 0
-    numbers = numbers_of(seed, attempt, written, note, _VELOCITY)
-    velocity, _ = choose(logits, logits, forbidden, own_share, settings, numbers, _VELOCITIES, 16, False)
+    numbers = numbers_of(seed, attempt, written, note, VELOCITY)
+    velocity, _ = choose(logits, logits, forbidden, own_share, settings, numbers, VELOCITIES, 16, False)
 
     tl.debug_barrier()  # all threads have read what is written from here on
     if cached:
@@ -275,11 +272,11 @@ def note_step(
         for begin in range(0, hidden, depth):
             at = begin + tl.arange(0, depth)
             tl.store(keys + (place + at_place) * hidden + at, tl.load(states + at))
-    tl.store(note + _PART, part.to(tl.uint8))
-    tl.store(note + _DELTA, delta.to(tl.uint8))
-    tl.store(note + _PITCH, pitch.to(tl.uint8))
-    tl.store(note + _DURATION, duration.to(tl.uint8))
-    tl.store(note + _VELOCITY, velocity.to(tl.uint8))
+    tl.store(note + PART, part.to(tl.uint8))
+    tl.store(note + DELTA, delta.to(tl.uint8))
+    tl.store(note + PITCH, pitch.to(tl.uint8))
+    tl.store(note + DURATION, duration.to(tl.uint8))
+    tl.store(note + VELOCITY, velocity.to(tl.uint8))
 
     # The same as data.tokens.Position.
     step = tl.arange(0, RING)
@@ -295,11 +292,11 @@ def note_step(
     tl.store(own + ONSET, onset)
     tl.store(own + SOUNDING, sounding)
     tl.store(own + NOTE, written + 1)
-    tl.store(before + _PART, part)
-    tl.store(before + _DELTA, delta)
-    tl.store(before + _PITCH, pitch)
-    tl.store(before + _DURATION, duration)
-    tl.store(before + _VELOCITY, velocity)
+    tl.store(before + PART, part)
+    tl.store(before + DELTA, delta)
+    tl.store(before + PITCH, pitch)
+    tl.store(before + DURATION, duration)
+    tl.store(before + VELOCITY, velocity)
     inputs = part, delta, pitch, duration, velocity
     moving_inputs(
         rows, row_of, moving, remaining_bin, slot, inputs, length - written - 1, onset, sounding, hidden, whole

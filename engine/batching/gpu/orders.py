@@ -10,18 +10,31 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from data.tokens import ATTRIBUTES, DELTA, DURATION, PART, PITCH, VELOCITY
 from engine.batching.gpu.note import RING, moving_inputs
-from engine.batching.gpu.state import ATTEMPT, FORCED, LENGTH, PREVIOUS, SEED, STATE_WIDTH
-from engine.types import LENGTH_NOTES_MAX
+from engine.batching.gpu.state import (
+    ATTEMPT,
+    ATTRIBUTES,
+    DELTA,
+    DELTAS,
+    DURATION,
+    DURATIONS,
+    FORCED,
+    LENGTH,
+    LENGTH_MAX,
+    PART,
+    PARTS,
+    PITCH,
+    PITCHES,
+    PREVIOUS,
+    SEED,
+    STATE_WIDTH,
+    VELOCITIES,
+    VELOCITY,
+)
 
 HEADER = tl.constexpr(3)  # numbers: pieces that join, slots that are left, notes of the longest of those
 TOLD = tl.constexpr(7)  # numbers of a piece that joins, before the rows of what it is told
 
-_ATTRIBUTES = tl.constexpr(len(ATTRIBUTES))
-_PARTS, _DELTAS, _PITCHES, _DURATIONS, _VELOCITIES = (tl.constexpr(attribute.size) for attribute in ATTRIBUTES)
-_PART, _DELTA, _PITCH, _DURATION, _VELOCITY = (tl.constexpr(a) for a in (PART, DELTA, PITCH, DURATION, VELOCITY))
-_LENGTH_MAX = tl.constexpr(LENGTH_NOTES_MAX)
 _COPIED = tl.constexpr(1024)  # bytes at a time
 
 
@@ -82,11 +95,11 @@ def begin_step(
     tl.store(own + FORCED, tl.load(entry + 4))
     tl.store(own + SEED, tl.load(entry + 5))
     tl.store(own + ATTEMPT, tl.load(entry + 6))
-    tl.store(own + PREVIOUS + _PART, _PARTS)  # "no note yet" stands behind the values
-    tl.store(own + PREVIOUS + _DELTA, _DELTAS)
-    tl.store(own + PREVIOUS + _PITCH, _PITCHES)
-    tl.store(own + PREVIOUS + _DURATION, _DURATIONS)
-    tl.store(own + PREVIOUS + _VELOCITY, _VELOCITIES)
+    tl.store(own + PREVIOUS + PART, PARTS)  # "no note yet" stands behind the values
+    tl.store(own + PREVIOUS + DELTA, DELTAS)
+    tl.store(own + PREVIOUS + PITCH, PITCHES)
+    tl.store(own + PREVIOUS + DURATION, DURATIONS)
+    tl.store(own + PREVIOUS + VELOCITY, VELOCITIES)
     tl.store(setting + 2 * slot, tl.load(entry).to(tl.float32, bitcast=True))
     tl.store(setting + 2 * slot + 1, tl.load(entry + 1).to(tl.float32, bitcast=True))
     tl.store(own_share_of + slot, 1.0)
@@ -104,7 +117,7 @@ def begin_step(
             told = tl.load(entry + TOLD + half * tables + table)
             total += tl.load(rows + told * (4 * hidden) + at, mask=inside)
         tl.store(fixed + row * (4 * hidden) + at, total, mask=inside)
-    nothing = _PARTS, _DELTAS, _PITCHES, _DURATIONS, _VELOCITIES
+    nothing = PARTS, DELTAS, PITCHES, DURATIONS, VELOCITIES
     zero = length * 0
     moving_inputs(rows, row_of, moving, remaining_bin, slot, nothing, length, zero, zero, hidden, whole)
 
@@ -121,8 +134,8 @@ def leave_step(orders, tokens, left):
     place = tl.program_id(0)
     if place >= tl.load(orders + 1):
         return
-    size = tl.load(orders + 2) * _ATTRIBUTES
-    source = tokens + tl.load(orders + HEADER + place) * (_LENGTH_MAX * _ATTRIBUTES)
+    size = tl.load(orders + 2) * ATTRIBUTES
+    source = tokens + tl.load(orders + HEADER + place) * (LENGTH_MAX * ATTRIBUTES)
     for first in range(0, size, _COPIED):
         at = first + tl.arange(0, _COPIED)
         tl.store(left + place * size + at, tl.load(source + at, mask=at < size), mask=at < size)

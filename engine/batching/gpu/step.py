@@ -28,7 +28,7 @@ _MANY = 256
 _LAYER: tuple[dict[str, int], dict[str, int]] = {"units": 8, "num_warps": 4}, {"units": 32, "num_warps": 8}
 _QUERY: tuple[dict[str, int], dict[str, int]] = {"columns": 16}, {"columns": 64}
 _LOOK = {"num_warps": 2}
-_LOOKS, _LOOKS_UP_TO = 4, 512  # programs of a slot, or no slot may wait for one whose piece is long; beyond, one
+_LOOKS, _LOOKS_UP_TO = 4, 512  # programs a slot, so that none waits for one whose piece is long; with more slots, one
 _NOTE: tuple[dict[str, int], dict[str, int]] = (
     {"height": 128, "places": CACHE_NOTES, "num_warps": 4},
     {"height": 32, "places": 64, "num_warps": 1, "maxnreg": 128},
