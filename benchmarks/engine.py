@@ -48,7 +48,8 @@ from engine.batching.writing import SWITCH_S
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
 from engine.garbage import keep_loaded
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.native.build import NoCompiler
 from engine.plan import plan
 from engine.types import LENGTH_NOTES_DEFAULT, ComposeRequest
@@ -187,7 +188,7 @@ def gpu_table(found: dict[str, Any]) -> str:
 
 def variants(checkpoint: Checkpoint, batch: int, only: Sequence[str] = ()) -> dict[str, Stepper]:
     """Everything that is compared at one batch size, or some of it, ready to step."""
-    model = checkpoint.model
+    model = NoteLSTM.of(checkpoint)
 
     def compiled(precision: Precision) -> Stepper:
         return _Ours(NativeSlots(checkpoint, batch, precision=precision), batch)
@@ -216,7 +217,7 @@ def bare() -> Checkpoint:
     """Three layers of 384 units, no cache, no guidance; random weights, on which speed does not depend."""
     torch.manual_seed(1)
     model = NoteLSTM(ModelConfig(hidden=384, layers=3)).eval()
-    return Checkpoint("bare-0", model, {"limits": {"longest_pitch_run": 8}})
+    return Checkpoint.of("bare-0", model, {"limits": {"longest_pitch_run": 8}})
 
 
 def measure(checkpoint: Checkpoint, rounds: int, only: Sequence[str] = ()) -> list[Row]:
@@ -346,7 +347,7 @@ def on_device(
 
     usual_rates = {row.batch: row.notes_per_s for row in rows if row.variant == "usual"}  # none of another model
     found = []
-    config, on = checkpoint.model.config, torch.device(device)
+    config, on = checkpoint.config, torch.device(device)
     bytes_per_s = copying(on)()
     for kind, dtype in kinds.items():
         flops_per_s = max(square() for square in gemm(on, dtype))

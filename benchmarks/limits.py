@@ -24,8 +24,7 @@ from collections.abc import Callable
 import torch
 
 from data.tokens import ATTRIBUTES
-from engine.model import ModelConfig
-from engine.note_cache import CACHE_NOTES
+from engine.model_config import CACHE_NOTES, ModelConfig
 
 _SIZES = {"cpu": (512, 1024, 2048), "cuda": (1024, 4096, 8192)}
 _COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}

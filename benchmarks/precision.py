@@ -25,6 +25,7 @@ from data.tokens import ATTRIBUTES, MODE, MOOD, TEMPO, IntArray, conditions, tem
 from engine.batching.layout import Precision
 from engine.batching.native import NativeSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from engine.model import NoteLSTM
 from engine.note_cache import note_nats
 from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, LENGTH_NOTES_MIN, TEMPO_MAX_BPM, TEMPO_MIN_BPM, ComposeRequest
@@ -138,4 +139,4 @@ def _by_torch(checkpoint: Checkpoint, piece: HeldOut) -> np.ndarray:
     )
     previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], piece.tokens[:-1]])
     with torch.inference_mode():
-        return note_nats(checkpoint.model, *map(torch.from_numpy, (previous, rows, piece.tokens))).numpy()
+        return note_nats(NoteLSTM.of(checkpoint), *map(torch.from_numpy, (previous, rows, piece.tokens))).numpy()

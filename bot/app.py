@@ -40,7 +40,7 @@ async def open_studio(settings: Settings, *, render_workers: int | None = None) 
     Raises:
         SetupProblem: with one sentence that says what to install or mend.
     """
-    # PyTorch is loaded only when pieces are to be made: `--help` and a typing error are answered at once.
+    # Loaded only when pieces are to be made: `--help` and a typing error are answered at once.
     from engine.checkpoint import BUILT_IN, DEFAULT  # noqa: PLC0415
     from engine.local import open_engine  # noqa: PLC0415
     from engine.render import fitting_workers  # noqa: PLC0415

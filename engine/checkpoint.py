@@ -13,19 +13,24 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.numpy import load, save
 
 from data.controls import CONTROLLED_FINGERPRINT
 from data.moods import Mood
 from data.tokens import FINGERPRINT
 from engine.errors import CheckpointProblem, StorageProblem
-from engine.model import ModelConfig, NoteLSTM
+from engine.model_config import ModelConfig
 from engine.plan import Style, Styles
+
+if TYPE_CHECKING:  # PyTorch takes seconds to load, and notes are written without it where there is no GPU
+    from engine.model import NoteLSTM
+
+Weights: TypeAlias = Mapping[str, npt.NDArray[np.float16] | npt.NDArray[np.float32]]
 
 WEIGHTS, SIDECAR = "model.safetensors", "model.json"
 BUILT_IN = Path(__file__).resolve().parent / "checkpoints"
@@ -34,17 +39,24 @@ DEFAULT = BUILT_IN / "v2"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A loaded model.
+    """A model at rest; `engine.model.NoteLSTM.of` is the network.
 
     Attributes:
         id: `NAME-XXXXXXXX`: the sidecar's name and the start of the weights' sha256. It names the music it makes.
-        model: in evaluation mode, on the CPU.
+        config: the model's shape.
+        weights: by their names in `NoteLSTM.state_dict`; float16 where that holds them.
         sidecar: `model.json` as written: preset, config, vocabulary_fingerprint, corpus, metrics, limits, …
     """
 
     id: str
-    model: NoteLSTM
+    config: ModelConfig
+    weights: Weights
     sidecar: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str, model: NoteLSTM, sidecar: dict[str, Any]) -> Checkpoint:
+        """A network that was never saved, under a name."""
+        return cls(name, model.config, _weights(model), sidecar)
 
     @property
     def longest_pitch_run(self) -> int:
@@ -82,8 +94,7 @@ def save_checkpoint(
     Raises:
         StorageProblem: the disk is full or read-only; an older checkpoint in `folder` is intact.
     """
-    # Cloned, because tied weights are one tensor under two names.
-    weights = save({name: _smallest(tensor.detach().cpu().clone()) for name, tensor in model.state_dict().items()})
+    weights = save(dict(_weights(model)))
     sidecar = sidecar | {
         "config": model.config.as_dict(),
         "vocabulary_fingerprint": _fingerprint(model.config),
@@ -98,9 +109,14 @@ def save_checkpoint(
         raise StorageProblem(f"The checkpoint could not be written to {folder}: {error.strerror}.") from error
 
 
-def _smallest(tensor: Tensor) -> Tensor:
-    half = tensor.half()
-    return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
+def _weights(model: NoteLSTM) -> Weights:
+    return {name: _smallest(tensor.detach().cpu().numpy().copy()) for name, tensor in model.state_dict().items()}
+
+
+def _smallest(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float16] | npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what is too large for it becomes infinite, and so differs
+        half = array.astype(np.float16)
+    return half if np.array_equal(half, array) else array
 
 
 def _fingerprint(config: ModelConfig) -> str:
@@ -162,11 +178,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"{folder / WEIGHTS} is damaged or belongs to another {SIDECAR}: restore both together."
         )
     try:
-        model = NoteLSTM(config)
-        model.load_state_dict({name: tensor.float() for name, tensor in load(weights).items()})
-    except (SafetensorError, RuntimeError) as error:
+        arrays = _arrays(weights, config)
+    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: of a type that numpy does not have
         raise CheckpointProblem(f"{folder / WEIGHTS} does not hold the model that {SIDECAR} describes.") from error
-    model.eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    return Checkpoint(f"{name}-{digest[:8]}", model, sidecar)
+    return Checkpoint(f"{name}-{digest[:8]}", config, arrays, sidecar)
+
+
+def _arrays(weights: bytes, config: ModelConfig) -> Weights:
+    arrays: dict[str, npt.NDArray[np.float32]] = load(weights)
+    if {name: array.shape for name, array in arrays.items()} != config.shapes:
+        raise ValueError("there are other arrays than the model has")
+    if {array.dtype for array in arrays.values()} - {np.dtype(np.float16), np.dtype(np.float32)}:
+        raise ValueError("there are other numbers than float16 and float32")
+    return arrays

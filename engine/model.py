@@ -13,69 +13,16 @@ Shapes: B pieces, T notes, E embedding, H hidden, V_i values of attribute i, C c
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from data.controls import CONTROLS
-from data.tokens import ATTRIBUTES, CONDITIONS
+from data.tokens import ATTRIBUTES
+from engine.checkpoint import Checkpoint
+from engine.model_config import ModelConfig
 
 State = tuple[Tensor, Tensor]  # (h, c), each [layers, B, H] float32
-
-_SIZES_MAX = {"embedding": 2048, "hidden": 2048, "layers": 16}  # 2 GB of weights
-_SHARES = {"dropout", "weight_dropout", "cache_share", "cache_stay"}
-_STRENGTH_MAX = 1000.0
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """The shape of a MusicLSTM; the defaults are the card of MusicLSTM-v1.
-
-    Raises:
-        ValueError: no model has such a value: a configuration may come from a damaged file.
-    """
-
-    embedding: int = 100
-    hidden: int = 256
-    layers: int = 2
-    dropout: float = 0.3
-    variational: bool = False  # one dropout mask for all steps of a sequence instead of one a step
-    weight_dropout: float = 0.0  # of the recurrent weights (DropConnect, Merity et al. 2018, section 2)
-    controlled: bool = False  # told the controls of the piece
-    cache_share: float = 0.0  # how often a note begins to repeat the piece's own (`engine.note_cache`); 0: no cache
-    cache_stay: float = 0.0  # how often a repetition goes on
-    cache_sharpness: float = 1.0  # what the likeness of two states counts, in nats
-    cache_match: float = 0.0  # what each note before that was the same counts, in nats
-    guidance: float = 1.0  # how far notes are drawn towards mood and controls (`engine.guidance`); 1: as learnt
-    tied: bool = False  # a head's last matrix is its attribute's embedding (Press & Wolf 2017)
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not _suits(field.name, value, field.default):
-                raise ValueError(f"{field.name} cannot be {value!r}")
-
-    @property
-    def tables(self) -> tuple[int, ...]:
-        """Sizes of the embedding tables of conditions and controls."""
-        conditions = tuple(condition.size for condition in CONDITIONS)
-        return conditions + tuple(control.size for control in CONTROLS) if self.controlled else conditions
-
-    def as_dict(self) -> dict[str, Any]:
-        """The configuration as JSON values."""
-        return asdict(self)
-
-
-def _suits(name: str, value: object, default: object) -> bool:
-    if isinstance(value, bool) or isinstance(default, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if isinstance(default, int):
-        return isinstance(value, int) and 1 <= value <= _SIZES_MAX[name]
-    return isinstance(value, int | float) and 0 <= value < (1 if name in _SHARES else _STRENGTH_MAX)
 
 
 class LockedDropout(nn.Module):
@@ -128,6 +75,13 @@ class NoteLSTM(nn.Module):
         if config.tied:
             for table, head in zip(self.note_embeddings, self.outputs, strict=True):
                 head.weight = table.weight
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> NoteLSTM:
+        """The network of a checkpoint, to be used and not to be trained: on the CPU, in evaluation mode, float32."""
+        model = cls(checkpoint.config)
+        model.load_state_dict({name: torch.from_numpy(array).float() for name, array in checkpoint.weights.items()})
+        return model.eval().requires_grad_(requires_grad=False)
 
     def _initialise(self) -> None:
         for module in self.modules():

@@ -31,9 +31,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.tokens import VELOCITY
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import CACHE_NOTES, ModelConfig
 
-CACHE_NOTES, CACHE_MATCH_NOTES, CACHE_NATS = 1024, 4, 10.0  # the same in step.c
+CACHE_MATCH_NOTES, CACHE_NATS = 4, 10.0  # the same in step.c
 CACHED = range(VELOCITY)  # the attributes that the cache speaks about, the first ones
 SHARE_MAX = 1 - 1e-6  # a note that the LSTM rules out altogether is still a mixture
 _ROWS = 512  # notes scored at once

@@ -1,4 +1,7 @@
-"""What a request leaves open, decided: tempo, key and style, drawn for the mood with the request's own seed."""
+"""What a request leaves open, decided: tempo, key and style, drawn for the mood with the request's own seed.
+
+The notes are then written in C and moved to that key (`to_score`).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data.controls import CONTROLS, NOT_TOLD
-from data.keys import Key, Mode
+from data.keys import Key, Mode, transpose
 from data.moods import PROFILES, Mood
-from data.tokens import mode_index, mood_index, remaining_bin, tempo_bin
+from data.score import Score, trim_overlaps
+from data.tokens import IntArray, decode, mode_index, mood_index, remaining_bin, tempo_bin
 from engine.types import ComposeRequest
 
 _SUITABLE = 12  # styles that a request chooses among: enough for variety, few enough to suit
@@ -112,3 +116,10 @@ def plan(request: ComposeRequest, styles: Styles = NO_STYLES) -> Plan:
 
     known = sorted(styles.get(request.mood, ()), key=distance)[:_SUITABLE]
     return replace(decided, controls=known[rng.integers(len(known))].controls) if known else decided
+
+
+def to_score(tokens: IntArray, plan: Plan) -> Score:
+    """The score of sampled tokens: moved from C to the plan's key by the shortest way, overlaps trimmed."""
+    score = decode(tokens, plan.tempo_bpm)
+    moved = transpose(score, plan.key.shift)
+    return Score(trim_overlaps(moved.notes), moved.tempo_bpm)

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.keys import transpose
-from data.score import Score, trim_overlaps
 from data.tokens import (
     ATTRIBUTES,
     DELTA,
@@ -26,7 +24,6 @@ from data.tokens import (
     PITCH,
     IntArray,
     Position,
-    decode,
     remaining_bin,
 )
 from engine.batching.randomness import uniform
@@ -50,8 +47,8 @@ class Sampler:
     def __init__(self, checkpoint: Checkpoint, device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.longest_pitch_run = checkpoint.longest_pitch_run
-        self._config = checkpoint.model.config
-        self._weights = _Fused(checkpoint.model, self.device)
+        self._config = checkpoint.config
+        self._weights = _Fused(NoteLSTM.of(checkpoint), self.device)
 
     def sample(
         self,
@@ -229,10 +226,3 @@ class _Fused:
         for j in range(attribute):
             query = query + self._chosen[first + j][note[j]]
         return torch.addmv(self._output_bias[attribute], self._output[attribute], torch.tanh(query))
-
-
-def to_score(tokens: IntArray, plan: Plan) -> Score:
-    """The score of sampled tokens: moved from C to the plan's key by the shortest way, overlaps trimmed."""
-    score = decode(tokens, plan.tempo_bpm)
-    moved = transpose(score, plan.key.shift)
-    return Score(trim_overlaps(moved.notes), moved.tempo_bpm)

@@ -34,8 +34,7 @@ from data.tokens import IntArray
 from engine.checkpoint import SIDECAR, Checkpoint
 from engine.errors import CheckpointProblem
 from engine.originality import Index
-from engine.plan import Plan
-from engine.sampler import to_score
+from engine.plan import Plan, to_score
 from engine.types import DURATION_MAX_S, ComposeRequest, Originality
 
 TAKES = 32  # of a request

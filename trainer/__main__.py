@@ -69,7 +69,7 @@ def configuration(arguments: argparse.Namespace, start: Checkpoint | None) -> Tr
         raise SetupProblem(f"--seed is 0 to {SEED_MAX}.")
     preset = PRESETS[arguments.preset]
     if start is not None:
-        ours, theirs = preset.model, start.model.config
+        ours, theirs = preset.model, start.config
         changes["model"] = dataclasses.replace(
             theirs,
             dropout=ours.dropout,

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from data.tokens import ATTRIBUTES
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.note_cache import cached_nats, note_nats
 from trainer.dataset import NO_NOTE, Example
 

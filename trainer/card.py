@@ -21,6 +21,7 @@ from data.score import Part
 from data.sources import Source, source, source_names
 from engine.checkpoint import WEIGHTS, Checkpoint, load_checkpoint, write_atomically
 from engine.errors import CheckpointProblem, StorageProblem
+from engine.model import NoteLSTM
 from engine.originality import IDIOM_AUTHORS, NGRAM_INTERVALS, Index
 
 CARD = "README.md"
@@ -137,8 +138,8 @@ MUSICLSTM_CHECKPOINT=FOLDER ./run compose mood:dark length:200 temp:0.9   # FOLD
 
 
 def _architecture(checkpoint: Checkpoint) -> str:
-    config = checkpoint.model.config
-    parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+    config = checkpoint.config
+    parameters = sum(parameter.numel() for parameter in NoteLSTM.of(checkpoint).parameters())
     controls = " and coarse controls of the whole piece" if config.controlled else ""
     return f"""## Architecture
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from engine.model import ModelConfig
+from engine.model_config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)

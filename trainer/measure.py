@@ -15,7 +15,8 @@ from pathlib import Path
 from data.errors import MusicLSTMError
 from engine.checkpoint import load_checkpoint
 from engine.errors import CheckpointProblem
-from engine.model import ModelConfig
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from trainer.cache import held_out_nats
 from trainer.config import PRESETS, TrainConfig
 from trainer.loop import Trained
@@ -49,7 +50,7 @@ def measure(folder: Path, corpus: Path, start: Path | None = None) -> None:
         model=dataclasses.replace(ModelConfig(**told["model"]), guidance=preset.model.guidance),
         cache=told.get("cache") or preset.cache,
     )
-    model = checkpoint.model
+    model = NoteLSTM.of(checkpoint)
     model.config = config.model  # as it was trained
     corpora = prepare(corpus, config)
     check_learnt(folder, corpus, corpora.description["hash"], start)

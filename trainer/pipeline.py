@@ -28,8 +28,8 @@ from engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import FILE as INDEX
 from engine.originality import PIECES_MAX, Index
-from engine.plan import Style, plan
-from engine.sampler import Sampler, to_score
+from engine.plan import Style, plan, to_score
+from engine.sampler import Sampler
 from engine.types import ComposeRequest
 from trainer.baselines import NGram
 from trainer.cache import held_out_nats, tuned

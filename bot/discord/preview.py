@@ -105,7 +105,7 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
 
         @asynccontextmanager
         async def open_studio() -> AsyncIterator[Studio]:
-            from engine.checkpoint import BUILT_IN, DEFAULT  # noqa: PLC0415  # PyTorch takes seconds to load
+            from engine.checkpoint import BUILT_IN, DEFAULT  # noqa: PLC0415
             from engine.local import open_engine  # noqa: PLC0415
 
             (making := folder / "making").mkdir()

@@ -46,8 +46,8 @@ from data.tokens import ATTRIBUTES, IntArray
 from engine.batching.layout import PIECE, PIECES_MAX, RING, Laid, Memory, Precision, aligned, declare, lay_out
 from engine.batching.weights import FloatArray, step_weights
 from engine.checkpoint import Checkpoint
+from engine.model_config import CACHE_NOTES
 from engine.native.build import CACHE, library
-from engine.note_cache import CACHE_NOTES
 from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX, ComposeRequest
 
@@ -88,7 +88,7 @@ class NativeSlots:
         self._run_limit = checkpoint.longest_pitch_run
         self._library = library(int8=precision == "int8", cache=cache, target=target)
         declare(self._library)
-        self._weights = step_weights(checkpoint.model)
+        self._weights = step_weights(checkpoint)
         self._laid: Laid = lay_out(self._library, self._weights, int8=precision == "int8")
         self._pieces = np.zeros(count, PIECE)
         self._note, self._length, self._stop = (self._pieces[name] for name in ("note", "length", "stop"))  # views

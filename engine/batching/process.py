@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -264,9 +263,8 @@ class WriterProcess:
 
 def _post(connection: Connection, start: Start, orders: SimpleQueue[tuple[int, Order | None] | None]) -> None:
     """Send what a process begins with, then its orders up to a None; what a dead one does not get, the next does."""
-    # By value: PyTorch would have it that tensors go through shared memory, of which there may be too little.
     with contextlib.suppress(OSError):
-        connection.send_bytes(pickle.dumps(start))
+        connection.send(start)
     while (order := orders.get()) is not None:
         with contextlib.suppress(OSError):
             connection.send(order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -10,11 +11,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from data.tokens import IntArray
 from engine.batching.native import NativeSlots
-from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import Checkpoint
 from engine.native.build import CACHE, NoCompiler
 from engine.plan import Plan
@@ -23,9 +22,7 @@ from engine.types import ComposeRequest
 log = logging.getLogger(__name__)
 
 _GPU_SLOTS, _GPU_SLOTS_MIN = 256, 64  # eight pieces of thirty-two takes; a slot of v2 takes 0.8 MB
-# Half the memory to read. Computed by a CPU, it changes the loss of v2 on 2,560 notes of the project's own composer,
-# unheard in training, by 0.0004 % (bfloat16 by 0.014 %); cells and probabilities stay float32.
-_GPU_DTYPE = torch.float16
+_CUDA_DRIVER = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
 
 
 class Slots(Protocol):
@@ -88,6 +85,10 @@ class Slots(Protocol):
         ...
 
 
+class DeviceFull(RuntimeError):
+    """The GPU has too little memory: fewer slots may fit."""
+
+
 class DeviceLost(RuntimeError):
     """The GPU failed: this process cannot use it again, since a CUDA context does not survive an error.
 
@@ -104,27 +105,47 @@ def ways(checkpoint: Checkpoint, count: int, device: str | None = None) -> Itera
         count: how many pieces side by side; a GPU has more, unless its memory is too small.
         device: "cuda" or "cpu"; None: CUDA where there is one, and else the CPU.
     """
-    if device == "cuda" or (device is None and torch.cuda.is_available()):
+    if device == "cuda" or (device is None and _has_gpu()):
         slots = max(_GPU_SLOTS, count)
         yield partial(_on_gpu, checkpoint, slots)
-        while slots > _GPU_SLOTS_MIN and torch.cuda.is_available():
+        while slots > _GPU_SLOTS_MIN and _has_gpu():
             slots //= 2
             yield partial(_on_gpu, checkpoint, slots)
     yield partial(NativeSlots, checkpoint, count)
-    # A block is computed whole: with sixteen slots a single piece takes half as long as with sixty-four.
-    yield partial(TorchSlots, checkpoint, count, block=16)
+    yield partial(_by_pytorch, checkpoint, count)
+
+
+def _has_gpu() -> bool:
+    try:
+        ctypes.CDLL(_CUDA_DRIVER)
+    except OSError:
+        return False
+    import torch  # noqa: PLC0415 -- takes seconds and 180 MB, and without a GPU nobody needs it
+
+    return torch.cuda.is_available()
 
 
 def _on_gpu(checkpoint: Checkpoint, count: int) -> Slots:
+    import torch  # noqa: PLC0415 -- see `_has_gpu`
+
     os.environ.setdefault("TRITON_CACHE_DIR", str(CACHE.parent / "triton"))  # where compiled kernels are kept
     try:
         from engine.batching.gpu.slots import GpuSlots  # noqa: PLC0415 -- PyTorch for a CPU has no Triton
 
-        return GpuSlots(checkpoint, count, dtype=_GPU_DTYPE)
+        return GpuSlots(checkpoint, count)
+    except torch.OutOfMemoryError as problem:
+        raise DeviceFull(str(problem)) from problem
     except (RuntimeError, AssertionError):
         raise
     except Exception as problem:  # no Triton, no C compiler or Python headers for it, a GPU too small or too old
         raise RuntimeError(f"its kernels cannot be compiled ({problem!r})") from problem
+
+
+def _by_pytorch(checkpoint: Checkpoint, count: int) -> Slots:
+    from engine.batching.torch_slots import TorchSlots  # noqa: PLC0415 -- see `_has_gpu`
+
+    # A block is computed whole: with sixteen slots a single piece takes half as long as with sixty-four.
+    return TorchSlots(checkpoint, count, block=16)
 
 
 def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:
@@ -141,7 +162,7 @@ def open_slots(remaining: Iterator[Callable[[], Slots]]) -> Slots:
             # Whoever names a compiler means to have it used.
             level = logging.WARNING if os.environ.get("CC") and isinstance(problem, NoCompiler) else logging.INFO
             log.log(level, "Notes are written by PyTorch, many times slower than by compiled code: %s.", problem)
-        except torch.OutOfMemoryError as problem:
+        except DeviceFull as problem:
             log.warning("The GPU has too little memory; fewer pieces side by side, or the CPU, are tried: %s", problem)
         except (RuntimeError, AssertionError) as problem:  # how PyTorch says that CUDA is missing or broken
             log.warning("The GPU cannot be used, so the CPU is: %s", problem)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from data.tokens import ATTRIBUTES
-from engine.model import ModelConfig
-from engine.note_cache import CACHE_MATCH_NOTES, CACHE_NOTES, CACHED, SHARE_MAX, weights
+from engine.model_config import CACHE_NOTES, ModelConfig
+from engine.note_cache import CACHE_MATCH_NOTES, CACHED, SHARE_MAX, weights
 
 # A weight lies in (e^-10, 1] or is 0 (`note_cache.CACHE_NATS`), so its last bit is worth at least 2^-38: in units of
 # 2^-40 it is a whole number, and the sum of all places is far below 2^63.

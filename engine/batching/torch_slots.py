@@ -40,7 +40,7 @@ class TorchSlots(Account):
         super().__init__(-(-count // block) * block)
         self.name = "CPU (PyTorch)"  # many times slower than compiled code
         self.chunk_notes, self.behind = 8 * block, 0
-        weights = DeviceWeights(step_weights(checkpoint.model), torch.device("cpu"), dtype)
+        weights = DeviceWeights(step_weights(checkpoint), torch.device("cpu"), dtype)
         self._blocks = [TorchBlock(weights, block, checkpoint.longest_pitch_run) for _ in range(0, self.count, block)]
 
     @torch.inference_mode()

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from data.controls import CONTROLS
 from data.tokens import ATTRIBUTES, CONDITIONS, MODE, MOOD, TEMPO
-from engine.model import ModelConfig, NoteLSTM
+from engine.checkpoint import Checkpoint
+from engine.model_config import ModelConfig
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -83,10 +84,10 @@ def padded(size: int) -> int:
     return -(-size // UNIT) * UNIT
 
 
-def step_weights(model: NoteLSTM) -> StepWeights:
+def step_weights(checkpoint: Checkpoint) -> StepWeights:
     """Lay a model out."""
-    config = model.config
-    state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    config = checkpoint.config
+    state = {name: array.astype(np.float32) for name, array in checkpoint.weights.items()}
     hidden, embedding = padded(config.hidden), padded(config.embedding)
 
     def gates(array: FloatArray, *segments: int) -> FloatArray:
@@ -117,6 +118,7 @@ def step_weights(model: NoteLSTM) -> StepWeights:
             weight = gates(both, config.hidden, config.hidden)
         layers.append(Affine(weight, bias))
     attributes = range(len(ATTRIBUTES))
+    pairs = len(ATTRIBUTES) * (len(ATTRIBUTES) - 1) // 2
     queries = [
         _affine(state[f"queries.{i}.weight"], state[f"queries.{i}.bias"], hidden, outside=0.0) for i in attributes
     ]
@@ -136,7 +138,7 @@ def step_weights(model: NoteLSTM) -> StepWeights:
             )
             for i in attributes
         ],
-        chosen=[_pad_columns(state[f"chosen.{k}.weight"], embedding) for k in range(len(model.chosen))],
+        chosen=[_pad_columns(state[f"chosen.{k}.weight"], embedding) for k in range(pairs)],
         model=config,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -15,10 +14,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import NoReturn, TypeAlias
 
-import torch
-
 from engine.batching.best_of import BestOf, Wish
-from engine.batching.slots import Slots, open_slots, ways
+from engine.batching.slots import DeviceFull, Slots, open_slots, ways
 from engine.checkpoint import Checkpoint
 from engine.garbage import keep_loaded
 from engine.plan import Plan
@@ -65,7 +62,7 @@ def write_notes(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes
     sys.setswitchinterval(SWITCH_S)
     try:
-        start: Start = pickle.loads(connection.recv_bytes())  # noqa: S301 -- the parent's own words
+        start: Start = connection.recv()
     except (EOFError, OSError):
         return
     checkpoint, judge, count, device = start
@@ -99,7 +96,7 @@ def _end_unless_full(problem: Exception) -> None:
 
     Of a GPU whose memory is too small, fewer slots may be had here and now.
     """
-    if not isinstance(problem, torch.OutOfMemoryError):
+    if not isinstance(problem, DeviceFull):
         _end(problem)
 
 

@@ -11,7 +11,8 @@ from data.tokens import ATTRIBUTES
 from engine.batching.torch_step import DeviceWeights, TorchBlock
 from engine.batching.weights import step_weights
 from engine.checkpoint import DEFAULT, load_checkpoint
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 
 SHAPES = [ModelConfig(), ModelConfig(embedding=12, hidden=20, layers=3, controlled=True)]
 
@@ -29,16 +30,16 @@ def test_the_parameters_that_are_multiplied_are_all_matrices_but_the_embeddings(
 
 
 def test_the_flops_of_a_step_are_those_that_pytorch_counts() -> None:
-    model = load_checkpoint(DEFAULT).model
-    block = TorchBlock(DeviceWeights(step_weights(model), torch.device("meta"), torch.float16), 64, run_limit=9)
+    checkpoint = load_checkpoint(DEFAULT)
+    block = TorchBlock(DeviceWeights(step_weights(checkpoint), torch.device("meta"), torch.float16), 64, run_limit=9)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         block.step()
     # The step's heads are a few values wider than their attributes.
-    assert limits.step_flops(model.config, 64) == pytest.approx(counter.get_total_flops(), rel=0.02)
+    assert limits.step_flops(checkpoint.config, 64) == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
 def test_the_bytes_of_a_step_are_the_weights_and_what_each_slot_keeps() -> None:
-    config = load_checkpoint(DEFAULT).model.config
+    config = load_checkpoint(DEFAULT).config
     one, two = (limits.step_bytes(config, slots, torch.float16) for slots in (1, 2))
     keys = 1024 * 384 * 2
     states = 2 * 2 * 2 * 384 * (2 + 4)  # rows, layers, read and written

@@ -73,7 +73,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch  # noqa: PLC0415 - takes seconds, and most tests here need none of it
 
     from engine.checkpoint import save_checkpoint  # noqa: PLC0415
-    from engine.model import ModelConfig, NoteLSTM  # noqa: PLC0415
+    from engine.model import NoteLSTM  # noqa: PLC0415
+    from engine.model_config import ModelConfig  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("checkpoint")
     with torch.random.fork_rng():

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from data.controls import CONTROLLED_FINGERPRINT
 from data.moods import Mood
 from data.tokens import FINGERPRINT
 from engine.checkpoint import BUILT_IN, SIDECAR, WEIGHTS, load_checkpoint, save_checkpoint
 from engine.errors import CheckpointProblem, StorageProblem
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 
 TINY = ModelConfig(embedding=8, hidden=8, layers=1)
 ABOUT = {"name": "tiny", "limits": {"longest_pitch_run": 3}}
@@ -29,11 +32,20 @@ def test_a_checkpoint_comes_back_as_it_was_saved(folder: Path) -> None:
     loaded = load_checkpoint(folder)
     torch.manual_seed(0)
     expected = NoteLSTM(TINY).state_dict()
-    assert loaded.model.config == TINY
+    assert loaded.config == TINY
     assert loaded.longest_pitch_run == 3
     assert loaded.id.startswith("tiny-")
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.model.state_dict().items())
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in NoteLSTM.of(loaded).state_dict().items())
     assert sorted(path.name for path in folder.iterdir()) == [SIDECAR, WEIGHTS]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY, ModelConfig(), ModelConfig(embedding=12, hidden=20, layers=3, controlled=True, tied=True)],
+    ids=["tiny", "v1", "odd"],
+)
+def test_the_shapes_of_a_model_are_those_of_its_network(config: ModelConfig) -> None:
+    assert {name: tuple(tensor.shape) for name, tensor in NoteLSTM(config).state_dict().items()} == config.shapes
 
 
 def test_weights_that_half_precision_holds_take_half_the_room_and_come_back_as_they_were(tmp_path: Path) -> None:
@@ -42,7 +54,7 @@ def test_weights_that_half_precision_holds_take_half_the_room_and_come_back_as_t
     save_checkpoint(tmp_path / "whole", model, dict(ABOUT))
     model.load_state_dict({name: tensor.half().float() for name, tensor in model.state_dict().items()})
     save_checkpoint(tmp_path / "half", model, dict(ABOUT))
-    loaded = load_checkpoint(tmp_path / "half").model.state_dict()
+    loaded = NoteLSTM.of(load_checkpoint(tmp_path / "half")).state_dict()
     assert all(torch.equal(tensor, loaded[name]) for name, tensor in model.state_dict().items())
     assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
     sizes = [(tmp_path / name / WEIGHTS).stat().st_size for name in ("half", "whole")]
@@ -57,6 +69,25 @@ def test_a_damaged_checkpoint_is_refused_in_one_sentence(folder: Path) -> None:
         with pytest.raises(CheckpointProblem) as caught:
             load_checkpoint(folder)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        NoteLSTM(dataclasses.replace(TINY, hidden=9)).state_dict(),
+        NoteLSTM(dataclasses.replace(TINY, layers=2)).state_dict(),
+        NoteLSTM(TINY).double().state_dict(),
+        NoteLSTM(TINY).bfloat16().state_dict(),
+        {},
+    ],
+)
+def test_the_weights_of_another_model_are_refused(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    weights = save(tensors)
+    (folder / WEIGHTS).write_bytes(weights)
+    sidecar = json.loads((folder / SIDECAR).read_text()) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    (folder / SIDECAR).write_text(json.dumps(sidecar))
+    with pytest.raises(CheckpointProblem, match="does not hold the model"):
+        load_checkpoint(folder)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +184,8 @@ def test_a_crash_within_a_save_leaves_no_model_with_the_files_of_another(
 
 def test_v1_is_the_model_of_the_card() -> None:
     checkpoint = load_checkpoint(BUILT_IN / "v1")
-    assert checkpoint.model.config == ModelConfig(embedding=100, hidden=256, layers=2, dropout=0.3)
-    lstm = checkpoint.model.lstm
+    assert checkpoint.config == ModelConfig(embedding=100, hidden=256, layers=2, dropout=0.3)
+    lstm = NoteLSTM.of(checkpoint).lstm
     assert (lstm.input_size, lstm.hidden_size, lstm.num_layers) == (100, 256, 2)
     training = checkpoint.sidecar["training"]
     assert (training["learning_rate"], training["batch"], training["sequence_notes"]) == (0.001, 64, 50)
@@ -166,7 +197,7 @@ def test_a_shipped_checkpoint_says_what_it_is_and_beats_its_baselines(folder: Pa
     checkpoint = load_checkpoint(folder)
     sidecar = checkpoint.sidecar
     assert sidecar["name"] == sidecar["preset"] == folder.name
-    controlled = checkpoint.model.config.controlled
+    controlled = checkpoint.config.controlled
     assert sidecar["vocabulary_fingerprint"] == (CONTROLLED_FINGERPRINT if controlled else FINGERPRINT)
     assert bool(checkpoint.styles) == controlled
     assert sidecar["corpus"]["split_by"] in {"composer", "composer or title"}

@@ -11,8 +11,7 @@ from data.tokens import MOOD
 from engine.batching.native import NativeSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.guidance import guided
-from engine.plan import NO_STYLES, plan
-from engine.sampler import to_score
+from engine.plan import NO_STYLES, plan, to_score
 from engine.takes import Judge
 from engine.types import ComposeRequest
 
@@ -37,10 +36,8 @@ def test_what_is_told_nothing_is_told_tempo_and_mode_all_the_same() -> None:
 
 def heard(checkpoint: Checkpoint, guidance: float) -> float:
     """How often single takes have the mood asked for, by the checkpoint's listener."""
-    config = dataclasses.replace(checkpoint.model.config, guidance=guidance)
-    checkpoint.model.config, before = config, checkpoint.model.config
-    slots = NativeSlots(checkpoint, 128)
-    checkpoint.model.config = before
+    config = dataclasses.replace(checkpoint.config, guidance=guidance)
+    slots = NativeSlots(dataclasses.replace(checkpoint, config=config), 128)
     wanted = [ComposeRequest(mood=MOODS[n % 8], length_notes=200, seed=900 + n) for n in range(128)]
     plans = [plan(request, checkpoint.styles) for request in wanted]
     for slot, (request, decided) in enumerate(zip(wanted, plans, strict=True)):

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,6 +48,25 @@ def quick(seed: int, length_notes: int = 16) -> ComposeRequest:
 async def test_it_says_what_writes_the_notes(engine: LocalEngine) -> None:
     assert engine.written_by == "CPU (int8)"
     assert SwappableEngine(engine).written_by == engine.written_by
+
+
+def test_on_a_cpu_a_piece_is_made_without_pytorch(tmp_path: Path) -> None:
+    code = """if True:
+        import asyncio, sys
+        from pathlib import Path
+        from engine import ComposeRequest
+        from engine.local import open_engine
+
+        async def make() -> None:
+            engine = open_engine(folder=Path(sys.argv[1]), device="cpu")
+            await engine.compose(ComposeRequest(length_notes=16, tempo_bpm=200))
+            await engine.aclose()
+
+        asyncio.run(make())
+        print("torch" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 async def test_pieces_made_side_by_side_are_what_they_are_alone(engine: LocalEngine) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from data.tokens import ATTRIBUTES, PITCH, VELOCITY
 from engine import note_cache
 from engine.batching.torch_cache import TorchCache
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.note_cache import CACHED, NoteCache, cached_nats
 
 SHAPE = ModelConfig(

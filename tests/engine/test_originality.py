@@ -17,7 +17,8 @@ from data.tokens import DELTA, DURATION
 from engine.checkpoint import Checkpoint
 from engine.errors import CheckpointProblem, SetupProblem
 from engine.local import LocalEngine
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.originality import FILE, Index, Source, all_runs
 from engine.render import Renderer
 from engine.types import COPIED_RUN_LIMIT_NOTES, ComposeRequest, Composition, Originality
@@ -182,7 +183,7 @@ async def test_the_engine_passes_over_what_copies_and_tells_how_original_a_piece
     model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
     for attribute in (DELTA, DURATION):
         model.outputs[attribute].bias[:8] += 4.0  # short notes, so that the sound is made quickly
-    checkpoint = Checkpoint("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
+    checkpoint = Checkpoint.of("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
     request = ComposeRequest(seed=5, length_notes=40, tempo_bpm=200)
 
     async def compose(index: Index) -> Composition:

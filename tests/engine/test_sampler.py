@@ -14,8 +14,9 @@ from data.tokens import ATTRIBUTES, DELTA, PITCH, conditions, encode
 from engine.batching.randomness import uniform
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled
-from engine.plan import plan
-from engine.sampler import Sampler, draw, to_score
+from engine.model import NoteLSTM
+from engine.plan import plan, to_score
+from engine.sampler import Sampler, draw
 from engine.types import ComposeRequest
 
 requests = st.builds(
@@ -104,15 +105,16 @@ def test_one_step_at_a_time_agrees_with_the_model_over_the_whole_piece(
         tokens, mood=request.mood, mode=decided.key.mode, tempo_bpm=decided.tempo_bpm, controls=decided.controls
     )
     previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
+    model = NoteLSTM.of(checkpoint)
     with torch.inference_mode():
-        hidden, _ = checkpoint.model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])
+        hidden, _ = model(torch.from_numpy(previous)[None], torch.from_numpy(rows)[None])
         state = sampler._weights.initial_state()
         for t in range(len(tokens)):
             queries = sampler._weights.step([*previous[t].tolist(), *rows[t].tolist()], state)
             for attribute in range(len(ATTRIBUTES)):
                 torch.testing.assert_close(
                     sampler._weights.logits(attribute, queries, tokens[t].tolist()),
-                    checkpoint.model.attribute_logits(attribute, hidden[0, t], torch.from_numpy(tokens[t])),
+                    model.attribute_logits(attribute, hidden[0, t], torch.from_numpy(tokens[t])),
                     atol=1e-4,
                     rtol=1e-4,
                 )

@@ -16,7 +16,8 @@ from data.score import Score
 from data.tokens import IntArray, decode, encode
 from engine.checkpoint import Checkpoint
 from engine.errors import CheckpointProblem
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.originality import Index, Source, all_runs
 from engine.plan import Plan
 from engine.takes import Judge, takes_of
@@ -113,7 +114,7 @@ def test_a_measure_outside_its_band_costs_a_nat_but_not_in_a_short_piece() -> No
 
 
 def checkpoint(limits: dict[str, Any]) -> Checkpoint:
-    return Checkpoint("tiny-0", NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)), {"limits": limits})
+    return Checkpoint.of("tiny-0", NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)), {"limits": limits})
 
 
 def test_bands_come_with_the_checkpoint() -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from data.tokens import ATTRIBUTES, conditions
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from tests.trainer.test_loop import CPU, SMALL, pieces
 from trainer.cache import GRID, held_out_nats, tuned
 from trainer.dataset import Example

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def learnt(checkpoint: Checkpoint, *licences: str, **changes: Any) -> dict[str, 
         for i, licence in enumerate(licences)
     ]
     sidecar["training"] |= changes
-    return metadata(Checkpoint(checkpoint.id, checkpoint.model, sidecar))
+    return metadata(dataclasses.replace(checkpoint, sidecar=sidecar))
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
@@ -92,7 +93,7 @@ def test_a_corpus_that_was_divided_by_title_does_not_claim_more(v1: Checkpoint) 
     sidecar = copy.deepcopy(v1.sidecar)
     assert "by people the model never heard" in card(v1, None)
     sidecar["corpus"]["split_by"] = "title"
-    text = card(Checkpoint("mine", v1.model, sidecar), None)
+    text = card(dataclasses.replace(v1, id="mine", sidecar=sidecar), None)
     assert "by people the model never heard" not in text
     assert "Split by title" in text
 
@@ -102,12 +103,14 @@ def test_a_fine_tuned_model_does_not_claim_that_it_never_heard_what_is_measured(
     sidecar = copy.deepcopy(v1.sidecar)
     sidecar["corpus"] |= {"split_by": split_by, "held_out_learnt_before": {"valid": 2, "test": 0}}
     sidecar["training"]["from"] = "small-0"
-    text = card(Checkpoint("tuned", v1.model, sidecar), None)
+    text = card(dataclasses.replace(v1, id="tuned", sidecar=sidecar), None)
     assert "the model never heard" not in text
     valid, test = (sidecar["corpus"]["split"][side]["pieces"] for side in ("valid", "test"))
     assert f"`small-0` had learnt before: 2 of {valid} (validation), 0 of {test} (test)." in text
     del sidecar["corpus"]["held_out_learnt_before"]
-    assert "What `small-0` had learnt before may be among" in card(Checkpoint("tuned", v1.model, sidecar), None)
+    assert "What `small-0` had learnt before may be among" in card(
+        dataclasses.replace(v1, id="tuned", sidecar=sidecar), None
+    )
 
 
 def test_credits_and_notices_that_licences_ask_for_are_shown(v1: Checkpoint) -> None:
@@ -122,7 +125,7 @@ def test_music_that_was_learnt_before_is_credited_and_counts(v1: Checkpoint) -> 
     sidecar["corpus"]["before"] = sidecar["corpus"]["sources"]
     sidecar["corpus"]["sources"] = [{"source": "mine", "licence": "LicenseRef-Own", "pieces": 3, "credits": ["Me"]}]
     sidecar["training"]["from"] = v1.id
-    tuned = Checkpoint("tuned", v1.model, sidecar)
+    tuned = dataclasses.replace(v1, id="tuned", sidecar=sidecar)
     assert metadata(tuned)["license"] == "cc-by-4.0"
     assert f"{CREDIT} (learnt before)" in card(tuned, None)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.model import ModelConfig
+from engine.model_config import ModelConfig
 from tests.trainer.test_loop import CPU, SMALL, TRAIN, VALID
 from trainer.distributed import Group, OtherStopped, noticing_others
 from trainer.loop import Run

@@ -10,7 +10,8 @@ import torch
 from data.tokens import ATTRIBUTES, conditions
 from engine.checkpoint import Checkpoint
 from engine.errors import CheckpointProblem, StorageProblem
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Example
 from trainer.loop import Report, Run, TrainingDiverged, evaluate
@@ -148,7 +149,7 @@ def test_a_run_is_not_resumed_with_other_music_or_another_configuration(tmp_path
     with pytest.raises(Killed):
         Run(SMALL, tmp_path, CPU).train(TRAIN, VALID, interrupted)
     kept = (tmp_path / "training.safetensors").read_bytes()
-    start = Checkpoint("start-0", NoteLSTM(SMALL.model), {})
+    start = Checkpoint.of("start-0", NoteLSTM(SMALL.model), {})
     for config, train, begin in (
         (SMALL, TRAIN[:-1], None),
         (dataclasses.replace(SMALL, seed=2), TRAIN, None),

@@ -12,7 +12,8 @@ from data.composer import compose_piece
 from data.corpus import corpus_hash, load_corpus
 from data.midi import write_midi
 from engine.checkpoint import save_checkpoint
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.originality import Index
 from trainer.originality import main
 

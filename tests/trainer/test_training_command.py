@@ -15,7 +15,8 @@ import torch
 from data.__main__ import main as data_command
 from data.composer.corpus import write_corpus
 from engine.checkpoint import load_checkpoint, save_checkpoint
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.originality import Index
 from trainer import loop, pipeline
 from trainer.__main__ import main, parser
@@ -51,7 +52,7 @@ def test_a_checkpoint_of_any_shape_is_fine_tuned_and_says_what_it_learnt_before(
 ) -> None:
     assert main(command(corpus, start, tmp_path)) == 0
     tuned = load_checkpoint(tmp_path)
-    shape = tuned.model.config
+    shape = tuned.config
     assert (shape.embedding, shape.hidden, shape.layers, shape.controlled) == (12, 16, 1, False)
     assert shape.dropout == PRESETS["v2"].model.dropout
     assert tuned.sidecar["training"]["from"] == load_checkpoint(start).id

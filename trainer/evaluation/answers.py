@@ -18,6 +18,7 @@ from data.listener import Floats, Listener, features, labelled
 from data.moods import Mood
 from data.score import Score
 from engine.checkpoint import Checkpoint
+from engine.model import NoteLSTM
 from engine.originality import Index
 from engine.takes import takes_of
 from engine.types import COPIED_RUN_LIMIT_NOTES, ComposeRequest, Originality
@@ -64,7 +65,7 @@ def score_held_out(
 
 
 def _model_nats(checkpoint: Checkpoint, examples: Sequence[Example]) -> float:
-    return sum(held_out_nats(checkpoint.model, examples))
+    return sum(held_out_nats(NoteLSTM.of(checkpoint), examples))
 
 
 def _shuffled_example(piece: Piece, rng: np.random.Generator) -> Example:

@@ -38,7 +38,8 @@ from data.tokens import (
     mode_index,
     mood_index,
 )
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.note_cache import cached_nats
 from trainer.cache import tuned
 from trainer.config import TrainConfig

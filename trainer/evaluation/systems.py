@@ -15,8 +15,7 @@ from engine.batching.best_of import BestOf
 from engine.batching.slots import open_slots, ways
 from engine.checkpoint import Checkpoint
 from engine.originality import Index
-from engine.plan import Plan, plan, randomness
-from engine.sampler import to_score
+from engine.plan import Plan, plan, randomness, to_score
 from engine.takes import Chosen, Judge
 from engine.types import ComposeRequest, Originality
 from trainer.baselines import NGram

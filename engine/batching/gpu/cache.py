@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 
 from engine.batching.gpu.state import LAST, LENGTH, NOTE, STATE_WIDTH
-from engine.note_cache import CACHE_MATCH_NOTES, CACHE_NATS, CACHE_NOTES
+from engine.model_config import CACHE_NOTES
+from engine.note_cache import CACHE_MATCH_NOTES, CACHE_NATS
 
 PLACES = tl.constexpr(64)  # of the cache, looked at by one program
 COUNTS = tl.constexpr(256)  # how many sums `cache_says` may use

@@ -52,7 +52,7 @@ from engine.batching.gpu.state import (
     VELOCITIES,
     VELOCITY,
 )
-from engine.note_cache import CACHE_NOTES
+from engine.model_config import CACHE_NOTES
 
 RING = tl.constexpr(512)  # steps; more than the longest duration and the longest delta
 

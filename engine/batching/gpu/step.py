@@ -19,7 +19,7 @@ from engine.batching.gpu.state import STATE_WIDTH
 from engine.batching.gpu.weights import GpuWeights, power_of_two
 from engine.batching.weights import StepWeights, step_weights
 from engine.checkpoint import Checkpoint
-from engine.note_cache import CACHE_NOTES
+from engine.model_config import CACHE_NOTES
 from engine.plan import Plan
 from engine.types import LENGTH_NOTES_MAX
 
@@ -67,7 +67,7 @@ class GpuStep:
         block: int,
         graph_steps: int,
     ) -> None:
-        self._host, self._run_limit = step_weights(checkpoint.model), checkpoint.longest_pitch_run
+        self._host, self._run_limit = step_weights(checkpoint), checkpoint.longest_pitch_run
         self._model = self._host.model
         self.count, self.device, self.block, self._graph_steps = count, device, block, graph_steps
         self._halves = 1 if self._model.guidance == 1 else 2

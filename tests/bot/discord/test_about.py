@@ -10,6 +10,7 @@ from bot.models import Model
 from engine.card import count_parameters, read_card
 from engine.checkpoint import BUILT_IN, load_checkpoint
 from engine.errors import CheckpointProblem
+from engine.model import NoteLSTM
 
 
 @pytest.mark.parametrize("name", ["v1", "v2"])
@@ -17,7 +18,7 @@ def test_the_card_says_what_the_checkpoint_is_and_learnt_from(name: str) -> None
     folder = BUILT_IN / name
     model = Model(read_card(folder), folder, current=True)
     fields = {field.name: field.value for field in about_embed(model, "https://example.org", None).fields}
-    parameters = sum(each.numel() for each in load_checkpoint(folder).model.parameters())
+    parameters = sum(each.numel() for each in NoteLSTM.of(load_checkpoint(folder)).parameters())
     assert fields["parameters"] == f"{parameters:,}"
     says = json.loads((folder / "model.json").read_text())
     for source in says["corpus"]["sources"]:

@@ -15,7 +15,8 @@ from data.moods import Mood
 from data.tokens import IntArray, mood_index
 from engine.batching.slots import Slots
 from engine.checkpoint import Checkpoint
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.plan import plan
 from engine.takes import Judge
 from engine.types import ComposeRequest
@@ -41,14 +42,12 @@ def odd_checkpoint() -> Checkpoint:
         for parameter in model.parameters():
             parameter.mul_(2.5)
     styles = {mood.value: [f"1 2 20 {mood_index(mood)} 3 0 7 2 8 4 1"] for mood in Mood}
-    return Checkpoint("odd-0", model, {"limits": {"longest_pitch_run": 2}, "styles": styles})
+    return Checkpoint.of("odd-0", model, {"limits": {"longest_pitch_run": 2}, "styles": styles})
 
 
 def otherwise(checkpoint: Checkpoint, **changes: Any) -> Checkpoint:
     """The same weights with another configuration."""
-    model = NoteLSTM(dataclasses.replace(checkpoint.model.config, **changes)).eval()
-    model.load_state_dict(checkpoint.model.state_dict())
-    return Checkpoint(checkpoint.id, model, checkpoint.sidecar)
+    return dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, **changes))
 
 
 def piece(slots: Slots, slot: int, request: ComposeRequest, steps: int = 64) -> IntArray:

@@ -12,16 +12,16 @@ from subprocess import CalledProcessError
 
 import numpy as np
 import pytest
-import torch
 
 from data.tokens import IntArray
 from engine.batching.batcher import Batcher
 from engine.batching.native import NativeSlots
-from engine.batching.slots import Slots, open_slots, ways
+from engine.batching.slots import DeviceFull, Slots, _has_gpu, open_slots, ways
 from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.native import build
 from engine.plan import Plan, plan
 from engine.types import ComposeRequest
@@ -226,6 +226,13 @@ def test_without_a_compiler_notes_are_written_by_pytorch(
     assert isinstance(slots, TorchSlots)
 
 
+def test_pytorch_is_asked_for_a_gpu_only_where_there_is_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for driver, found in (("libno-such-driver.so.1", False), (None, True)):  # None: this very program
+        monkeypatch.setattr("engine.batching.slots._CUDA_DRIVER", driver)
+        assert _has_gpu() is found
+
+
 def test_a_missing_gpu_is_no_reason_to_fail(checkpoint: Checkpoint) -> None:
     assert isinstance(open_slots(ways(checkpoint, 4, "cuda")), NativeSlots | TorchSlots)
 
@@ -250,10 +257,10 @@ def test_with_too_little_memory_on_the_gpu_fewer_slots_are_tried_and_then_the_cp
     def full(_: Checkpoint, count: int) -> Slots:
         tried.append(count)
         if count > room:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise DeviceFull("CUDA out of memory.")
         return TorchSlots(checkpoint, 16, block=16)
 
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("engine.batching.slots._has_gpu", lambda: True)
     monkeypatch.setattr("engine.batching.slots._on_gpu", full)
     room = 128
     remaining = ways(checkpoint, 64)
@@ -375,7 +382,7 @@ def test_nothing_is_computed_while_nothing_is_wanted(checkpoint: Checkpoint) -> 
 
 
 def test_a_model_too_deep_for_the_compiled_step_is_run_by_pytorch() -> None:
-    deep = Checkpoint(
+    deep = Checkpoint.of(
         "deep-0", NoteLSTM(ModelConfig(embedding=16, hidden=16, layers=9)), {"limits": {"longest_pitch_run": 3}}
     )
     slots = open_slots(ways(deep, 4, "cpu"))

@@ -13,10 +13,10 @@ from engine.batching.best_of import BestOf
 from engine.batching.native import NativeSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.originality import Index, Source, all_runs
-from engine.plan import plan
-from engine.sampler import to_score
+from engine.plan import plan, to_score
 from engine.takes import ROUNDS_MAX, TAKES, Judge, takes_of
 from engine.types import ComposeRequest
 
@@ -37,7 +37,7 @@ def tiny() -> Checkpoint:
     torch.manual_seed(1)
     model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
     model.outputs[DELTA].bias[:8] += 4.0
-    return Checkpoint("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
+    return Checkpoint.of("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
 
 
 def takes(checkpoint: Checkpoint, request: ComposeRequest, count: int) -> list[IntArray]:

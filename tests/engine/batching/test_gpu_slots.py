@@ -23,7 +23,7 @@ from engine.batching.gpu.slots import GpuSlots
 from engine.batching.gpu.step import counts_of_blocks
 from engine.batching.native import NativeSlots
 from engine.batching.process import WriterProcess
-from engine.batching.slots import DeviceLost, open_slots, ways
+from engine.batching.slots import DeviceFull, DeviceLost, open_slots, ways
 from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.originality import Index
@@ -176,7 +176,7 @@ def test_graphs_are_of_one_two_four_and_all_blocks() -> None:
     [
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceLost),
         (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), DeviceLost),
-        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+        (torch.OutOfMemoryError("CUDA out of memory"), DeviceFull),
     ],
 )
 def test_a_gpu_that_fails_is_lost_but_not_one_that_is_full(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -94,7 +95,7 @@ def test_one_that_dies_again_and_again_is_given_up(
     checkpoint: Checkpoint, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.batching.process._DEATHS_MAX", 0)
-    broken = Checkpoint("broken-0", checkpoint.model, {})  # it dies looking for its limits
+    broken = dataclasses.replace(checkpoint, sidecar={})  # it dies looking for its limits
     writer = WriterProcess(broken, judge, 2, "cpu")
     request = ComposeRequest(length_notes=40, seed=1)
     assert isinstance(writer.submit(request, plan(request)).future.exception(120), SetupProblem)
@@ -264,14 +265,15 @@ def test_a_poisonous_piece_takes_no_other_with_it(
     writer.close()
 
 
-def die_late_of_a_poisonous_piece(_: int) -> None:
-    """Written in a process, on its way to its first notes."""
+def die_of_the_end_of_a_poisonous_piece(_: int) -> None:
+    """Before anybody hears of it."""
     submit = BestOf.submit
 
     def taste(writer: BestOf, request: ComposeRequest, decided: Plan, **others: Callable[[int], None]) -> Wish:
+        wish = submit(writer, request, decided, **others)
         if request.seed == POISON:
-            threading.Timer(0.6, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
-        return submit(writer, request, decided, **others)
+            wish.future.add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGKILL))
+        return wish
 
     BestOf.submit = taste  # type: ignore[assignment,method-assign]
 
@@ -279,7 +281,7 @@ def die_late_of_a_poisonous_piece(_: int) -> None:
 def test_a_poisonous_piece_is_given_up_though_others_are_finished(
     tmp_path: Path, checkpoint: Checkpoint, judge: Judge
 ) -> None:
-    writer = WriterProcess(checkpoint, Sabotage(judge, tmp_path, die_late_of_a_poisonous_piece), 16, "cpu")  # type: ignore[arg-type]
+    writer = WriterProcess(checkpoint, Sabotage(judge, tmp_path, die_of_the_end_of_a_poisonous_piece), 16, "cpu")  # type: ignore[arg-type]
     request = ComposeRequest(length_notes=2000, seed=POISON, temperature=2.0)
     poison = writer.submit(request, plan(request))
     finished, until = 0, time.monotonic() + 60
@@ -289,7 +291,7 @@ def test_a_poisonous_piece_is_given_up_though_others_are_finished(
         finished += 1
     with pytest.raises(SetupProblem, match="crashed several times"):
         poison.future.result(0)
-    assert finished > 2
+    assert finished >= 2
     writer.close()
 
 

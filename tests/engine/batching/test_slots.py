@@ -20,6 +20,7 @@ from engine.batching.slots import Slots
 from engine.batching.torch_slots import TorchSlots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.guidance import guided
+from engine.model import NoteLSTM
 from engine.note_cache import NoteCache, note_nats
 from engine.plan import plan
 from engine.sampler import Sampler
@@ -84,7 +85,7 @@ def model_nats(checkpoint: Checkpoint, request: ComposeRequest, tokens: IntArray
     previous = np.vstack([[attribute.size for attribute in ATTRIBUTES], tokens[:-1]])
     with torch.inference_mode():
         arrays = (torch.from_numpy(array) for array in (previous, rows, tokens))
-        return note_nats(checkpoint.model, *arrays).numpy()
+        return note_nats(NoteLSTM.of(checkpoint), *arrays).numpy()
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-4), ("int8", 0.35)])
@@ -111,7 +112,7 @@ def test_the_logits_of_a_step_are_the_models(checkpoint: Checkpoint) -> None:
     request = ComposeRequest(mood=Mood.HOPEFUL, length_notes=40, seed=9, temperature=1.3)
     decided = plan(request, checkpoint.styles)
     slots.begin(2, request, decided)
-    cache = NoteCache(checkpoint.model.config)
+    model, cache = NoteLSTM.of(checkpoint), NoteCache(checkpoint.config)
     for t in range(40):
         slots.run(1)
         tokens = slots.tokens(2)
@@ -124,11 +125,11 @@ def test_the_logits_of_a_step_are_the_models(checkpoint: Checkpoint) -> None:
         note = torch.from_numpy(tokens[t])
         with torch.inference_mode():
             both = torch.from_numpy(np.stack([told, untold])[:, : t + 1])
-            hidden, _ = checkpoint.model(torch.from_numpy(np.stack([previous, previous])), both)
+            hidden, _ = model(torch.from_numpy(np.stack([previous, previous])), both)
             cache.look(hidden[0, t])
             for attribute, got in enumerate(slots.logits(2)):
-                logits = checkpoint.model.attribute_logits(attribute, hidden[:, t], note.expand(2, -1))
-                alone = guided(*logits, checkpoint.model.config.guidance)
+                logits = model.attribute_logits(attribute, hidden[:, t], note.expand(2, -1))
+                alone = guided(*logits, checkpoint.config.guidance)
                 allowed = np.isfinite(got)
                 assert allowed.any()
                 shares = [

@@ -20,7 +20,8 @@ from data.score import Note, Part, Score
 from data.tokens import DELTA, DURATION
 from engine.checkpoint import Checkpoint
 from engine.local import LocalEngine
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from engine.originality import Index, Source, all_runs
 from engine.plan import Style, plan
 from engine.render import Renderer
@@ -94,7 +95,7 @@ def test_valence_and_arousal_of_the_composers_moods_move_the_right_way() -> None
 def test_a_short_piece_counts_for_the_one_excerpt_that_is_learnt_from_it() -> None:
     torch.manual_seed(1)
     model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
-    checkpoint = Checkpoint("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
+    checkpoint = Checkpoint.of("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
     served = serve(checkpoint, None, requests(8, 40, 0.9, 5), lambda: None)
     own = [piece(n, "program", SOURCE) for n in range(len(OWN))]
     short = [dataclasses.replace(piece(n, "Ada"), score=Score(OWN[n].score.notes[:79], 80)) for n in range(3)]
@@ -114,7 +115,7 @@ def test_requests_take_turns_in_mood_and_count_their_seeds() -> None:
 def test_pieces_are_served_as_the_engine_serves_them_and_copies_passed_over() -> None:
     torch.manual_seed(1)
     model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
-    checkpoint = Checkpoint("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
+    checkpoint = Checkpoint.of("tiny-0", model, {"limits": {"longest_pitch_run": 8}})
     wanted = requests(8, 40, 0.9, 5)
     free = serve(checkpoint, None, wanted, lambda: None)
     assert [(piece.chosen.drawn, piece.originality) for piece in free] == [(TAKES, None)] * 8
@@ -137,11 +138,12 @@ async def test_what_is_evaluated_is_what_the_engine_makes_in_a_style_of_the_chec
     styles = {"styles": {mood: [str(Style(1, 3, 20, (2,) * len(CONTROLS)))] for mood in MOODS}}
     wanted = requests(8, 40, 0.9, 5)
     free, bound = (
-        serve(Checkpoint("tiny-0", model, which), None, wanted, lambda: None) for which in (sidecar, sidecar | styles)
+        serve(Checkpoint.of("tiny-0", model, which), None, wanted, lambda: None)
+        for which in (sidecar, sidecar | styles)
     )
     assert all(piece.plan.controls == (2,) * len(CONTROLS) for piece in bound)
     assert all(a.score != b.score for a, b in zip(free, bound, strict=True))
-    engine = LocalEngine(Checkpoint("tiny-0", model, sidecar | styles), Renderer(), tmp_path, device="cpu")
+    engine = LocalEngine(Checkpoint.of("tiny-0", model, sidecar | styles), Renderer(), tmp_path, device="cpu")
     assert (await engine.compose(bound[0].request)).score == bound[0].score
     await engine.aclose()
 
@@ -191,10 +193,10 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
 def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
-    checkpoint = Checkpoint("tiny-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
+    checkpoint = Checkpoint.of("tiny-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
     pieces = [piece(n, f"author {n}", ("folk", SOURCE)[n % 5 == 0]) for n in range(60)]
     options = Options(tmp_path, tmp_path, pieces=8, length_notes=24)
-    beside = Checkpoint("other-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
+    beside = Checkpoint.of("other-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
     steps: list[str] = []
     done = study.examine(checkpoint, beside, None, pieces, pieces, options, lambda what, _: lambda: steps.append(what))
     write(done, tmp_path / "report", 0, lambda _what, _steps: lambda: None)

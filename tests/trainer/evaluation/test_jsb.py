@@ -11,7 +11,8 @@ import torch
 
 from data.errors import CorpusProblem
 from data.tokens import DELTA, PITCH, REMAINING
-from engine.model import ModelConfig, NoteLSTM
+from engine.model import NoteLSTM
+from engine.model_config import ModelConfig
 from trainer.evaluation.__main__ import main
 from trainer.evaluation.jsb import CONFIG, Frames, frame_nats, read_rolls, run, to_example, transpositions
 
