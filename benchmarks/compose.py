@@ -19,6 +19,7 @@ import asyncio
 import dataclasses
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from typing import Any
 
 from benchmarks.command import at_least_one, from_file, write
 from benchmarks.plot import lines
+from benchmarks.sound_memory import PeakMemory, resident_mb
 from data.moods import Mood
 from engine import ComposeRequest, Progress
 from engine.garbage import keep_loaded
@@ -39,15 +41,23 @@ LENGTH_NOTES = 200
 CROWD_NOTES = 64
 CROWDS = "1,4,16,64,128,256"
 _PEOPLE = ("asks for half", "second", "third", "fourth")
-_FIRST_NOTE = """
-from engine.batching.batcher import Batcher
-from engine.batching.slots import open_slots, ways
-from engine.checkpoint import DEFAULT, load_checkpoint
-from engine.plan import plan
-from engine.types import ComposeRequest
-request, remaining = ComposeRequest(length_notes=16), ways(load_checkpoint(DEFAULT), 64)
-batcher = Batcher(lambda: open_slots(remaining))
-batcher.submit(request, plan(request)).future.result()
+_FIRST_NOTES = """
+import asyncio, sys
+from pathlib import Path
+from engine import ComposeRequest, Progress, Stage
+from engine.local import open_engine
+from engine.render import fitting_workers
+
+def hear(now: Progress) -> None:
+    if now.stage is Stage.RENDERING and not now.done:
+        print("written", flush=True)
+
+async def compose() -> None:
+    engine = open_engine(folder=Path(sys.argv[1]), render_workers=fitting_workers())
+    await engine.compose(ComposeRequest(length_notes=16), hear)
+    await engine.aclose()
+
+asyncio.run(compose())
 """
 
 
@@ -63,7 +73,15 @@ class Alone:
     other_s: float
     shares: dict[str, float]  # of the whole: writing notes; sound, picture and files; what is neither
     first_progress_ms: float
-    process_to_first_piece_s: float
+    process_to_first_piece_s: float  # to its notes, which are in the making when the first progress is told
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Proportional set sizes (what several processes map is shared out among them) in megabytes; 0 beyond Linux."""
+
+    engine_mb: float  # the process that asks
+    others_mb: float  # the processes that write and render together, at most, while a piece of each mood is made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,18 +120,19 @@ def main(arguments: list[str] | None = None) -> int:
 
         sys.stdout.write(from_file(options.table, show))
         return 0
-    alone, crowds = asyncio.run(measure(options.rounds, options.at_once, options.notes))
+    alone, crowds, memory = asyncio.run(measure(options.rounds, options.at_once, options.notes))
     if options.json:
-        found = {"alone": dataclasses.asdict(alone), "load": [dataclasses.asdict(crowd) for crowd in crowds]}
+        load = [dataclasses.asdict(crowd) for crowd in crowds]
+        found = {"alone": dataclasses.asdict(alone), "load": load, "memory": dataclasses.asdict(memory)}
         sys.stdout.write(json.dumps(found) + "\n")
     else:
-        sys.stdout.write(_told(alone, crowds))
+        sys.stdout.write(_told(alone, crowds, memory))
     if options.plot:
         _draw(crowds, options.plot)
     return 0
 
 
-def _told(alone: Alone, crowds: list[Crowd]) -> str:
+def _told(alone: Alone, crowds: list[Crowd], memory: Memory) -> str:
     told = (
         f"one piece of {alone.notes} notes: {alone.p50_s:.2f} s "
         f"({', '.join(f'{name} {100 * share:.1f} %' for name, share in alone.shares.items())}); first progress "
@@ -127,7 +146,7 @@ def _told(alone: Alone, crowds: list[Crowd]) -> str:
             f"p50 {crowd.p50_s:6.2f} s   p95 {crowd.p95_s:6.2f} s   "
             f"longest stall {crowd.longest_stall_ms:5.1f} ms{fairness}\n"
         )
-    return told
+    return told + f"memory: {memory.engine_mb:.0f} MB, and {memory.others_mb:.0f} MB of the processes beside it\n"
 
 
 def _sizes(text: str) -> list[int]:
@@ -157,23 +176,29 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def measure(rounds: int, sizes: list[int], notes: int) -> tuple[Alone, list[Crowd]]:
+async def measure(rounds: int, sizes: list[int], notes: int) -> tuple[Alone, list[Crowd], Memory]:
     """All of it with one engine, which stays warm as the bot's does."""
-    first_s = statistics.median([_process_to_first_piece() for _ in range(3)])
     with tempfile.TemporaryDirectory(prefix="musiclstm-bench-") as name:
-        engine = open_engine(folder=Path(name), queue_limit=max(sizes), render_workers=fitting_workers())
+        first_s = statistics.median([_process_to_first_piece(name) for _ in range(3)])
+        engine = open_engine(folder=Path(name), queue_limit=max(*sizes, len(Mood)), render_workers=fitting_workers())
         try:
             keep_loaded()  # as the bot does
             await engine.compose(_request(0, notes))  # warms up the worker
-            return await _alone(engine, rounds, first_s), [await _crowd(engine, size, notes) for size in sizes]
+            alone, crowds = await _alone(engine, rounds, first_s), [await _crowd(engine, size, notes) for size in sizes]
+            with PeakMemory() as others:  # not timed: watching takes time too
+                await _crowd(engine, len(Mood), notes)
+            return alone, crowds, Memory(round(resident_mb(os.getpid()), 1), round(others.mb, 1))
         finally:
             await engine.aclose()
 
 
-def _process_to_first_piece() -> float:
+def _process_to_first_piece(folder: str) -> float:
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", _FIRST_NOTE], check=True)
-    return time.perf_counter() - started
+    command = [sys.executable, "-c", _FIRST_NOTES, folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        if child.stdout is None or not child.stdout.readline():
+            raise RuntimeError("no notes were written")
+        return time.perf_counter() - started
 
 
 def _request(number: int, notes: int) -> ComposeRequest:

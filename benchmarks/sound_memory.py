@@ -26,7 +26,7 @@ class PeakMemory(threading.Thread):
     def run(self) -> None:
         """Look fifty times a second."""
         while not self._stop_wanted.wait(0.02):
-            self.mb = max(self.mb, sum(map(_resident_mb, _descendants(os.getpid()))))
+            self.mb = max(self.mb, sum(map(resident_mb, _descendants(os.getpid()))))
 
     def __enter__(self) -> Self:
         self.start()
@@ -45,7 +45,8 @@ def _descendants(pid: int) -> list[int]:
     return []
 
 
-def _resident_mb(pid: int) -> float:
+def resident_mb(pid: int) -> float:
+    """The proportional set size of a process, in megabytes; 0 where Linux does not tell it."""
     with contextlib.suppress(OSError, IndexError):
         # The exclusive share of what several processes map, such as a soundfont, counts once.
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

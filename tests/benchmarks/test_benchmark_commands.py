@@ -44,9 +44,9 @@ def test_a_chart_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.C
 def test_what_was_measured_is_told_before_a_chart_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def measured(*_: object) -> tuple[compose.Alone, list[compose.Crowd]]:
+    async def measured(*_: object) -> tuple[compose.Alone, list[compose.Crowd], compose.Memory]:
         alone = compose.Alone(200, 7, 1.0, 0.2, 0.7, 0.1, {"notes": 0.2}, 0.4, 1.5)
-        return alone, [compose.Crowd(1, 64, 60.0, 1.0, 1.0, None, 5.0)]
+        return alone, [compose.Crowd(1, 64, 60.0, 1.0, 1.0, None, 5.0)], compose.Memory(100.0, 400.0)
 
     monkeypatch.setattr(compose, "measure", measured)
     for form in (["--json"], []):

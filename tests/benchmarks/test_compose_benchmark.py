@@ -59,3 +59,8 @@ def test_first_come_first_served_is_a_quarter_fair_and_leaves_nothing(tmp_path: 
     found, _ = asyncio.run(crowd(tmp_path, 8))
     assert found.fairness == 0.25
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_is_timed_up_to_its_first_notes(tmp_path: Path) -> None:
+    started = time.perf_counter()
+    assert 0 < compose._process_to_first_piece(str(tmp_path)) < time.perf_counter() - started
