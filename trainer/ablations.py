@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Prints one JSON object a row, as each is ready."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(prog="python -m trainer.ablations", description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="folder made by ./run data")
+    parser.add_argument("--corpus", type=Path, help="folder made by ./run data; only --list needs none")
     parser.add_argument("--notes", type=int, help="of the training side (default: all)")
     parser.add_argument("--epochs", type=int, help=f"of each row (default: {BASE.epochs})")
     parser.add_argument("--from", dest="start", type=Path, metavar="CHECKPOINT", help="begin with these weights")
@@ -146,6 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.list:
         sys.stdout.write("".join(f"{name}\n" for name in rows))
         return 0
+    if arguments.corpus is None:
+        parser.error("--corpus is needed")
     try:
         _run(dict(list(rows.items())[arguments.skip :]), arguments)
     except MusicLSTMError as error:

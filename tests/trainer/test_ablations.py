@@ -10,8 +10,14 @@ from trainer.ablations import main, variants
 
 
 def test_the_rows_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--corpus", "none", "--list"]) == 0
+    assert main(["--list"]) == 0
     assert capsys.readouterr().out.splitlines() == list(variants())
+
+
+def test_training_wants_a_corpus(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([])
+    assert "--corpus is needed" in capsys.readouterr().err
 
 
 def test_a_missing_corpus_or_checkpoint_is_one_sentence(
