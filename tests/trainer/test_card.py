@@ -89,6 +89,15 @@ def test_weights_are_offered_under_the_licence_that_asks_for_most(v1: Checkpoint
     assert learnt(v1, "CC0-1.0", **{"from": "somebody's"})["license"] == "unknown"
 
 
+def test_a_card_says_what_is_divided_by_title_and_what_the_cache_does() -> None:
+    old, new = ((BUILT_IN / name / "README.md").read_text(encoding="utf-8") for name in ("v1", "v2"))
+    assert "Pieces by nobody known are divided by title." in old
+    assert "Pieces by the program and by nobody known are divided by title." in new
+    without = load_checkpoint(BUILT_IN / "v2").sidecar["metrics"]["valid_nats_per_note_without_cache"]
+    assert f"without its note cache, validation: {without:.3f}" in new
+    assert "note cache" not in old
+
+
 def test_a_corpus_that_was_divided_by_title_does_not_claim_more(v1: Checkpoint) -> None:
     sidecar = copy.deepcopy(v1.sidecar)
     assert "by people the model never heard" in card(v1, None)
