@@ -88,16 +88,17 @@ class _Bar:
         )
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress.tasks:  # or the end of no bar would be an empty line
+            self._progress.stop()
 
     def __call__(self, what: str, steps: int) -> Callable[[], None]:
         """Begin something of so many steps; call the result after each."""
+        self._progress.start()
         if not self._progress.console.is_terminal:  # a bar is drawn once there, at the end
             log.info("%s …", what)
         task = self._progress.add_task(what, total=steps)
