@@ -64,7 +64,10 @@ class Settings(BaseSettings):
     checkpoints_dir: Path = Field(
         default=ROOT / "var/checkpoints", description="Where checkpoints made by training are kept."
     )
-    corpus: Path = Field(default=ROOT / "var/corpus", description="The music that /admin retrain learns from.")
+    corpus: Path = Field(
+        default=ROOT / "var/corpus",
+        description="The music that /admin retrain learns from; the commands that work on music take --corpus instead.",
+    )
     soundfont: Path | None = Field(
         default=None, description="SoundFont file (.sf2 or .sf3); empty means the one that set-up installed."
     )

@@ -14,6 +14,7 @@ import csv
 import fcntl
 import io
 import os
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -129,6 +130,21 @@ def read_catalogue(folder: Path) -> list[Entry]:
             raise CorpusProblem(
                 f"Line {number} of {path} cannot be read ({error}): mend or delete that line."
             ) from error
+    return entries
+
+
+def entries_of(folder: Path) -> list[Entry]:
+    """The entries of a corpus that is there.
+
+    Raises:
+        CorpusProblem: it has none, or the table is damaged.
+    """
+    entries = read_catalogue(folder)
+    if not entries:
+        raise CorpusProblem(
+            f"There is no music in {folder}: add some with "
+            f"./run data add FOLDER --corpus {shlex.quote(str(folder))} --licence ID --credit LINE."
+        )
     return entries
 
 

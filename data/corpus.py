@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.catalogue import Entry, midi_path, read_catalogue
+from data.catalogue import Entry, entries_of, midi_path
 from data.composers import display_names
 from data.errors import CorpusProblem, InvalidMidi
 from data.midi import read_midi
@@ -54,11 +54,7 @@ def load_corpus(folder: Path = DEFAULT_FOLDER) -> list[Piece]:
     Raises:
         CorpusProblem: there is no corpus, or a file is missing or is not the one that was added.
     """
-    entries = read_catalogue(folder)
-    if not entries:
-        raise CorpusProblem(
-            f"There is no music in {folder}: add some with ./run data add FOLDER --licence ID --credit LINE."
-        )
+    entries = entries_of(folder)
     names = display_names(entry.composer for entry in entries)
     return [_piece(folder, entry, names[entry.composer]) for entry in entries]
 

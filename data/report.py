@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.catalogue import Entry, parse_mood, read_catalogue, read_refusals, sole_writer, storable, write_catalogue
+from data.catalogue import Entry, entries_of, parse_mood, read_refusals, sole_writer, storable, write_catalogue
 from data.composers import display_names
 from data.errors import CorpusProblem
 from data.moods import MOODS, PROFILES
@@ -45,7 +45,7 @@ def report(folder: Path) -> CorpusReport:
     Raises:
         CorpusProblem: there is no corpus.
     """
-    entries = _entries(folder)
+    entries = entries_of(folder)
     names = display_names(entry.composer for entry in entries)
     composers = _shares(entries, lambda entry: names[entry.composer])
     by_mood = {share.name: share for share in _shares(entries, lambda entry: entry.effective_mood.value)}
@@ -74,9 +74,9 @@ def set_mood(folder: Path, piece: str, mood: str, *, waiting: Callable[[], None]
     Raises:
         CorpusProblem: no piece or several are meant, or there is no such mood.
     """
-    _entries(folder)  # where there is no corpus, none is made
+    entries_of(folder)  # where there is no corpus, none is made
     with sole_writer(folder, waiting):
-        entries = _entries(folder)
+        entries = entries_of(folder)
         changed = _with_mood(folder, entries, piece, mood)
         write_catalogue(folder, [changed if entry.sha256 == changed.sha256 else entry for entry in entries])
     return changed
@@ -143,15 +143,6 @@ def _bars(path: Path, title: str, shares: Sequence[Share], colours: Sequence[int
 
 def _rgb(colour: int) -> tuple[int, int, int]:
     return colour >> 16, colour >> 8 & 0xFF, colour & 0xFF
-
-
-def _entries(folder: Path) -> list[Entry]:
-    entries = read_catalogue(folder)
-    if not entries:
-        raise CorpusProblem(
-            f"There is no music in {folder}: add some with ./run data add FOLDER --licence ID --credit LINE."
-        )
-    return entries
 
 
 def _shares(entries: Iterable[Entry], name_of: Callable[[Entry], str]) -> list[Share]:
