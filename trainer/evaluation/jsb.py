@@ -56,6 +56,7 @@ PUBLISHED: dict[str, float] = {
     "RRU, independent outputs (Zakovskis et al. 2021)": 7.72,
     "RNN-RBM, joint outputs (Boulanger-Lewandowski et al. 2012)": 6.27,
     "RNN-NADE, joint outputs (Boulanger-Lewandowski et al. 2012)": 5.56,
+    "LV-RNN, latent variables (Gu et al. 2015)": 3.99,
 }
 CONFIG = TrainConfig(
     name="jsb",
