@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from bot.errors import HistoryProblem
 from bot.history import History, MessageRef, Origin, Relation, Requester, Result, State
-from bot.history.migrate import migrations
+from bot.history.migrate import migrate, migrations
 from bot.settings import ROOT
 from data.keys import Key
 from data.moods import Mood
@@ -82,7 +83,8 @@ async def test_a_piece_is_remembered_from_queued_to_delivered(history: History) 
     await history.add(request, ADA)
     started = await history.start(request.id)
     assert (started.state, started.result) == (State.RUNNING, None)
-    made = await history.made(request.id, RESULT)
+    await history.made(request.id, dataclasses.replace(RESULT, notes=16))
+    made = await history.made(request.id, RESULT)  # its files were lost
     assert (made.state, made.result) == (State.RUNNING, RESULT)
     await history.set_message(request.id, MessageRef("100", "1000"))
     done = await history.finish(request.id, State.DELIVERED)
@@ -99,6 +101,7 @@ async def test_a_final_state_is_final(history: History) -> None:
     await history.finish(request.id, State.FAILED, error="No sound.")
     assert (await history.finish(request.id, State.DELIVERED)).state is State.FAILED
     assert (await history.start(request.id)).error == "No sound."
+    assert (await history.requeue(request.id)).state is State.FAILED
 
 
 async def test_the_same_id_twice_is_refused_and_leaves_the_first(history: History) -> None:
@@ -142,6 +145,7 @@ async def test_newest_first_with_filters_and_pages(history: History) -> None:
     assert await ids(states=[State.DELIVERED]) == []
     assert await history.count(person=ADA.person, states=[State.QUEUED]) == 2
     assert await history.count(since=datetime.now(UTC) + timedelta(minutes=1)) == 0
+    assert first in await ids(since=(await history.records("WHERE requests.id = :id", {"id": first}))[0].created_at)
 
 
 async def test_a_cancelled_writer_leaves_the_database_usable(history: History) -> None:
@@ -154,6 +158,31 @@ async def test_a_cancelled_writer_leaves_the_database_usable(history: History) -
     request = ComposeRequest()
     await history.add(request, ADA)
     assert (await history.newest(limit=1))[0].id == request.id
+
+
+async def test_a_writer_that_is_cancelled_while_another_program_writes_leaves_nothing_open(history: History) -> None:
+    with closing(sqlite3.connect(history.path, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(history.add(ComposeRequest(), ADA))
+        for _ in range(2):  # by somebody who lost patience twice
+            await asyncio.sleep(0.01)
+            task.cancel()
+        await asyncio.sleep(0.01)
+        another.execute("ROLLBACK")
+        await asyncio.gather(task, return_exceptions=True)
+    await history.add(ComposeRequest(), ADA)
+
+
+async def test_closing_lets_whoever_writes_come_to_the_end(tmp_path: Path) -> None:
+    request = ComposeRequest()
+    async with History(tmp_path / "history.db") as history:
+        await history.add(request, ADA)
+        sql = "UPDATE requests SET error = 'written' WHERE id = :id"
+        writing = asyncio.create_task(history.write(sql, {"id": request.id}))
+        await asyncio.sleep(0)
+    assert await writing == 1
+    async with History(tmp_path / "history.db") as history:
+        assert [record.error for record in await history.newest()] == ["written"]
 
 
 async def test_many_writers_at_once_lose_nothing(history: History) -> None:
@@ -173,6 +202,7 @@ async def test_two_programs_share_one_database(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     async with History(path) as one, History(path) as two:
         mine, yours = ComposeRequest(), ComposeRequest()
+        assert (await one.rows("PRAGMA journal_mode", {}))[0][0] == "wal"  # who reads and who writes wait for nobody
         await asyncio.gather(one.add(mine, ADA), two.add(yours, BEN))
         assert await one.abandoned() == []
         assert await two.abandoned() == []
@@ -193,17 +223,19 @@ async def test_a_database_of_a_newer_version_is_refused_in_one_sentence(tmp_path
         await History(path).__aenter__()
 
 
-@pytest.mark.parametrize("content", [b"not a database at all" * 100, None])
-async def test_a_file_of_another_kind_is_refused_and_kept(content: bytes | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, "", "PRAGMA application_id = 1"])
+async def test_a_file_of_another_kind_is_refused_and_kept(content: bytes | str, tmp_path: Path) -> None:
     path = tmp_path / "history.db"
-    if content is None:
+    if isinstance(content, str):
         with closing(sqlite3.connect(path)) as db:
             db.execute("CREATE TABLE recipes (title)")
+            db.execute(f"PRAGMA user_version = {len(content) and len(migrations())}")
+            db.execute(content)
     else:
         path.write_bytes(content)
     with pytest.raises(HistoryProblem):
         await History(path).__aenter__()
-    assert content is None or path.read_bytes() == content
+    assert isinstance(content, str) or path.read_bytes() == content
 
 
 async def test_a_migration_that_fails_leaves_the_older_database_as_it_was(
@@ -221,6 +253,12 @@ async def test_a_migration_that_fails_leaves_the_older_database_as_it_was(
     async with History(path) as history:
         assert await history.get(request.id) is not None
         assert await history.rows("SELECT 1 FROM sqlite_schema WHERE name = 'extra'", {}) == []
+
+
+def test_programs_that_start_at_once_make_one_database(tmp_path: Path) -> None:
+    for attempt in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(migrate, [tmp_path / f"{attempt}.db"] * 4))
 
 
 async def test_migrations_are_numbered_without_gaps() -> None:

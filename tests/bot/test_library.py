@@ -127,9 +127,9 @@ async def test_the_queue_shows_ones_own_pieces_with_their_places(house: House, u
 async def test_pieces_past_their_time_are_forgotten_but_not_favourites(house: House) -> None:
     old, loved, young = await _made(house), await _made(house), None
     await house.studio.library.set_favourite(loved, BEN)
+    undelivered = (await house.studio.compose(ComposeRequest(), ADA)).record
     house.later(days=31)
     young = await _made(house)
-    undelivered = (await house.studio.compose(ComposeRequest(), ADA)).record
     house.later(days=1)
     tidied = await house.studio.tidy(keep_for=timedelta(days=30), budget_bytes=10**9)
     assert tidied.pieces == 1
@@ -141,17 +141,20 @@ async def test_pieces_past_their_time_are_forgotten_but_not_favourites(house: Ho
 async def test_the_oldest_sounds_go_first_and_can_be_made_again(house: House) -> None:
     records = [await _made(house) for _ in range(3)]
     undelivered = (await house.studio.compose(ComposeRequest(length_notes=16), ADA)).record
+    listed = [path.stem for path in house.pieces_dir.glob("*.wav")]
+    records.sort(key=lambda record: -listed.index(record.id))  # the folder lists the newest first
     for age, record in enumerate([undelivered, *records]):
         wav = house.pieces_dir / f"{record.id}.wav"
         os.utime(wav, (0, 10_000 + age))
-    stray = house.pieces_dir / "abcd2345.mid"
-    stray.write_bytes(b"MThd")
+    stray, fresh = house.pieces_dir / "abcd2345.mid", house.pieces_dir / "abcd2346.mid"
+    for path in (stray, fresh):
+        path.write_bytes(b"MThd")
     os.utime(stray, (0, 0))
     size = wav.stat().st_size
     await house.studio.tidy(keep_for=None, budget_bytes=2 * size)
     left = {path.stem for path in house.pieces_dir.glob("*.wav")}
     assert left == {undelivered.id, records[2].id}
-    assert not stray.exists()
+    assert (stray.exists(), fresh.exists()) == (False, True)
     assert (house.pieces_dir / f"{records[0].id}.mid").exists()
     assert (await house.studio.piece(records[0].id)).wav.exists()
     assert (await house.studio.find(records[0].id)).state is State.DELIVERED
@@ -184,5 +187,8 @@ async def test_tidying_leaves_the_pieces_of_another_database_alone(house: House)
     (house.folder / "history.db").rename(house.folder / "before.db")
     await house.open()
     assert (await house.studio.tidy(keep_for=None, budget_bytes=0)).files == 0
+    (house.pieces_dir / ".database").rename(house.folder / "marker")  # nothing says whose they are
+    assert (await house.studio.tidy(keep_for=None, budget_bytes=0)).files == 0
+    (house.folder / "marker").rename(house.pieces_dir / ".database")
     await _made(house)
     assert (await house.studio.tidy(keep_for=None, budget_bytes=10**9)).files == 0

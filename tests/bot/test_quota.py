@@ -27,8 +27,14 @@ async def limited(house: House) -> House:
 async def test_deleting_pieces_frees_no_quota_before_the_hour_is_over(limited: House) -> None:
     first = await made(limited)
     limited.later(minutes=10)
-    for piece_id in (first, await made(limited), await made(limited)):
+    for piece_id in (first, await made(limited)):
         await limited.studio.delete(piece_id, ADA)
+    await limited.studio.servers.set_user_per_hour("10", 1, BEN)
+    with pytest.raises(LimitReached, match="1 piece within an hour") as refused:
+        await made(limited)
+    assert refused.value.retry_after_s == pytest.approx(60 * 60, abs=1)
+    await limited.studio.servers.set_user_per_hour("10", None, BEN)
+    await limited.studio.delete(await made(limited), ADA)
     with pytest.raises(LimitReached, match="3 pieces within an hour") as refused:
         await made(limited)
     assert refused.value.retry_after_s == pytest.approx(50 * 60, abs=1)
@@ -85,6 +91,11 @@ async def test_forgotten_pieces_count_in_the_server_where_they_were_made_and_in_
 
 
 async def test_what_was_deleted_is_forgotten_when_its_hour_is_over(limited: House) -> None:
+    old = await made(limited)
+    await limited.studio.delete(await made(limited), ADA)
+    limited.later(minutes=61)
+    await limited.studio.delete(old, ADA)
+    assert (await limited.studio.privacy.export(ADA))["deleted_requests"] == []
     await limited.studio.delete(await made(limited), ADA)
     limited.later(minutes=61)
     await limited.studio.tidy(keep_for=None, budget_bytes=10**9)

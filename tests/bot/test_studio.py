@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from bot.errors import Cancelled, LimitReached, NotAllowed, NotFound, Unexpected
-from bot.history import MessageRef, Origin, Relation, State
+from bot.history import MessageRef, Origin, Relation, Requester, State
 from bot.settings import ROOT
 from bot.studio import Limits, Piece
 from data.midi import read_midi
 from data.moods import Mood
-from engine.errors import EngineClosed, InvalidRequest, RenderFailed
+from engine.errors import Busy, EngineClosed, InvalidRequest, RenderFailed
 from engine.types import ComposeRequest
 from tests.bot.conftest import ADA, BEN, EVE, TERMINAL, House
 
@@ -115,21 +115,33 @@ async def test_a_hundred_at_once_are_all_made(house: House) -> None:
     assert all(piece.wav.exists() for piece in pieces)
 
 
-async def test_a_person_cannot_have_too_many_pieces_in_the_making(house: House, until: Until) -> None:
+async def test_nobody_can_have_too_many_pieces_in_the_making(house: House, until: Until) -> None:
     await house.shut()
-    await house.open(Limits(slots=1, user_waiting=2))
+    await house.open(Limits(slots=1, user_waiting=2, guild_waiting=3, queue=3))
     house.engine.gate.clear()
-    tasks = [asyncio.create_task(house.studio.compose(ComposeRequest(), ADA)) for _ in range(2)]
-    await asyncio.sleep(0)
     refused = ComposeRequest()
-    with pytest.raises(LimitReached, match="2 pieces in the making"):
-        await house.studio.compose(refused, ADA)
-    with pytest.raises(NotFound):
-        await house.studio.find(refused.id)
-    others = [asyncio.create_task(house.studio.compose(ComposeRequest(), who)) for who in (BEN, TERMINAL)]
-    await until(lambda: house.studio.waiting == 3)
+    tasks: list[asyncio.Task[Piece]] = []
+
+    async def ask(*people: Requester) -> None:
+        tasks.extend(asyncio.create_task(house.studio.compose(ComposeRequest(), who)) for who in people)
+        await until(lambda: house.studio.waiting == len(tasks) - 1)
+
+    async def is_refused(who: Requester, says: str) -> None:
+        with pytest.raises(Busy, match=says):
+            async with asyncio.timeout(5):
+                await house.studio.compose(refused, who)
+        with pytest.raises(NotFound):
+            await house.studio.find(refused.id)
+
+    await ask(ADA, ADA)
+    await is_refused(ADA, "You have 2 pieces in the making")
+    await ask(BEN)
+    await is_refused(replace(BEN, user_id="4"), "This server has 3 pieces in the making")
+    await ask(TERMINAL)
+    for who in (EVE, TERMINAL):
+        await is_refused(who, "3 pieces are waiting already")
     house.engine.gate.set()
-    await asyncio.gather(*tasks, *others)
+    await asyncio.gather(*tasks)
     await house.studio.compose(refused, ADA)
 
 
@@ -277,6 +289,7 @@ async def test_a_piece_that_was_made_but_not_delivered_is_not_made_again(house: 
     await house.shut()
     await house.open()
     (record,) = await house.studio.recover("discord")
+    assert record.attempts == 0
     piece = await house.studio.resume(record)
     assert house.engine.taken == []
     assert piece.wav == made.wav
