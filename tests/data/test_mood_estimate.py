@@ -13,7 +13,7 @@ from data.mood_estimate import estimate_mood, mood_log_shares
 from data.moods import MOODS, Mood
 from data.score import STEPS_PER_BAR, Note, Part, Score
 
-MAJOR, MINOR, CLUSTER = (0, 4, 7), (0, 3, 7), (0, 1, 6)
+MAJOR, MINOR, CLUSTER, WHOLE_TONES = (0, 4, 7), (0, 3, 7), (0, 1, 6), (0, 2, 4, 6, 8, 10)
 
 
 def piece(
@@ -34,6 +34,7 @@ def piece(
         (piece(MAJOR, root=55, tempo_bpm=50, notes_per_bar=1), {Mood.AMBIENT, Mood.ETHEREAL}),
         (piece(MAJOR, root=79, tempo_bpm=56, notes_per_bar=2), {Mood.ETHEREAL}),
         (piece(CLUSTER, root=55, tempo_bpm=120, notes_per_bar=8, velocity=90, held=False), {Mood.TENSE}),
+        (piece(WHOLE_TONES, root=60, tempo_bpm=60, notes_per_bar=2, velocity=60), {Mood.MYSTERIOUS}),
         (piece(MINOR, root=57, tempo_bpm=72, notes_per_bar=4, velocity=80), {Mood.MELANCHOLIC}),
         (piece(MAJOR, root=60, tempo_bpm=110, notes_per_bar=8), {Mood.HOPEFUL}),
         (
@@ -41,7 +42,16 @@ def piece(
             {Mood.EPIC},
         ),
     ],
-    ids=["low cluster", "slow major", "high major", "fast cluster", "slow minor", "brisk major", "loud and full"],
+    ids=[
+        "low cluster",
+        "slow major",
+        "high major",
+        "fast cluster",
+        "soft whole tones",
+        "slow minor",
+        "brisk major",
+        "loud and full",
+    ],
 )
 def test_plain_examples_get_the_mood_that_a_listener_would_name(score: Score, moods: set[Mood]) -> None:
     assert estimate_mood(score).mood in moods

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from data.repetition import REPETITION, compressibility, distinct_4, excerpts, longest_pitch_run
+from data.repetition import REPETITION, bands, compressibility, distinct_4, excerpts, longest_pitch_run
 from data.score import STEPS_PER_BAR, Note, Part, Score
 
 
@@ -54,3 +54,16 @@ def test_excerpts_have_the_length_asked_for_and_begin_in_their_first_bar() -> No
     assert all(score.notes[0].start_step < STEPS_PER_BAR for score in found)
     assert found[0].notes == long.notes[:100]
     assert [len(excerpts(random_walk(150), length)) for length in (30, 100, 150, 151)] == [3, 1, 1, 0]
+
+
+def test_a_band_holds_nine_of_ten() -> None:
+    tens = [ostinato(5 * n) for n in range(2, 23)]  # the longer, the fewer of its 4-grams are different
+    low, high = bands(tens)["distinct-4"]
+    outside = [not low <= distinct_4(piece) <= high for piece in tens]
+    assert outside == [True, *[False] * 19, True]
+
+
+def test_drums_have_no_intervals() -> None:
+    beats = [Note(6 * n + 3, Part.PULSE, 36 + n % 5, 3, 64) for n in range(100)]
+    both = Score(tuple(sorted([*ostinato(100).notes, *beats])), 80)
+    assert distinct_4(both) == distinct_4(ostinato(100))

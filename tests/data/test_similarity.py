@@ -33,6 +33,13 @@ def test_a_small_piece_is_found_in_another_key_and_length(pitches: tuple[int, ..
     assert share(ostinato(pitches), transpose(ostinato(pitches, notes=200), 5)) == 1.0
 
 
+def test_another_rhythm_is_another_piece_and_nine_notes_are_none() -> None:
+    even = melody(1).notes
+    uneven = tuple(Note(13 * (i // 2) + 7 * (i % 2), n.part, n.pitch, 4, n.velocity) for i, n in enumerate(even))
+    assert not fingerprint(Score(even, 80)) & fingerprint(Score(uneven, 80))
+    assert [len(fingerprint(Score(even[:count], 80))) for count in (9, 10)] == [0, 1]
+
+
 def test_the_shortest_excerpt_that_is_taken_is_found_in_its_piece() -> None:
     excerpt = Score(melody(1).notes[:MIN_NOTES], 80)
     assert len(fingerprint(excerpt)) == FEW_RUNS - 1
