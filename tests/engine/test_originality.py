@@ -19,7 +19,7 @@ from engine.errors import CheckpointProblem, SetupProblem
 from engine.local import LocalEngine
 from engine.model import NoteLSTM
 from engine.model_config import ModelConfig
-from engine.originality import FILE, Index, Source, all_runs
+from engine.originality import FILE, Index, Source, all_runs, lines, runs
 from engine.render import Renderer
 from engine.types import COPIED_RUN_LIMIT_NOTES, ComposeRequest, Composition, Originality
 
@@ -106,7 +106,7 @@ def test_copied_chords_are_found_under_a_new_tune() -> None:
 @pytest.mark.parametrize("length", [9, 12, 13, 30])
 def test_a_stretch_out_of_a_piece_counts_its_notes(length: int) -> None:
     stolen = tune(5, 120)[50 : 50 + length]
-    before = tune(203, 40)
+    before = tune(204, 40)  # ends in another time than the one before the stolen notes
     found = INDEX.check(score(before, later(stolen, before[-1].end_step - stolen[0].start_step)))
     assert found.longest_copied_run_notes == length
     assert found.acceptable == (length <= COPIED_RUN_LIMIT_NOTES and found.copied_share <= found.human_p95)
@@ -123,6 +123,25 @@ def test_scales_and_repeated_notes_are_no_copies() -> None:
         return score([Note(6 * i, Part.LEAD, 40 + (i % 24), 6, 80) for i in range(notes)])
 
     assert index_of(scale(100)).check(scale(60)).longest_copied_run_notes == 0
+
+
+@pytest.mark.parametrize(("figure", "copied"), [((0, 1, 3), 0), ((0, 1, 3, 6), 60)])
+def test_a_figure_says_something_from_four_different_intervals_on(figure: tuple[int, ...], copied: int) -> None:
+    again = score([Note(6 * i, Part.LEAD, 60 + figure[i % len(figure)], 6, 80) for i in range(60)])
+    assert index_of(again).check(again).longest_copied_run_notes == copied
+
+
+def test_what_follows_changes_no_run_before_it() -> None:
+    whole = next(lines(score(chords(1, 6), later(tune(2, 9), 150))))  # it begins with a chord: no time is before it
+    before = runs(whole[:-1]).hashes.tolist()
+    assert runs(whole).hashes.tolist()[:-1] == before
+
+
+def test_the_melody_of_a_part_is_what_nothing_higher_sounds_beside() -> None:
+    tune_above = [Note(6 * i, Part.KEYS, 80 - 5 * i, 6, 80) for i in range(4)]  # each begins where a higher one ends
+    bass = [Note(6 * i + 3, Part.KEYS, 40, 3, 80) for i in range(4)]
+    texture, melody = lines(score(tune_above, bass))
+    assert (len(texture), melody.tolist()) == (8, [[note.start_step, note.pitch] for note in tune_above])
 
 
 def test_what_three_authors_have_written_is_idiom_and_what_one_wrote_three_times_is_not() -> None:
@@ -206,7 +225,7 @@ async def test_the_engine_passes_over_what_copies_and_tells_how_original_a_piece
 @pytest.mark.parametrize(
     "change",
     [
-        {"owners": lambda owners: owners + 60_000},
+        {"owners": lambda owners: owners + 1},
         {"owners": lambda owners: owners[:-1]},
         {"counts": lambda counts: counts[::-1].copy()},
         {"low": lambda low: low[::-1].copy()},

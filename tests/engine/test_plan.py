@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from data.controls import CONTROLS, NOT_TOLD
 from data.keys import Key
-from data.moods import Mood
+from data.moods import MOODS, PROFILES, Mood
 from data.tokens import remaining_bin
 from engine.plan import Style, plan
 from engine.types import ComposeRequest
@@ -16,6 +18,18 @@ def style(mode: int, tempo: int, value: int, length_notes: int = 200) -> Style:
 
 def test_a_style_reads_back_from_its_text() -> None:
     assert Style.parse(str(style(1, 3, 5))) == style(1, 3, 5)
+    for value in (-1, min(control.size for control in CONTROLS)):
+        with pytest.raises(ValueError, match="no controls"):
+            Style.parse(str(style(1, 3, value)))
+
+
+def test_tempo_and_mode_are_drawn_as_the_mood_has_them() -> None:
+    for mood in MOODS:
+        plans = [plan(ComposeRequest(seed=seed, mood=mood)) for seed in range(500)]
+        tempi_bpm = [each.tempo_bpm for each in plans]
+        assert (min(tempi_bpm), max(tempi_bpm)) == PROFILES[mood].tempo_bpm
+        major_share = sum(each.key.mode == "major" for each in plans) / len(plans)
+        assert major_share == pytest.approx(PROFILES[mood].major_share, abs=0.07)  # three standard errors
 
 
 def test_without_styles_the_model_is_told_nothing_about_the_piece() -> None:

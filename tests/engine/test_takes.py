@@ -3,12 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from data.composer import compose_piece
 from data.endings import ending, longest_silence_s
 from data.keys import Key
+from data.listener import Listener, features
 from data.mood_estimate import estimate_mood
 from data.moods import MOODS, Mood
 from data.opening import Opening
@@ -29,6 +31,7 @@ PLAN = Plan(80, Key(0, "minor"))
 WHOLE = [encode(compose_piece(seed, mood).score) for mood in MOODS for seed in range(2)]
 BROKEN = [tokens[: len(tokens) // 2] for tokens in WHOLE]
 ANY = Judge({}, None)
+LISTENER = Listener(np.zeros(13), np.ones(13), np.random.default_rng(1).normal(0, 0.1, (14, len(MOODS))))
 
 
 def score(tokens: IntArray) -> Score:
@@ -60,9 +63,9 @@ def test_a_take_that_falls_silent_in_the_middle_is_served_after_one_that_does_no
     whole = next(tokens for tokens in WHOLE if ends(tokens))
     notes = score(whole).notes
     half = notes[len(notes) // 2].start_step
-    moved = [replace(note, start_step=note.start_step + 400 * (note.start_step >= half)) for note in notes]
+    moved = [replace(note, start_step=note.start_step + 150 * (note.start_step >= half)) for note in notes]
     silent = encode(Score(tuple(moved), PLAN.tempo_bpm))
-    assert longest_silence_s(score(silent)) > 4 > longest_silence_s(score(whole))
+    assert 8 > longest_silence_s(score(silent)) > 4 > longest_silence_s(score(whole))
     for takes in ([silent, whole], [whole, silent]):
         assert longest_silence_s(ANY.choose(takes, request(), PLAN).score) < 4
     assert ANY.choose([silent], request(), PLAN).take == 0  # when there is no better one
@@ -113,8 +116,26 @@ def test_a_measure_outside_its_band_costs_a_nat_but_not_in_a_short_piece() -> No
         assert Judge(bands, None).rank(short, request(), PLAN) == ANY.rank(short, request(), PLAN)
 
 
-def checkpoint(limits: dict[str, Any]) -> Checkpoint:
-    return Checkpoint.of("tiny-0", NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)), {"limits": limits})
+def test_what_the_listener_hears_counts_as_the_literature_does() -> None:
+    judge, heard = Judge({}, None, LISTENER), LISTENER.log_shares(features(score(WHOLE[0]))[None])[0]
+    for mood, log_share in zip(MOODS, heard, strict=True):
+        alone, together = (each.rank(score(WHOLE[0]), request(mood), PLAN) for each in (ANY, judge))
+        assert together == (alone[0], pytest.approx(alone[1] - log_share))
+
+
+def checkpoint(limits: dict[str, Any], **more: object) -> Checkpoint:
+    return Checkpoint.of("tiny-0", NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)), {"limits": limits, **more})
+
+
+def test_a_listener_comes_with_the_checkpoint() -> None:
+    judge = Judge.of(checkpoint({}, listener=LISTENER.as_dict()), None)
+    assert judge.listener is not None
+    assert judge.listener.as_dict() == LISTENER.as_dict()
+    for wrong in ({"mean": ["a"]}, {"weights": ["1 2 3"]}, {"weights": 3}):
+        with pytest.raises(CheckpointProblem, match="listener"):
+            Judge.of(checkpoint({}, listener=LISTENER.as_dict() | wrong), None)
+    with pytest.raises(CheckpointProblem, match="listener"):
+        Judge.of(checkpoint({}, listener={}), None)
 
 
 def test_bands_come_with_the_checkpoint() -> None:
@@ -144,7 +165,7 @@ def test_a_long_piece_has_fewer_takes() -> None:
 def test_a_take_that_is_too_long_to_be_played_is_passed_over() -> None:
     best = ANY.choose(WHOLE, request(), PLAN)
     notes = score(WHOLE[best.take]).notes
-    slow = Score(tuple(replace(note, start_step=note.start_step + 300 * n) for n, note in enumerate(notes)), 80)
+    slow = Score(tuple(replace(note, start_step=note.start_step + 80 * n) for n, note in enumerate(notes)), 80)
     takes = [encode(slow), *WHOLE[:2]]
     assert score(takes[0]).duration_s > DURATION_MAX_S
     for judge in (ANY, Judge({}, learnt(*WHOLE[:2]))):  # and rather a copy than nothing

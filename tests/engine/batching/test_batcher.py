@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from subprocess import CalledProcessError
+from typing import Any
 
 import numpy as np
 import pytest
 
 from data.tokens import IntArray
-from engine.batching.batcher import Batcher
+from engine.batching.account import Account
+from engine.batching.batcher import Batcher, Ticket
 from engine.batching.native import NativeSlots
 from engine.batching.slots import DeviceFull, Slots, _has_gpu, open_slots, ways
 from engine.batching.torch_slots import TorchSlots
@@ -368,6 +370,106 @@ class Counting(NativeSlots):
     def run(self, steps: int) -> int:
         self.calls += 1
         return super().run(steps)
+
+
+class Stepwise(Account):
+    """Zeros; every call waits until it may write, and more than `calls` fail."""
+
+    name, chunk_notes, behind = "stepwise", 32, 0
+
+    def __init__(self, count: int, calls: int = 1000) -> None:
+        super().__init__(count)
+        self.may_write = threading.Semaphore(0)
+        self.begun: list[int] = []  # the lengths of what began
+        self.at_work = threading.Event()
+        self.before_one_begins: list[Callable[[], None]] = []
+        self._calls = calls
+
+    def begin(self, slot: int, request: ComposeRequest, *_: object, **__: object) -> None:
+        for deed in self.before_one_begins:
+            deed()
+        self.before_one_begins.clear()
+        self._begins(slot, request.length_notes)
+        self.begun.append(request.length_notes)
+
+    def run(self, steps: int) -> int:
+        self.at_work.set()
+        self._calls -= 1
+        if self._calls < 0:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        assert self.may_write.acquire(timeout=10)
+        self._stopped()
+        before, self._at = self._at, np.minimum(self._at + steps, self._end)
+        return int(self._at.sum() - before.sum())
+
+    def tokens(self, slot: int) -> IntArray:
+        return np.zeros((self.written(slot), 5), np.int64)
+
+    def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
+        taken = [self.tokens(slot) for slot in slots]
+        return lambda: taken
+
+
+def notes(ticket: Ticket) -> int:
+    return len(ticket.future.result(10)[0])
+
+
+def ask(batcher: Batcher, length: int, **more: Any) -> Ticket:
+    request = ComposeRequest(length_notes=length, seed=1)
+    return batcher.submit(request, plan(request), **more)
+
+
+def test_whoever_has_the_slot_of_a_finished_piece_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.batching.batcher._TELL_EVERY_S", 0.0)
+    slots, told = Stepwise(1), list[int]()
+    batcher = Batcher(lambda: slots)
+    slots.may_write.release(3)
+    first = ask(batcher, 80, on_written=told.append)
+    assert notes(first) == 80
+    slots.at_work.clear()
+    second = ask(batcher, 160)
+    assert slots.at_work.wait(10)
+    batcher.cancel(first)
+    slots.may_write.release(5)
+    assert notes(second) == 160
+    assert told == [32, 64, 80]
+    batcher.close()
+
+
+def test_progress_is_that_of_the_take_that_began_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.batching.batcher._TELL_EVERY_S", 0.0)
+    slots, told = Stepwise(1), list[tuple[int, int]]()
+    batcher = Batcher(lambda: slots)
+    slots.may_write.release(6)
+    assert notes(ask(batcher, 80, takes=range(2), on_written=lambda n: told.append((len(slots.begun), n)))) == 80
+    assert told == [(2, 32), (2, 64), (2, 80)]
+    batcher.close()
+
+
+def test_a_piece_is_stopped_that_is_cancelled_before_or_after_it_begins() -> None:
+    slots, tickets = Stepwise(2), list[Ticket]()
+    batcher = Batcher(lambda: slots)
+    with batcher._lock:  # so that both begin in one call
+        tickets += [ask(batcher, 2000) for _ in range(2)]
+        slots.before_one_begins.append(lambda: batcher.cancel(tickets[0]))
+    assert slots.at_work.wait(10)
+    batcher.cancel(tickets[1])
+    slots.may_write.release()
+    assert [type(ticket.future.exception(10)) for ticket in tickets] == [Cancelled, Cancelled]
+    assert [slots.written(slot) for slot in range(2)] == [0, 0]
+    batcher.close()
+
+
+def test_what_was_in_the_making_on_a_lost_device_goes_first_on_the_next_and_in_its_order() -> None:
+    slots = Stepwise(1)
+    devices = [slots, Stepwise(3, calls=0)]
+    batcher = Batcher(devices.pop)
+    lengths = [16, 17, 18, 19]
+    with batcher._lock:
+        tickets = [ask(batcher, length, on_written=lambda _: None) for length in lengths]
+    slots.may_write.release(4)
+    assert [notes(ticket) for ticket in tickets] == slots.begun == lengths
+    batcher.close()
 
 
 def test_nothing_is_computed_while_nothing_is_wanted(checkpoint: Checkpoint) -> None:
