@@ -86,13 +86,19 @@ def key_hz(key: float) -> float:
 
 
 def _sub() -> Preset:
-    """A sine with just enough harmonics that a telephone lets one guess it."""
+    """A sine with just enough harmonics that a telephone lets one guess it.
 
-    def amplitude(n: npt.NDArray[np.float64], _: float) -> npt.NDArray[np.float64]:
-        return np.where(n == 1, 1.0, 0.42 * n**-1.6) * (n <= 8)
+    Where hardly any loudspeaker sounds, the harmonics take over: the ear puts the fundamental there by itself. So it is
+    as loud at 20 Hz as at 60, to the ear (A-weighted), which heard 12 to 16 dB less of the sine.
+    """
+
+    def amplitude(n: npt.NDArray[np.float64], f0: float) -> npt.NDArray[np.float64]:
+        harmonics = 0.42 * max(1.0, 60.0 / f0) ** 2 * n**-1.6
+        return np.where(n == 1, 1.0, harmonics) * (n <= max(8.0, 400.0 / f0))
 
     samples = [
-        _spectral(f"sub {key}", key, amplitude, cents=3, line=1.0, low=True, level=1.15) for key in range(24, 67, 6)
+        _spectral(f"sub {key}", key, amplitude, cents=3, line=1.0, low=True, level=1.15)
+        for key in (*range(18, 36, 3), *range(36, 67, 6))
     ]
     return Preset("Sub", PROGRAMS[Part.SUB], samples, _envelope(0.03, 0.7))
 
