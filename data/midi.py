@@ -18,6 +18,7 @@ import numpy as np
 from symusic.core import ScoreTick
 
 from data.errors import InvalidMidi
+from data.keys import Key
 from data.midi_bytes import MAX_TEXTS, clean_text, first_track_body, name_first_track, title_and_texts
 from data.score import (
     PROGRAMS,
@@ -82,7 +83,7 @@ class MidiFile:
     tempo_changes: int
 
 
-def write_midi(score: Score, *, title: str, texts: Sequence[str] = ()) -> bytes:
+def write_midi(score: Score, *, title: str, texts: Sequence[str] = (), key: Key | None = None) -> bytes:
     """A Standard MIDI File, format 1: one track and channel for each part, never the drum channel.
 
     The sustain pedal (CC 64) of the parts that decay is changed at each bar and whenever the bass moves, so that
@@ -92,6 +93,7 @@ def write_midi(score: Score, *, title: str, texts: Sequence[str] = ()) -> bytes:
         score: any score; overlaps of one part and pitch are trimmed.
         title: becomes the name of the first track.
         texts: become text events at the start, for instance the recipe of the piece.
+        key: becomes the key signature, by which a notation program sets accidentals; none without it.
 
     Returns:
         the file. `read_midi(write_midi(s, title="")).score == s` if s has notes, no overlaps, and a tempo of at most
@@ -107,6 +109,8 @@ def write_midi(score: Score, *, title: str, texts: Sequence[str] = ()) -> bytes:
     )
     second_per_step = (tempo_us + 0.5) / 1e6 / STEPS_PER_BEAT
     file.text_events = [pretty_midi.Text(clean_text(text), 0.0) for text in texts[:MAX_TEXTS]]
+    if key is not None:  # pretty_midi counts twelve major keys, then twelve minor ones
+        file.key_signature_changes = [pretty_midi.KeySignature(key.tonic + 12 * (key.mode == "minor"), 0.0)]
     pedal_steps = _pedal_changes(notes)
     end_step = max((note.end_step for note in notes), default=0)
     for part in sorted({note.part for note in notes}):

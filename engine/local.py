@@ -226,6 +226,7 @@ class LocalEngine:
                 name=f"{job.request.mood}-{job.request.id}",
                 mood=job.request.mood,
                 space=job.request.room,
+                key=decided.key,
                 progress=in_steps(job, Stage.RENDERING, 100),
                 cancelled=job.stop.is_set,
             ),

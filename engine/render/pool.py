@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty
 
+from data.keys import Key
 from data.moods import Mood
 from data.score import Score
 from data.spaces import Space
@@ -193,6 +194,7 @@ class RenderPool:
         name: str,
         mood: Mood,
         space: Space | None = None,
+        key: Key | None = None,
         progress: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Rendered:
@@ -202,7 +204,7 @@ class RenderPool:
         """
         slot = self._take_slot(cancelled)
         try:
-            job = RenderJob(score, title, tuple(recipe), folder, name, mood, space, slot)
+            job = RenderJob(score, title, tuple(recipe), folder, name, mood, space, slot, key)
             crashes = 0
             for attempt in range(_ATTEMPTS):
                 worker = self._worker(slot)

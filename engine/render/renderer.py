@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data.keys import Key
 from data.midi import write_midi
 from data.moods import Mood
 from data.score import PROGRAMS, Part, Score
@@ -93,6 +94,7 @@ class Renderer:
         name: str,
         mood: Mood,
         space: Space | None = None,
+        key: Key | None = None,
         progress: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Rendered:
@@ -106,6 +108,7 @@ class Renderer:
             name: of the WAV, without suffix; a plain file name.
             mood: chooses colours.
             space: where it sounds, or None: the mood's own.
+            key: said in the MIDI file, or None.
             progress: called with a percentage that grows from 0 to 100.
             cancelled: polled at least every 50 ms of waiting for the synthesiser.
 
@@ -123,7 +126,7 @@ class Renderer:
         space = space or DEFAULT_SPACES[mood]
         character = CHARACTERS[space]
         tags = Tags(title, tuple(recipe))
-        midi = write_midi(score, title=title, texts=midi_texts(recipe))
+        midi = write_midi(score, title=title, texts=midi_texts(recipe), key=key)
         frames = round((score.duration_s + character.tail_s) * SAMPLE_RATE_HZ)
         sound = _room_for(frames)
         self._play(synth, midi, score, space, sound, report, cancelled)

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from data.keys import Key
 from data.moods import Mood
 from data.score import Score
 from data.spaces import SPACES, Space
@@ -45,6 +46,7 @@ class RenderJob:
     mood: Mood
     space: Space | None
     slot: int
+    key: Key | None = None
 
 
 class Warm:
@@ -88,6 +90,7 @@ class Warm:
             name=job.name,
             mood=job.mood,
             space=job.space,
+            key=job.key,
             progress=progress,
             cancelled=cancelled,
         )

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import InvalidMidi
+from data.keys import Key, Mode
 from data.midi import MAX_BYTES, read_midi, write_midi
 from data.score import PROGRAMS, TEMPO_BPM_MAX, TEMPO_BPM_MIN, Note, Part, Score, trim_overlaps
 
@@ -72,6 +73,18 @@ def test_each_part_has_its_channel_program_and_name_and_none_is_the_drum_channel
     channels = {changes[0].channel for changes in programs}
     assert len(channels) == len(Part)
     assert 9 not in channels
+
+
+@pytest.mark.parametrize("mode", ["major", "minor"])
+@pytest.mark.parametrize("tonic", range(12))
+def test_the_key_becomes_a_key_signature_that_other_programs_read(tonic: int, mode: Mode) -> None:
+    content = write_midi(small_score(), title="", texts=["a recipe"], key=Key(tonic, mode))
+    (signature,) = pretty_midi.PrettyMIDI(io.BytesIO(content)).key_signature_changes
+    assert (signature.key_number % 12, signature.key_number >= 12) == (tonic, mode == "minor")
+    (event,) = [m for m in mido.MidiFile(file=io.BytesIO(content)).tracks[0] if m.type == "key_signature"]
+    assert (event.time, event.key.endswith("m")) == (0, mode == "minor")
+    assert read_midi(content).texts == ("a recipe",)
+    assert not pretty_midi.PrettyMIDI(io.BytesIO(write_midi(small_score(), title=""))).key_signature_changes
 
 
 def test_overlaps_are_trimmed_when_written() -> None:

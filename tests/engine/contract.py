@@ -25,6 +25,9 @@ class EngineContract:
         assert len(piece.score.notes) == request_.length_notes
         assert piece.score.tempo_bpm == 180
         assert sum(len(track.notes) for track in ReadScore.from_midi(piece.midi).tracks) == request_.length_notes
+        (signature,) = ReadScore.from_midi(piece.midi).key_signatures  # sharps in circle of fifths, and whether minor
+        assert (7 * signature.key + 9 * signature.tonality) % 12 == piece.key.tonic
+        assert bool(signature.tonality) == (piece.key.mode == "minor")
         sound = soundfile.info(piece.wav)
         assert sound.duration == pytest.approx(piece.duration_s, abs=0.1)
         assert sound.duration >= piece.score.duration_s - 0.1

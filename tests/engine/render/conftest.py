@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from data.keys import Key
 from data.moods import Mood
 from data.score import STEPS_PER_BAR, Note, Part, Score
 from data.spaces import Space
 from engine.render import Rendered, Renderer
 
 RECIPE = ("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000")
+
+KEY = Key(0, "minor")
 
 
 def ambient_score() -> Score:
@@ -35,6 +38,7 @@ def render(folder: Path, name: str = "piece", score: Score | None = None, mood: 
         name=name,
         mood=mood,
         space=Space.DRY,
+        key=KEY,
     )
 
 

@@ -20,7 +20,7 @@ from data.score import STEPS_PER_BAR, Score
 from data.spaces import Space
 from engine.errors import Cancelled, RenderFailed, SetupProblem
 from engine.render import RenderPool
-from tests.engine.render.conftest import render
+from tests.engine.render.conftest import KEY, render
 
 RECIPE = ("mood:dark length:13 temp:0.9 seed:7", "checkpoint:v1-00000000")
 
@@ -35,7 +35,15 @@ def pool():
 
 def _render(pool, score, folder, name="piece", **others):
     return pool.render(
-        score, title="Void Harbour", recipe=RECIPE, folder=folder, name=name, mood=Mood.DARK, space=Space.DRY, **others
+        score,
+        title="Void Harbour",
+        recipe=RECIPE,
+        folder=folder,
+        name=name,
+        mood=Mood.DARK,
+        space=Space.DRY,
+        key=KEY,
+        **others,
     )
 
 

@@ -18,6 +18,7 @@ from data.score import Note, Part, Score
 from data.spaces import Space
 from engine.errors import Cancelled, RenderFailed
 from engine.render import Rendered, Renderer, read_recipe, renderer, vorbis
+from tests.engine.render.conftest import KEY
 
 RATE_HZ = 44_100
 
@@ -30,6 +31,7 @@ def _render(folder: Path, score: Score, **others) -> Rendered:
         "name": "piece",
         "mood": Mood.DARK,
         "space": Space.DRY,
+        "key": KEY,
     }
     return Renderer().render(score, **(arguments | others))
 
