@@ -42,17 +42,16 @@ _BY_CHOICE = {str(choice): option for option in OPTIONS for choice in option.cho
 _BY_NAME = {name: option for option in OPTIONS for name in (option.name, *option.aliases)}
 
 
-def parse_request(text: str, defaults: Mapping[str, Any] | None = None) -> ComposeRequest:
+def parse_request(text: str) -> ComposeRequest:
     """Read a request as a person typed it.
 
     Args:
         text: such as `mood:dark length:200 temp:0.9`; empty means the defaults.
-        defaults: values for what the text leaves out, as from `parse_values` (a preset, a server's defaults).
 
     Raises:
         InvalidRequest: one sentence, on one line: what is wrong, what is allowed, what may have been meant.
     """
-    return build_request({**(defaults or {}), **parse_values(text)})
+    return build_request(parse_values(text))
 
 
 def build_request(values: Mapping[str, Any]) -> ComposeRequest:

@@ -160,9 +160,3 @@ class Library:
                 chain.append(parent)
             origin = parent.origin
         return chain[::-1]
-
-    async def offspring(self, record: Record, *, limit: int = 25) -> list[Record]:
-        """The pieces that came directly out of this one, the oldest first; private ones are left out."""
-        return await self._history.records(
-            "WHERE parent_id = :id AND private = 0 ORDER BY number LIMIT :limit", {"id": record.id, "limit": limit}
-        )

@@ -13,10 +13,7 @@ from typing import Any
 from bot.errors import NotAllowed
 from bot.grammar import Values, build_request, format_values, parse_values
 from bot.history import History, Record, Requester
-from bot.history.rows import to_time
 from engine.errors import InvalidRequest
-
-_EVERYWHERE = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +38,6 @@ class AuditEntry:
     """What an administrator did: when, who, the action's name, what about it."""
 
     at: datetime
-    person: str
     person_name: str
     action: str
     details: str
@@ -135,22 +131,22 @@ class Servers:
         """The piece could not be posted there after all: the next one who likes it brings it up again."""
         await self._history.write("DELETE FROM best_of_posts WHERE request_id = :id", {"id": record.id})
 
-    async def block(self, person: str, guild_id: str | None, by: Requester) -> None:
-        """Take no more requests from somebody, in a server or (None) everywhere."""
-        values = {"person": person, "guild": guild_id or _EVERYWHERE, "now": self._history.now_text()}
+    async def block(self, person: str, guild_id: str, by: Requester) -> None:
+        """Take no more requests from somebody in a server."""
+        values = {"person": person, "guild": guild_id, "now": self._history.now_text()}
         sql = "INSERT OR IGNORE INTO blocks (person, guild_id, created_at) VALUES (:person, :guild, :now)"
         await self._change(sql, values, guild_id, by, "block", person)
 
-    async def unblock(self, person: str, guild_id: str | None, by: Requester) -> None:
+    async def unblock(self, person: str, guild_id: str, by: Requester) -> None:
         """Take requests again."""
-        values = {"person": person, "guild": guild_id or _EVERYWHERE}
+        values = {"person": person, "guild": guild_id}
         sql = "DELETE FROM blocks WHERE person = :person AND guild_id = :guild"
         await self._change(sql, values, guild_id, by, "unblock", person)
 
-    async def blocked(self, guild_id: str | None) -> list[str]:
-        """Who is blocked in a server, or (None) everywhere."""
+    async def blocked(self, guild_id: str) -> list[str]:
+        """Who is blocked in a server."""
         rows = await self._history.rows(
-            "SELECT person FROM blocks WHERE guild_id = :guild ORDER BY created_at", {"guild": guild_id or _EVERYWHERE}
+            "SELECT person FROM blocks WHERE guild_id = :guild ORDER BY created_at", {"guild": guild_id}
         )
         return [row["person"] for row in rows]
 
@@ -160,12 +156,9 @@ class Servers:
         Raises:
             NotAllowed: no.
         """
-        values = {"person": requester.person, "guild": requester.guild_id or _EVERYWHERE}
-        sql = "SELECT guild_id FROM blocks WHERE person = :person AND guild_id IN ('', :guild)"
-        rows = await self._history.rows(sql, values)
-        if rows:
-            if any(row["guild_id"] == _EVERYWHERE for row in rows):
-                raise NotAllowed("An administrator has blocked you from using this bot.")
+        values = {"person": requester.person, "guild": requester.guild_id}
+        sql = "SELECT 1 FROM blocks WHERE person = :person AND guild_id = :guild"
+        if await self._history.rows(sql, values):
             raise NotAllowed("An administrator has blocked you from using the bot in this server.")
 
     async def note(self, guild_id: str | None, by: Requester, action: str, details: str) -> None:
@@ -185,12 +178,10 @@ class Servers:
             "ORDER BY number DESC LIMIT :limit",
             {"guild": guild_id, "whole_bot": whole_bot, "limit": limit},
         )
-        entries = []
-        for row in rows:
-            at = to_time(row["at"])
-            if at is not None:
-                entries.append(AuditEntry(at, row["person"], row["person_name"], row["action"], row["details"]))
-        return entries
+        return [
+            AuditEntry(datetime.fromisoformat(row["at"]), row["person_name"], row["action"], row["details"])
+            for row in rows
+        ]
 
     async def _set(self, guild_id: str, column: str, value: str | int | None, by: Requester) -> None:
         sql = (

@@ -75,8 +75,6 @@ def record_of(row: sqlite3.Row) -> Record:
             midi_sha256=row["midi_sha256"],
             wav_sha256=row["wav_sha256"],
         )
-    created_at = to_time(row["created_at"])
-    assert created_at is not None  # noqa: S101 - the column is NOT NULL
     return Record(
         number=row["number"],
         request=ComposeRequest(
@@ -99,7 +97,7 @@ def record_of(row: sqlite3.Row) -> Record:
             channel_id=row["channel_id"],
         ),
         state=State(row["state"]),
-        created_at=created_at,
+        created_at=datetime.fromisoformat(row["created_at"]),
         started_at=to_time(row["started_at"]),
         made_at=to_time(row["made_at"]),
         finished_at=to_time(row["finished_at"]),

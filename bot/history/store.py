@@ -29,6 +29,16 @@ from engine.types import ComposeRequest
 
 _UNFINISHED = "state IN ('queued', 'running')"
 _SELECT = "SELECT requests.*, results.* FROM requests LEFT JOIN results ON results.request_id = requests.id"
+_FILTERS = {  # of `History.newest`
+    "person": "person = :person",
+    "guild_id": "guild_id = :guild_id",
+    "states": "state IN (SELECT value FROM json_each(:states))",
+    "mood": "mood = :mood",
+    "viewer": "(private = 0 OR person = :viewer)",
+    "channels": f"(person = :viewer OR {IN_CHANNELS})",
+    "before": "number < :before",
+    "since": "created_at >= :since",
+}
 
 
 def utc_now() -> datetime:
@@ -219,29 +229,18 @@ class History:
             since: only requests asked at or after this time.
             limit: at most this many.
         """
-        where, values = _where(
-            person=person,
-            guild_id=guild_id,
-            states=states,
-            mood=mood,
-            viewer=viewer,
-            channels=channels,
-            before=before,
-            since=since,
-        )
+        values = {
+            "person": person,
+            "guild_id": guild_id,
+            "states": json.dumps(list(states)),
+            "mood": mood,
+            "viewer": viewer,
+            "channels": None if channels is None else json.dumps(list(channels)),
+            "before": before,
+            "since": None if since is None else to_text(since),
+        }
+        where = " AND ".join(condition for name, condition in _FILTERS.items() if values[name] is not None)
         return await self.records(f"WHERE {where} ORDER BY number DESC LIMIT :limit", {**values, "limit": limit})
-
-    async def count(
-        self,
-        *,
-        person: str | None = None,
-        guild_id: str | None = None,
-        states: Sequence[State] = tuple(State),
-        since: datetime | None = None,
-    ) -> int:
-        """How many requests match every given filter (as in `newest`)."""
-        where, values = _where(person=person, guild_id=guild_id, states=states, since=since)
-        return int((await self.rows(f"SELECT count(*) FROM requests WHERE {where}", values))[0][0])  # noqa: S608 - constants
 
     async def abandoned(self) -> list[Record]:
         """Unfinished requests of processes that are gone, oldest first."""
@@ -284,28 +283,6 @@ class History:
     def now_text(self) -> str:
         """The time as the database keeps it."""
         return to_text(self.clock())
-
-
-def _where(**given: Any) -> tuple[str, dict[str, Any]]:
-    """The condition for the filters of `History.newest`, and its values."""
-    conditions = {
-        "person": "person = :person",
-        "guild_id": "guild_id = :guild_id",
-        "states": "state IN (SELECT value FROM json_each(:states))",
-        "mood": "mood = :mood",
-        "viewer": "(private = 0 OR person = :viewer)",
-        "channels": f"(person = :viewer OR {IN_CHANNELS})",
-        "before": "number < :before",
-        "since": "created_at >= :since",
-    }
-    values = {name: value for name, value in given.items() if value is not None}
-    if "states" in values:
-        values["states"] = json.dumps(list(values["states"]))
-    if "channels" in values:
-        values["channels"] = json.dumps(list(values["channels"]))
-    if "since" in values:
-        values["since"] = to_text(values["since"])
-    return " AND ".join(conditions[name] for name in values) or "1", values
 
 
 def _insert_sql(table: str, columns: Mapping[str, Any]) -> str:

@@ -183,7 +183,7 @@ def test_an_invalid_request_names_its_option() -> None:
 
 def test_what_is_typed_wins_over_defaults_and_auto_leaves_it_to_the_mood() -> None:
     defaults = parse_values("epic tempo:60 key:Am")
-    made = parse_request("key:auto length:32", defaults)
+    made = build_request({**defaults, **parse_values("key:auto length:32")})
     assert (made.mood, made.tempo_bpm, made.key, made.length_notes) == (Mood.EPIC, 60, None, 32)
 
 

@@ -143,8 +143,8 @@ async def test_newest_first_with_filters_and_pages(history: History) -> None:
     assert await ids(guild_id="10", viewer=BEN.person) == [second]
     assert await ids(guild_id="10", viewer=ADA.person) == [third, second, first]
     assert await ids(states=[State.DELIVERED]) == []
-    assert await history.count(person=ADA.person, states=[State.QUEUED]) == 2
-    assert await history.count(since=datetime.now(UTC) + timedelta(minutes=1)) == 0
+    assert await ids(person=ADA.person, states=[State.QUEUED]) == [third, first]
+    assert await ids(since=datetime.now(UTC) + timedelta(minutes=1)) == []
     assert first in await ids(since=(await history.records("WHERE requests.id = :id", {"id": first}))[0].created_at)
 
 
@@ -195,7 +195,7 @@ async def test_many_writers_at_once_lose_nothing(history: History) -> None:
         await history.finish(request.id, State.DELIVERED)
 
     await asyncio.gather(*map(live, requests))
-    assert await history.count(states=[State.DELIVERED]) == 50
+    assert len(await history.newest(states=[State.DELIVERED], limit=100)) == 50
 
 
 async def test_two_programs_share_one_database(tmp_path: Path) -> None:
@@ -321,5 +321,5 @@ async def test_kill_9_at_any_moment_leaves_a_readable_database_that_kept_every_p
             assert (record.result == RESULT) or record.state is not State.DELIVERED
         left = await history.abandoned()
         assert len(left) <= kills
-        assert len(left) == await history.count(states=[State.QUEUED, State.RUNNING])
+        assert len(left) == len(await history.newest(states=[State.QUEUED, State.RUNNING], limit=1000))
     assert len(promised) > 4

@@ -281,7 +281,7 @@ async def test_stopping_leaves_nothing_running_and_the_next_start_goes_on(house:
         piece = await house.studio.resume(record)
         assert piece.record.request == record.request
         await house.studio.mark_delivered(record.id)
-    assert await house.history.count(states=[State.QUEUED, State.RUNNING]) == 0
+    assert await house.history.newest(states=[State.QUEUED, State.RUNNING]) == []
 
 
 async def test_a_piece_that_was_made_but_not_delivered_is_not_made_again(house: House) -> None:
