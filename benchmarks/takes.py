@@ -24,11 +24,12 @@ import torch
 
 from benchmarks.command import at_least_one
 from data.composer.corpus import SOURCE
-from data.corpus import Split, load_corpus, split_by_composer
+from data.corpus import load_corpus
 from data.endings import ending
 from data.listener import Listener, labelled
 from data.moods import Mood
 from data.repetition import REPETITION, bands, excerpts
+from data.split import Split, split_by_composer
 from data.tokens import IntArray
 from engine.batching.batcher import Batcher
 from engine.batching.slots import Slots, open_slots, ways

@@ -31,7 +31,6 @@ class Attributes:
         low_share: share of notes below C3, 0-1.
         velocity_mean: 1-127.
         velocity_sd: its standard deviation.
-        duration_beats: mean length of a note in beats.
         duration_s: mean length of a note in seconds.
         polyphony: mean number of notes that sound, over the time in which any does.
         dissonance: 0 (only fifths and fourths sound together) to 1 (only semitones), averaged over time and over the
@@ -49,7 +48,6 @@ class Attributes:
     low_share: float
     velocity_mean: float
     velocity_sd: float
-    duration_beats: float
     duration_s: float
     polyphony: float
     dissonance: float
@@ -66,7 +64,7 @@ class Attributes:
 def attributes(score: Score) -> Attributes:
     """Count a score's attributes, in time proportional to its notes."""
     if not score.notes:
-        nothing = (0.0,) * 12
+        nothing = (0.0,) * 11
         return Attributes(score.tempo_bpm, *nothing, key=Key(0, "major"), key_fit=0.0)
     # rows: [N, 4] int64
     rows = np.array([(n.start_step, n.end_step, n.pitch, n.velocity) for n in score.notes], dtype=np.int64)
@@ -84,7 +82,6 @@ def attributes(score: Score) -> Attributes:
         low_share=float((pitch < C3).mean()),
         velocity_mean=float(velocity.mean()),
         velocity_sd=float(velocity.std()),
-        duration_beats=float(duration.mean()) / STEPS_PER_BEAT,
         duration_s=score.seconds(1) * float(duration.mean()),
         polyphony=polyphony,
         dissonance=dissonance,

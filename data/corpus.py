@@ -13,10 +13,7 @@ from data.errors import CorpusProblem, InvalidMidi
 from data.midi import read_midi
 from data.moods import Mood
 from data.score import Score
-from data.split import Split, split_by_composer
 from data.thin import half_time
-
-__all__ = ["DEFAULT_FOLDER", "Piece", "Split", "corpus_hash", "load_corpus", "split_by_composer"]
 
 DEFAULT_FOLDER = Path("var/corpus")
 
@@ -48,7 +45,7 @@ class Piece:
     score: Score
 
 
-def load_corpus(folder: Path = DEFAULT_FOLDER) -> list[Piece]:
+def load_corpus(folder: Path) -> list[Piece]:
     """All pieces of a corpus, in the order of its catalogue: the same on every machine.
 
     Raises:

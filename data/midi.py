@@ -72,15 +72,11 @@ class MidiFile:
         score: the pitched notes on the grid of steps, overlaps trimmed.
         title: the first track's name, or "".
         texts: the text events at the start of the first track.
-        drum_notes: notes on the drum channel, which a Score does not hold.
-        tempo_changes: tempo events after the first; the score has their mean.
     """
 
     score: Score
     title: str
     texts: tuple[str, ...]
-    drum_notes: int
-    tempo_changes: int
 
 
 def write_midi(score: Score, *, title: str, texts: Sequence[str] = (), key: Key | None = None) -> bytes:
@@ -143,7 +139,7 @@ def read_midi(data: bytes) -> MidiFile:
     The header, the size and the chunk lengths are checked before a parser sees the bytes, so that a hostile file costs
     little. Tempo changes are averaged (beats over seconds); a mean tempo outside the range of a Score is doubled or
     halved until it fits, with the steps, so that every note keeps its time in seconds. Pedal, bends and volume are not
-    read; the drum channel is counted and dropped.
+    read; the drum channel is dropped.
 
     Args:
         data: the whole file, at most MAX_BYTES.
@@ -170,15 +166,14 @@ def read_midi(data: bytes) -> MidiFile:
         raise InvalidMidi(
             "This MIDI file has {n} notes: at most {most} can be read.", n=f"{note_count:,}", most=f"{MAX_NOTES:,}"
         )
-    drum_notes = sum(len(columns["time"]) for _, is_drum, columns in tracks if is_drum)
     pitched = [(program, columns) for program, is_drum, columns in tracks if not is_drum and len(columns["time"])]
     if not pitched:
-        if drum_notes:
+        if note_count:
             raise InvalidMidi("This MIDI file has no notes besides drums.")
         raise InvalidMidi("This MIDI file has no notes.")
     score = _quantise(pitched, tempos, parsed.tpq)
     title, texts = title_and_texts(first_track)
-    return MidiFile(score, title, texts, drum_notes, max(0, len({tick for tick, _ in tempos}) - 1))
+    return MidiFile(score, title, texts)
 
 
 def _pedal_changes(notes: Sequence[Note]) -> list[int]:

@@ -19,15 +19,6 @@ class Space(StrEnum):
 
 SPACES: tuple[Space, ...] = tuple(Space)
 
-SAYS: dict[Space, str] = {
-    # One line for people.
-    Space.VOID: "no walls: a dark bloom that takes nine seconds to fade",
-    Space.CATHEDRAL: "stone and height: long, clear, bright at first",
-    Space.HANGAR: "metal walls far apart: echoes before a hard tail",
-    Space.TAPE: "a small warm room through an old machine: soft treble, saturation",
-    Space.DRY: "hardly any room: close and clear",
-}
-
 DEFAULT_SPACES: dict[Mood, Space] = {
     # Long reverberation is heard as vast and solemn, short as close and personal (Västfjäll, Larsson & Kleiner 2002).
     Mood.DARK: Space.VOID,

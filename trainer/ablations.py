@@ -22,8 +22,9 @@ from typing import Any
 import torch
 
 from data.controls import NOT_TOLD
-from data.corpus import Piece, load_corpus, split_by_composer
+from data.corpus import Piece, load_corpus
 from data.errors import MusicLSTMError
+from data.split import split_by_composer
 from engine.checkpoint import Checkpoint, load_checkpoint
 from trainer.config import PRESETS, TrainConfig
 from trainer.dataset import Example, to_example

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from data.composer.corpus import SOURCE
-from data.corpus import DEFAULT_FOLDER, Piece, corpus_hash, load_corpus, split_by_composer
+from data.corpus import DEFAULT_FOLDER, Piece, corpus_hash, load_corpus
 from data.errors import MusicLSTMError
+from data.split import split_by_composer
 from engine.checkpoint import load_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import USUAL_HUMAN_P95, Index, Source, all_runs

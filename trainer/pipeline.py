@@ -15,7 +15,7 @@ import torch
 from data.composer.corpus import SOURCE
 from data.composers import persons
 from data.controls import NOT_TOLD, controls
-from data.corpus import Piece, Split, corpus_hash, load_corpus, split_by_composer
+from data.corpus import Piece, corpus_hash, load_corpus
 from data.keys import estimate_key
 from data.listener import Listener, labelled
 from data.mood_estimate import estimate_mood
@@ -23,6 +23,7 @@ from data.moods import MOODS
 from data.repetition import bands, excerpts
 from data.sources import source as registered
 from data.sources import source_names
+from data.split import Split, split_by_composer
 from data.tokens import ATTRIBUTES, mode_index, remaining_bin, tempo_bin
 from engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engine.errors import SetupProblem

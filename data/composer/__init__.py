@@ -14,8 +14,3 @@
 | `ensemble` | who plays, on which part, from which tension on |
 | `checks`, `variety`, `report` | what is measured |
 """
-
-from data.composer.corpus import compose_corpus, write_corpus
-from data.composer.piece import OwnPiece, compose_piece
-
-__all__ = ["OwnPiece", "compose_corpus", "compose_piece", "write_corpus"]

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from data.catalogue import read_table, write_atomically
+from data.catalogue import write_atomically
 from data.composer.piece import OwnPiece, compose_piece
 from data.midi import write_midi
 from data.moods import MOODS
@@ -62,8 +62,7 @@ def write_corpus(
     """Compose pieces and write them as MIDI files, then `catalogue.tsv` beside them.
 
     Args:
-        folder: made where it is missing. What an earlier catalogue of this composer listed there is replaced: files
-            that are not written again are deleted. Files that no catalogue lists are left alone.
+        folder: made where it is missing.
         count: how many pieces.
         seed: of the corpus, as for `compose_corpus`.
         workers: processes.
@@ -73,8 +72,6 @@ def write_corpus(
     Raises:
         CorpusProblem: the disk is full or the folder cannot be written.
     """
-    catalogue = folder / "catalogue.tsv"
-    before = {row["file"] for row in read_table(catalogue) if row["source"] == SOURCE} if catalogue.is_file() else set()
     rows = []
     jobs = [(seed, number, scale) for number in range(count)]
     for number, (row, content) in enumerate(_spread(_written, jobs, workers)):
@@ -86,9 +83,7 @@ def write_corpus(
     table = csv.DictWriter(buffer, COLUMNS, delimiter="\t", lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_atomically(catalogue, buffer.getvalue().encode())
-    for name in before - {row["file"] for row in rows}:
-        (folder / Path(name).name).unlink(missing_ok=True)  # only ever inside the folder, whatever the table says
+    write_atomically(folder / "catalogue.tsv", buffer.getvalue().encode())
 
 
 def _spread(work: Callable[[Job], T], jobs: Sequence[Job], workers: int) -> Iterator[T]:

@@ -23,7 +23,7 @@ Motive = tuple[Cell, ...]
 
 # Which way a line leans (degrees a note, averaged) over its course, by the shape's name; Huron 1996, "The melodic arch
 # in Western folksongs", for how common they are.
-_CONTOURS: dict[str, tuple[float, ...]] = {
+CONTOURS: dict[str, tuple[float, ...]] = {
     "arch": (1.0, 0.8, 0.0, -0.8, -1.0),
     "rise": (0.6, 0.6, 0.8, 0.6, 0.8),
     "fall": (-0.2, -0.7, -0.7, -0.7, -0.5),
@@ -31,7 +31,7 @@ _CONTOURS: dict[str, tuple[float, ...]] = {
     "dip": (-0.9, -0.6, 0.2, 0.8, 0.6),
     "hover": (0.3, -0.3, 0.3, -0.3, 0.0),
 }
-CONTOURS = tuple(_CONTOURS)
+_SPAN = 8  # greatest distance in degrees between a motive's lowest and highest note
 _LEAPS = {3: 1.0, 4: 1.6, 5: 1.0, 7: 0.8}  # degrees of a motive's one signature leap
 
 
@@ -41,7 +41,7 @@ def steps_of(motive: Motive) -> int:
 
 
 def invent(
-    rng: np.random.Generator, meter: Meter, bars: int, liveliness: float, contours: Mapping[str, float], span: int = 8
+    rng: np.random.Generator, meter: Meter, bars: int, liveliness: float, contours: Mapping[str, float]
 ) -> Motive:
     """A new motive.
 
@@ -54,7 +54,6 @@ def invent(
         bars: length, 1 or 2.
         liveliness: in [0, 1], see `divide`.
         contours: weights over `CONTOURS`.
-        span: greatest distance in degrees between its lowest and highest note.
     """
     lengths: list[int] = []
     while len(lengths) < 3:
@@ -66,7 +65,7 @@ def invent(
         liveliness = min(1.0, liveliness + 0.2)  # two notes are no motive: try again, livelier
     if len(lengths) > 3 and happens(rng, 0.7):  # come to rest: the two last notes become one
         lengths[-2:] = [lengths[-2] + lengths[-1]]
-    leans = _CONTOURS[weighed(rng, contours)]
+    leans = CONTOURS[weighed(rng, contours)]
     count = len(lengths)
     leap_at = whole(rng, 1, max(1, count - 2)) if happens(rng, 0.65) else -1
     degrees = [pick(rng, (0, 0, 2, 4, 4, -3, 1))]
@@ -82,7 +81,7 @@ def invent(
             size = weighed(rng, {0: 0.7 if lengths[index] <= 6 else 0.25, 1: 3.0, 2: 1.1, 3: 0.3})
             move = size * (1 if happens(rng, 0.5 + lean / 2) else -1)
         degree = degrees[-1] + move
-        if max([*degrees, degree]) - min([*degrees, degree]) > span:
+        if max([*degrees, degree]) - min([*degrees, degree]) > _SPAN:
             degree = degrees[-1] - move
         degrees.append(degree)
     return tuple(Cell(degree, length) for degree, length in zip(degrees, lengths, strict=True))
@@ -105,9 +104,9 @@ def retrograde(motive: Motive) -> Motive:
     return tuple(Cell(degree, cell.steps) for degree, cell in zip(degrees, motive, strict=True))
 
 
-def augmented(motive: Motive, factor: int = 2) -> Motive:
-    """Every length multiplied."""
-    return tuple(replace(cell, steps=cell.steps * factor) for cell in motive)
+def augmented(motive: Motive) -> Motive:
+    """Every length doubled."""
+    return tuple(replace(cell, steps=cell.steps * 2) for cell in motive)
 
 
 def fragment(motive: Motive, count: int) -> Motive:

@@ -19,13 +19,6 @@ class Mode:
         """Whether the third above the tonic is minor, or absent with a minor second or sixth in its place."""
         return 4 not in self.intervals and (3 in self.intervals or 1 in self.intervals)
 
-    @property
-    def is_symmetric(self) -> bool:
-        """Whether the mode maps onto itself under some transposition (Messiaen 1944: limited transposition)."""
-        return any(
-            {(interval + shift) % 12 for interval in self.intervals} == set(self.intervals) for shift in range(1, 12)
-        )
-
 
 MODES: dict[str, Mode] = {
     mode.name: mode

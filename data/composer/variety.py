@@ -20,10 +20,8 @@ class Sharing:
     """Shares of common n-grams over all pairs of different pieces, each of the smaller piece's, in [0, 1]."""
 
     pairs: int
-    mean: float
     p999: float  # 99.9th percentile
     maximum: float
-    closest: tuple[int, int]  # indices of the pair that shares most
 
 
 def sharing(fingerprints: Sequence[frozenset[int]]) -> Sharing:
@@ -44,9 +42,5 @@ def sharing(fingerprints: Sequence[frozenset[int]]) -> Sharing:
     table = csr_matrix((np.ones(len(columns), dtype=np.int32), (rows, columns)))  # [pieces, n-grams]
     common = (table @ table.T).toarray()  # [pieces, pieces]
     share = common / np.minimum(sizes[:, None], sizes[None, :])
-    np.fill_diagonal(share, 0.0)
-    first, second = divmod(int(np.argmax(share)), len(sizes))
     values = share[np.triu_indices(len(sizes), k=1)]
-    return Sharing(
-        len(values), float(values.mean()), float(np.quantile(values, 0.999)), float(values.max()), (first, second)
-    )
+    return Sharing(len(values), float(np.quantile(values, 0.999)), float(values.max()))

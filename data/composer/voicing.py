@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 
 from data.composer.theory import fit_octave
 
@@ -97,18 +96,3 @@ def _missing_cost(voicing: tuple[int, ...], tones: tuple[int, ...]) -> float:
     sounding = {pitch % 12 for pitch in voicing}
     wanted = tones[: len(voicing)]
     return sum(4.0 - 0.5 * index for index, tone in enumerate(wanted) if tone not in sounding)
-
-
-def total_motion(first: tuple[int, ...], second: tuple[int, ...]) -> int:
-    """Semitones that the voices travel between two voicings of the same size."""
-    return sum(abs(a - b) for a, b in zip(first, second, strict=True))
-
-
-def has_outer_parallels(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
-    """Whether the outer voices move in parallel perfect fifths or octaves."""
-    return _parallel_cost((first[0], first[-1]), (second[0], second[-1])) > 0
-
-
-def voices_cross(voicing: tuple[int, ...]) -> bool:
-    """Whether a voicing is not strictly ascending."""
-    return any(upper <= lower for lower, upper in pairwise(voicing))

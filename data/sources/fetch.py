@@ -17,14 +17,13 @@ from data.midi import MAX_BYTES
 from data.sources import Source
 from data.sources.download import Progress, download
 
-DEFAULT_FOLDER = Path("var/sources")
 ARCHIVE_LIMIT_BYTES = 2_000_000_000
 _MAX_MEMBERS = 200_000
 
 
 def fetch(
     source: Source,
-    folder: Path = DEFAULT_FOLDER,
+    folder: Path,
     *,
     url: str = "",
     local: Path | None = None,

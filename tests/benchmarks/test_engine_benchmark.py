@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import __main__ as dispatcher
 from benchmarks import engine, plot, precision, takes, usual
-from data.composer import compose_piece
+from data.composer.piece import compose_piece
 from data.keys import Key
 from data.listener import Listener
 from data.moods import MOODS

@@ -20,7 +20,6 @@ def test_counts_of_a_small_score() -> None:
     assert found.pitch_mean == pytest.approx(48)
     assert found.low_share == pytest.approx(2 / 3)
     assert found.velocity_mean == pytest.approx(70)
-    assert found.duration_beats == pytest.approx(2)
     assert found.duration_s == pytest.approx(2)
     assert found.polyphony == pytest.approx(1.5)
     assert found.pitch_class_entropy_bits == pytest.approx(1.585, abs=1e-3)

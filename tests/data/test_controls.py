@@ -6,7 +6,7 @@ import dataclasses
 
 from hypothesis import given, settings
 
-from data.composer import compose_piece
+from data.composer.piece import compose_piece
 from data.controls import CONTROLS, NOT_TOLD, controls
 from data.moods import Mood
 from data.score import Score

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from data.composer import compose_piece
+from data.composer.piece import compose_piece
 from data.endings import ending, longest_silence_s
 from data.keys import Key
 from data.listener import Listener, features

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.composer import compose_piece
+from data.composer.piece import compose_piece
 from data.controls import CONTROLS, NOT_TOLD, controls
 from data.corpus import Piece
 from data.keys import Key

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from data.corpus import load_corpus, split_by_composer
+from data.corpus import load_corpus
+from data.split import split_by_composer
 from engine.checkpoint import SIDECAR, load_checkpoint, save_checkpoint
 from engine.model import NoteLSTM
 from engine.model_config import ModelConfig

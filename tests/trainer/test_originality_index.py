@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data.__main__ import main as data_main
-from data.composer import compose_piece
+from data.composer.piece import compose_piece
 from data.corpus import corpus_hash, load_corpus
 from data.midi import write_midi
 from engine.checkpoint import save_checkpoint

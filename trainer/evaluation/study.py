@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from data.composer.corpus import SOURCE
-from data.corpus import Piece, Split, corpus_hash, load_corpus, split_by_composer
+from data.corpus import Piece, corpus_hash, load_corpus
 from data.moods import MOODS
 from data.repetition import excerpts
 from data.score import Score
+from data.split import Split, split_by_composer
 from engine.checkpoint import BUILT_IN, Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
 from engine.originality import Index

@@ -8,10 +8,9 @@ from statistics import median
 import pytest
 
 from data.attributes import attributes
-from data.composer import OwnPiece, compose_piece
 from data.composer.checks import ends_well, longest_silence_s
 from data.composer.forms import FORMS
-from data.composer.piece import NOTES_MAX, NOTES_MIN, STYLES
+from data.composer.piece import NOTES_MAX, NOTES_MIN, STYLES, OwnPiece, compose_piece
 from data.composer.stage import LONGEST_STEPS
 from data.composer.theory import MODES
 from data.composer.variety import HUMAN_SHARE_MAX, sharing

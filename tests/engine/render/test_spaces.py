@@ -9,7 +9,7 @@ from scipy.signal import resample_poly
 
 from data.moods import MOODS, Mood
 from data.score import Note, Part, Score
-from data.spaces import DEFAULT_SPACES, SAYS, SPACES, Space
+from data.spaces import DEFAULT_SPACES, SPACES, Space
 from engine.render import Renderer
 from engine.render.space import CHARACTERS, _quick_length, room
 
@@ -81,5 +81,4 @@ def test_lengths_for_the_fft_are_those_of_scipy():
 
 def test_every_mood_has_a_space_and_every_space_is_described():
     assert set(DEFAULT_SPACES) == set(MOODS)
-    assert set(SAYS) == set(SPACES)
     assert set(CHARACTERS) == set(SPACES)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from data.composer import compose_piece
 from data.composer.corpus import SOURCE
+from data.composer.piece import compose_piece
 from data.controls import CONTROLS
 from data.corpus import Piece
 from data.listener import Listener, features
