@@ -183,8 +183,8 @@ def _good_files(folder: Path) -> list[Path]:
     )
     files = {"good.mid": rendered.midi, "good.ogg": rendered.ogg}
     files |= {"other.mid": write_midi(score, title="ü" * 200, texts=["x" * 500] * 20)}
-    flac = fit(rendered.wav, rendered.wav.stat().st_size // 2)
-    files["good.flac"] = flac.read()
+    flac = fit(rendered.wav, rendered.wav.stat().st_size // 2).content
+    files["good.flac"] = flac if isinstance(flac, bytes) else flac.read_bytes()
     for name, data in files.items():
         (folder / name).write_bytes(data)
     (folder / "good.wav").write_bytes(rendered.wav.read_bytes()[:20_000])

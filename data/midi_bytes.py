@@ -77,7 +77,7 @@ def name_first_track(data: bytes, title: str) -> bytes:
     track = 8 + header_length
     (track_length,) = struct.unpack_from(">I", data, track + 4)
     text = title.encode()
-    event = b"\x00\xff\x03" + _variable_length(len(text)) + text
+    event = b"\x00\xff\x03" + variable_length(len(text)) + text
     body = event + data[track + 8 : track + 8 + track_length]
     return data[: track + 4] + struct.pack(">I", len(body)) + body + data[track + 8 + track_length :]
 
@@ -113,7 +113,7 @@ def _opening_meta_events(track: bytes) -> Iterator[tuple[int, bytes]]:
             position += 1 if status & 0xE0 == 0xC0 else 2  # program change and channel pressure have one data byte
 
 
-def _variable_length(value: int) -> bytes:
+def variable_length(value: int) -> bytes:
     """A variable-length quantity: seven bits a byte, the most significant first (RP-001, page 2)."""
     out = [value & 0x7F]
     while value := value >> 7:

@@ -28,7 +28,6 @@ from data.tokens import (
 )
 from engine.batching.randomness import uniform
 from engine.checkpoint import Checkpoint
-from engine.errors import Cancelled
 from engine.guidance import guided
 from engine.model import NoteLSTM
 from engine.note_cache import NoteCache
@@ -50,29 +49,15 @@ class Sampler:
         self._config = checkpoint.config
         self._weights = _Fused(NoteLSTM.of(checkpoint), self.device)
 
-    def sample(
-        self,
-        request: ComposeRequest,
-        plan: Plan,
-        *,
-        attempt: int = 0,
-        progress: Callable[[int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> IntArray:
+    def sample(self, request: ComposeRequest, plan: Plan) -> IntArray:
         """Draw a piece, in the model's key of C.
 
         Args:
             request: mood, length, temperature, top-p, seed and opening.
             plan: tempo and key of the request.
-            attempt: 0, or which of further drawings of the same request, each with randomness of its own.
-            progress: called with the number of notes written, after each.
-            cancelled: asked before each note.
 
         Returns:
             [request.length_notes, 5] int64.
-
-        Raises:
-            Cancelled: `cancelled` said so.
         """
         length = request.length_notes
         opening = [] if request.opening is None else request.opening.tokens.tolist()
@@ -84,8 +69,6 @@ class Sampler:
         with torch.inference_mode():
             states = [self._weights.initial_state() for _ in listeners]
             for t in range(length):
-                if cancelled is not None and cancelled():
-                    raise Cancelled
                 moving = [remaining_bin(length - t), position.bar_position, position.polyphony]
                 queries = [
                     self._weights.step([*previous, mood, mode, tempo, *moving, *controls], state)
@@ -105,7 +88,7 @@ class Sampler:
                                 logits[1:] = -torch.inf  # a piece begins with its first note
                         else:
                             forbid(logits, attribute, note, previous, run >= self.longest_pitch_run)
-                        number = partial(uniform, (request.seed, attempt), t, attribute)
+                        number = partial(uniform, (request.seed, 0), t, attribute)
                         note.append(draw(logits, request.temperature, request.top_p, number))
                     cache.choose(attribute, note[-1], alone)
                 cache.keep(note)
@@ -113,8 +96,6 @@ class Sampler:
                 tokens[t] = note
                 position.add(note[DELTA], note[DURATION])
                 previous = note
-                if progress is not None:
-                    progress(t + 1)
         return tokens
 
 

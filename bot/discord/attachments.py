@@ -103,7 +103,7 @@ def light_copy(piece: Piece, sound: Attachment | None, file_bytes_max: float) ->
     """The OGG that is posted beside a large sound in another format, for players that do not take that."""
     if sound is None or sound.kind.startswith("ogg") or not piece.ogg.exists():
         return None
-    size, copy_size = sound.size_bytes(), piece.ogg.stat().st_size
+    size, copy_size = sound.size_bytes, piece.ogg.stat().st_size
     if piece.wav.stat().st_size <= _LARGE_BYTES or copy_size >= size:
         return None
     return piece.ogg if size + copy_size + _others_bytes(piece) <= _request_bytes_max(file_bytes_max) else None
@@ -116,8 +116,8 @@ def files(
     stem = embeds.file_stem(piece.record)
     listed = [discord.File(piece.midi, f"{stem}.mid")]
     if sound is not None:
-        source = io.BytesIO(sound.data) if sound.data is not None else sound.path or piece.wav
-        listed.append(discord.File(source, stem + Path(sound.filename).suffix))
+        content = io.BytesIO(sound.content) if isinstance(sound.content, bytes) else sound.content
+        listed.append(discord.File(content, stem + sound.suffix))
         if light := light_copy(piece, sound, file_bytes_max):
             listed.append(discord.File(light, f"{stem}.ogg"))
     description = embeds.roll_description(piece.record, locale)[: limits.ATTACHMENT_DESCRIPTION_CHARACTERS_MAX]

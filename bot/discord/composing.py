@@ -231,7 +231,7 @@ class Composer:
                 if sound is None:
                     raise
                 log.warning("Discord takes less than the %d bytes it announced for %s", bytes_max, piece.record.id)
-                bytes_max = min(bytes_max, sound.size_bytes()) // 2
+                bytes_max = min(bytes_max, sound.size_bytes) // 2
 
     async def refuse(self, post: Post, piece_id: str, sentence: str) -> None:
         """Tell the one who asked why there is no piece; when Discord does not take even that, the log says so."""

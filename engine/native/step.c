@@ -301,7 +301,6 @@ struct speaking {
 int32_t weight_bytes(void) { return sizeof(weight); }
 int32_t input_bytes(void) { return sizeof(input); }
 int32_t input_offset(void) { return OFFSET; }
-int32_t row_bytes(void) { return sizeof(row); }
 int32_t key_bytes(void) { return sizeof(key); }
 
 /* Lay a row-major matrix out as `product` reads it: [outputs / LANES][inputs / DEPTH][LANES][DEPTH] in groups of

@@ -30,8 +30,7 @@ from engine.render.soundfont import check_soundfont
 
 _RATE_HZ = 44_100
 _LOW_RATE_HZ = 22_050  # for what has nothing above 8 kHz
-_LOOP_FRAMES = 1 << 18  # 6 s at 44.1 kHz: longer than one notices a repetition
-_LOW_LOOP_FRAMES = 1 << 17
+_LOOP_FRAMES = 1 << 17  # 6 s at the low rate: longer than one notices a repetition
 _RMS = 0.16  # Gaussian sound: its peaks stay 16 dB above this, so nothing clips
 
 # Played by this bank; the others need a General MIDI font.
@@ -97,7 +96,7 @@ def _sub() -> Preset:
         return np.where(n == 1, 1.0, harmonics) * (n <= max(8.0, 400.0 / f0))
 
     samples = [
-        _spectral(f"sub {key}", key, amplitude, cents=3, line=1.0, low=True, level=1.15)
+        _spectral(f"sub {key}", key, amplitude, cents=3, line=1.0, level=1.15)
         for key in (*range(18, 36, 3), *range(36, 67, 6))
     ]
     return Preset("Sub", PROGRAMS[Part.SUB], samples, _envelope(0.03, 0.7))
@@ -111,7 +110,7 @@ def _drone() -> Preset:
         return n**-1.15 * hollow / (1 + (n * f0 / 900.0) ** 2)
 
     samples = [
-        _spectral(f"drone {key}", key, amplitude, cents=16, line=0.7, low=True, level=1.14, breath=0.02)
+        _spectral(f"drone {key}", key, amplitude, cents=16, line=0.7, level=1.14, breath=0.02)
         for key in range(24, 79, 6)
     ]
     slow = {
@@ -129,8 +128,7 @@ def _pad() -> Preset:
         return n**-1.05 / (1 + (n * f0 / 1800.0) ** 2)
 
     samples = [
-        _spectral(f"pad {key}", key, amplitude, cents=26, line=0.25, low=True, level=1.0, breath=0.01)
-        for key in range(36, 97, 6)
+        _spectral(f"pad {key}", key, amplitude, cents=26, line=0.25, level=1.0, breath=0.01) for key in range(36, 97, 6)
     ]
     return Preset("Warm pad", PROGRAMS[Part.PAD], samples, _envelope(0.55, 2.2))
 
@@ -145,7 +143,7 @@ def _choir() -> Preset:
         return np.asarray((0.03 + throat) * n**-0.75 / (1 + (hz / 4200.0) ** 4))
 
     samples = [
-        _spectral(f"choir {key}", key, amplitude, cents=32, line=0.1, low=True, level=0.95, breath=0.045)
+        _spectral(f"choir {key}", key, amplitude, cents=32, line=0.1, level=0.95, breath=0.045)
         for key in range(44, 93, 4)
     ]
     vibrato = {
@@ -231,7 +229,7 @@ def _texture() -> Preset:
     for key in range(42, 91, 8):
         generator = np.random.default_rng(1000 + key)
         f0 = key_hz(key)
-        cloud = np.zeros(_LOW_LOOP_FRAMES)
+        cloud = np.zeros(_LOOP_FRAMES)
         for _ in range(160):
             frames = int(generator.uniform(0.1, 0.6) * _LOW_RATE_HZ)
             ratio = float(generator.choice(ratios)) * 2 ** (generator.normal(0, 8) / 1200)
@@ -240,7 +238,7 @@ def _texture() -> Preset:
             t = np.arange(frames) / _LOW_RATE_HZ
             grain = np.hanning(frames) * np.sin(2 * np.pi * ratio * f0 * t + generator.uniform(0, 2 * np.pi))
             grain += 0.3 * np.hanning(frames) ** 2 * np.sin(2 * np.pi * 2.01 * ratio * f0 * t)
-            where = (int(generator.integers(_LOW_LOOP_FRAMES)) + np.arange(frames)) % _LOW_LOOP_FRAMES
+            where = (int(generator.integers(_LOOP_FRAMES)) + np.arange(frames)) % _LOOP_FRAMES
             cloud[where] += grain * generator.uniform(0.3, 1.0) / ratio**0.5
         samples.append(Sample(f"texture {key}", _levelled(cloud, 0.8), _LOW_RATE_HZ, key, loops=True))
     return Preset("Cloud", PROGRAMS[Part.TEXTURE], samples, _envelope(0.7, 2.0))
@@ -253,11 +251,10 @@ def _spectral(
     *,
     cents: float,
     line: float,
-    low: bool,
     level: float,
     breath: float = 0.0,
 ) -> Sample:
-    """One looping sample whose harmonics are bands of noise.
+    """One looping sample at the low rate whose harmonics are bands of noise.
 
     Args:
         name: of the sample.
@@ -265,16 +262,14 @@ def _spectral(
         amplitude: of each harmonic.
         cents: width of the fundamental's band; those above widen in proportion, as in any ensemble.
         line: share of each of the first three harmonics that stands still, 0 to 1; keeps a bass from fading in and out.
-        low: at half the sample rate.
         level: relative to the other sounds.
         breath: noise around the harmonics, relative to them.
     """
-    rate_hz, frames = (_LOW_RATE_HZ, _LOW_LOOP_FRAMES) if low else (_RATE_HZ, _LOOP_FRAMES)
     generator = np.random.default_rng(100 * key + round(10 * cents))
     f0 = key_hz(key)
-    bin_hz = rate_hz / frames
-    highest_hz = 0.36 * rate_hz  # six semitones up it is still below the limit of the sample rate
-    spectrum = np.zeros(frames // 2 + 1, np.complex128)
+    bin_hz = _LOW_RATE_HZ / _LOOP_FRAMES
+    highest_hz = 0.36 * _LOW_RATE_HZ  # six semitones up it is still below the limit of the sample rate
+    spectrum = np.zeros(_LOOP_FRAMES // 2 + 1, np.complex128)
     numbers = np.arange(1.0, max(2, int(highest_hz / f0)) + 1)
     for n, gain in zip(numbers, amplitude(numbers, f0), strict=True):
         if gain < 1e-4:
@@ -292,7 +287,7 @@ def _spectral(
         air = np.exp(-((np.log2(np.maximum(hz, 20) / (3 * f0)) / 1.6) ** 2))
         noise = generator.normal(size=len(spectrum)) + 1j * generator.normal(size=len(spectrum))
         spectrum += noise * air * breath * np.sqrt((np.abs(spectrum) ** 2).sum() / (2 * air**2).sum()) * 2
-    return Sample(name, _levelled(np.fft.irfft(spectrum), level), rate_hz, key, loops=True)
+    return Sample(name, _levelled(np.fft.irfft(spectrum), level), _LOW_RATE_HZ, key, loops=True)
 
 
 def _levelled(wave: npt.NDArray[np.float64], level: float) -> Wave:

@@ -68,17 +68,15 @@ class Stem:
 
 
 class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has no type information
-    """One way to play MIDI: fonts, sample rate and gain.
+    """One way to play MIDI.
 
     Args:
         sound_fonts: the first is the General MIDI font; a program that a later font has too comes from the later one.
-        gain: linear master gain, above 0 and at most 10.
     """
 
-    def __init__(self, sound_fonts: Sequence[Path], gain: float = 0.5) -> None:
+    def __init__(self, sound_fonts: Sequence[Path]) -> None:
         super().__init__(str(sound_fonts[0]), SAMPLE_RATE_HZ)
         self.sound_fonts = [Path(font).expanduser().resolve() for font in sound_fonts]
-        self.gain = gain
 
     def check(self) -> None:
         """Find out whether this can work at all; takes under a millisecond.
@@ -98,13 +96,9 @@ class FluidSynth(midi2audio.FluidSynth):  # type: ignore[misc]  # midi2audio has
             *("-q", "-n", "-i"),  # no banner, no MIDI input, no shell
             *("-f", os.devnull),  # not the user's own configuration: it would change the sound
             *("-T", "raw", "-O", "float", "-E", "cpu", "-F", "-"),
-            *(
-                "-r",
-                str(self.sample_rate // stem.divider),
-                "-z",
-                "1024",
-            ),  # 1,024 frames at a time: 64 costs a fifth more
-            *("-g", f"{self.gain:g}", "-R", "0", "-C", "0"),  # space is added by the mastering
+            *("-r", str(self.sample_rate // stem.divider)),
+            *("-z", "1024"),  # frames at a time: 64 costs a fifth more
+            *("-g", "0.5", "-R", "0", "-C", "0"),  # space is added by the mastering
             *("-o", "synth.cpu-cores=1"),  # more than one is not deterministic, see above
             *("-o", "synth.dynamic-sample-loading=1"),  # only the samples that are played: 0.1 s instead of 0.7 s
             *("-o", "synth.polyphony=512"),  # the default 256 steals voices under many long notes

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 Kind = Literal["wav", "wav32", "flac", "ogg", "ogg-low"]
 VORBIS_LEVEL = 0.5  # libsndfile's scale, 0 best to 1 smallest: about 67 kbit/s
-_LOW_LEVELS = {0.8: 0.6, 0.99: 0.45}  # about 44 and 36 kbit/s; and a share of the usual OGG that neither goes below
+LOW_LEVELS = {0.8: 0.6, 0.99: 0.45}  # about 44 and 36 kbit/s; and a share of the usual OGG that neither goes below
 _LOW_RATE_HZ = 32_000
 _BLOCK_FRAMES = 1 << 16
 
@@ -39,32 +39,19 @@ class Attachment:
     """A sound file that can be posted.
 
     Attributes:
-        filename: what people see, with the suffix of its format.
-        data: the bytes, or None where `path` is to be read instead.
-        path: the file that holds them already, or None.
         kind: what it became.
-        sentence: what to tell people about the choice; "" where the full WAV is posted.
+        suffix: of its file's name.
+        content: its bytes, or the file that holds them already.
     """
 
-    filename: str
-    data: bytes | None
-    path: Path | None
     kind: Kind
-    sentence: str
+    suffix: str
+    content: bytes | Path
 
+    @property
     def size_bytes(self) -> int:
-        """How large the attachment is."""
-        if self.data is not None:
-            return len(self.data)
-        assert self.path is not None  # noqa: S101 -- one of the two is set
-        return self.path.stat().st_size
-
-    def read(self) -> bytes:
-        """The bytes of the attachment."""
-        if self.data is not None:
-            return self.data
-        assert self.path is not None  # noqa: S101 -- one of the two is set
-        return self.path.read_bytes()
+        """How large it is."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
 
 def fit(
@@ -87,45 +74,42 @@ def fit(
         RenderFailed: nothing fits.
     """
     if wav.stat().st_size <= limit_bytes:
-        return Attachment(wav.name, None, wav, "wav", "")
-    wav_bytes = wav.stat().st_size
+        return Attachment("wav", ".wav", wav)
     made = ogg.read_bytes() if ogg is not None and ogg.exists() else None
-    for kind, how, ending, data in _smaller_forms(wav, limit_bytes, read_tags(wav) or Tags(title, tuple(recipe)), made):
-        if len(data) <= limit_bytes:
-            sentence = f"The WAV of {_megabytes(wav_bytes)} MB is too large here, so it is {how}."
-            return Attachment(wav.stem + ending, data, None, kind, sentence)
+    for form in _smaller_forms(wav, limit_bytes, read_tags(wav) or Tags(title, tuple(recipe)), made):
+        if form.size_bytes <= limit_bytes:
+            return form
     raise RenderFailed(
         "This piece is too long to be posted here: even a small OGG has more than the {most} MB that are allowed. "
         "Ask for fewer notes or a faster tempo.",
-        most=_megabytes(limit_bytes),
+        most=f"{limit_bytes / 1e6:.1f}",
     )
 
 
-def _smaller_forms(
-    wav: Path, limit_bytes: int, tags: Tags, ogg: bytes | None
-) -> Iterator[tuple[Kind, str, str, bytes]]:
-    """Kind, what it is called, how its name ends, and its bytes: from the best form to the smallest.
-
-    The WAV is read in blocks, so that an hour of music takes no more memory than what becomes of it.
-    """
+def in_blocks(wav: Path) -> tuple[Callable[[int, int], Audio], int, int]:
+    """What reads a WAV from one frame to before another, so that an hour of it takes little memory; frames; rate."""
     info = soundfile.info(wav)
-    frames, rate_hz = info.frames, info.samplerate
 
     def sound(start: int, stop: int) -> Audio:
         block, _ = soundfile.read(wav, stop - start, start, dtype="float32", always_2d=True)
         return np.asarray(block, np.float32)
 
+    return sound, info.frames, info.samplerate
+
+
+def _smaller_forms(wav: Path, limit_bytes: int, tags: Tags, ogg: bytes | None) -> Iterator[Attachment]:
+    """From the best form to the smallest."""
+    sound, frames, rate_hz = in_blocks(wav)
     if frames * _LOW_RATE_HZ // rate_hz * 4 < limit_bytes:
         low = encode_wav(resample(sound(0, frames), rate_hz, _LOW_RATE_HZ), _LOW_RATE_HZ, tags)
-        yield "wav32", "at 32 kHz", "-32k.wav", low
-    yield "flac", "a lossless FLAC", ".flac", _encode_flac(sound, frames, rate_hz, tags, limit_bytes)
+        yield Attachment("wav32", ".wav", low)
+    yield Attachment("flac", ".flac", _encode_flac(sound, frames, rate_hz, tags, limit_bytes))
     with ThreadPoolExecutor(2) as pool:
         usual = ogg or encode_ogg(sound, frames, rate_hz, tags, VORBIS_LEVEL, pool)
-        yield "ogg", "an OGG", ".ogg", usual
-        for level, least in _LOW_LEVELS.items():
+        yield Attachment("ogg", ".ogg", usual)
+        for level, least in LOW_LEVELS.items():
             if least * len(usual) <= limit_bytes:  # else it is not worth minutes of work
-                data = encode_ogg(sound, frames, rate_hz, tags, level, pool)
-                yield "ogg-low", "a lower-quality OGG", ".ogg", data
+                yield Attachment("ogg-low", ".ogg", encode_ogg(sound, frames, rate_hz, tags, level, pool))
 
 
 def _encode_flac(sound: Callable[[int, int], Audio], frames: int, rate_hz: int, tags: Tags, limit_bytes: int) -> bytes:
@@ -172,7 +156,3 @@ def resample(sound: Audio, from_hz: int, to_hz: int) -> Audio:
         spectrum = np.fft.rfft(padded)[: seconds * to_hz // 2 + 1]
         out[:, channel] = np.fft.irfft(spectrum, seconds * to_hz)[:frames] * np.float32(to_hz / from_hz)
     return out
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f}"

@@ -19,18 +19,14 @@ class Generator(IntEnum):
 
     VIBRATO_LFO_TO_PITCH = 6  # cents
     MODULATION_LFO_TO_VOLUME = 13  # centibels
-    PAN = 17  # tenths of a per cent
     MODULATION_LFO_DELAY = 21  # timecents
     MODULATION_LFO_FREQUENCY = 22  # absolute cents
     VIBRATO_LFO_DELAY = 23
     VIBRATO_LFO_FREQUENCY = 24
     ATTACK = 34  # timecents, volume envelope
-    DECAY = 36
-    SUSTAIN = 37  # centibels below the peak
     RELEASE = 38
     INSTRUMENT = 41
     KEY_RANGE = 43
-    ATTENUATION = 48  # centibels; FluidSynth, like E-mu's hardware, takes 0.4 of it
     SAMPLE = 53
     SAMPLE_MODES = 54  # 1: loop without end
     ROOT_KEY = 58

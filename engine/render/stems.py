@@ -9,6 +9,7 @@ import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from data.midi_bytes import variable_length
 from data.score import Part, Score
 
 _END_OF_TRACK = b"\xff\x2f\x00"
@@ -109,7 +110,7 @@ def split(midi: bytes, groups: Sequence[Collection[Part]], end_tick: int) -> lis
     """
     header, first, *rest = _chunks(midi)
     tracks = {_track_name(track): track for track in rest}
-    silence = _variable_length(end_tick) + _END_OF_TRACK
+    silence = variable_length(end_tick) + _END_OF_TRACK
     stems = []
     for group in groups:
         names = {part: part.name.lower().encode() for part in sorted(group)}
@@ -154,10 +155,3 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 def _track_name(track: bytes) -> bytes:
     """The name event, which our writer puts first: 00 FF 03 length text."""
     return track[4 : 4 + track[3]] if track[:3] == b"\x00\xff\x03" else b""
-
-
-def _variable_length(value: int) -> bytes:
-    out = [value & 0x7F]
-    while value := value >> 7:
-        out.append(0x80 | value & 0x7F)
-    return bytes(reversed(out))

@@ -24,6 +24,7 @@ import soundfile
 
 from data.errors import InvalidMidi
 from data.midi import MAX_BYTES, read_midi
+from engine.render.sf2 import chunk
 
 PROGRAM = "MusicLSTM"
 LICENCE = "CC0-1.0"  # nobody holds rights in what the program makes; both soundfonts allow any use of the sound
@@ -57,17 +58,13 @@ def wav_chunks(tags: Tags, rate_hz: int) -> bytes:
     fields = (_cut(description), PROGRAM.encode(), reference.encode(), b"", b"", 0, 1, b"")
     bext = struct.pack("<256s32s32s10s8sQH64s190x", *fields) + history.encode() + b"\0"
     entries = {"INAM": tags.title, "ICMT": "\n".join(tags.recipe), "ICOP": LICENCE, "ISFT": PROGRAM}
-    info = b"".join(_chunk(name.encode(), text.encode() + b"\0") for name, text in entries.items() if text)
-    return _chunk(b"bext", bext) + _chunk(b"LIST", b"INFO" + info)
+    info = b"".join(chunk(name.encode(), text.encode() + b"\0") for name, text in entries.items() if text)
+    return chunk(b"bext", bext) + chunk(b"LIST", b"INFO" + info)
 
 
 def _cut(text: bytes) -> bytes:
     """As much as a description holds, without half a character."""
     return text[:_DESCRIPTION_BYTES].decode("utf-8", "ignore").encode()
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 
 def set_comments(file: soundfile.SoundFile, tags: Tags) -> None:
