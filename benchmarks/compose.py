@@ -32,10 +32,10 @@ from benchmarks.command import at_least_one, from_file, write
 from benchmarks.plot import lines
 from benchmarks.sound_memory import PeakMemory, resident_mb
 from data.moods import Mood
-from engine import ComposeRequest, Progress
 from engine.garbage import keep_loaded
 from engine.local import LocalEngine, open_engine
 from engine.render import fitting_workers
+from engine.types import ComposeRequest, Progress
 
 LENGTH_NOTES = 200
 CROWD_NOTES = 64
@@ -44,7 +44,7 @@ _PEOPLE = ("asks for half", "second", "third", "fourth")
 _FIRST_NOTES = """
 import asyncio, sys
 from pathlib import Path
-from engine import ComposeRequest, Progress, Stage
+from engine.types import ComposeRequest, Progress, Stage
 from engine.local import open_engine
 from engine.render import fitting_workers
 

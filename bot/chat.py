@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 import re
 import time
@@ -17,6 +16,7 @@ from bot.continuing import Wish, continuation, continuation_of_file, variation
 from bot.grammar import parse_values
 from bot.history import Requester
 from bot.listening import compose_pair
+from bot.options import did_you_mean, echo, nearest
 from bot.ratings import SCALES, Rating
 from bot.recipes import read_file
 from bot.studio import Studio
@@ -69,10 +69,9 @@ class Chat:
         name, _, rest = line[1:].partition(" ")
         command = COMMANDS.get(name.casefold())
         if command is None:
-            close = difflib.get_close_matches(name.casefold(), COMMANDS, n=1)
-            meant = f" (did you mean /{close[0]}?)" if close else ""
-            shown = "".join(letter for letter in name[:24] if letter.isprintable())
-            raise InvalidRequest("", f"There is no command /{shown}{meant}: /help lists them.")
+            close = nearest(name.casefold(), COMMANDS)
+            hint = did_you_mean(close and f"/{close}")
+            raise InvalidRequest("", f"There is no command /{echo(name)}{hint}: /help lists them.")
         return await command.answer(self, rest.strip())
 
     async def compose(self, text: str, preset: str | None = None) -> str:

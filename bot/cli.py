@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import difflib
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ from bot.app import open_studio
 from bot.grammar import parse_request
 from bot.logs import set_up_logging
 from bot.metrics import serve
+from bot.options import did_you_mean, nearest
 from bot.settings import Settings, load_settings
 from bot.studio import Studio
 from bot.terminal import EXIT_FAILED, EXIT_INTERRUPTED, exit_status, local_user, progress_bars
@@ -110,9 +110,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: list[str]) -> int:
     parser = _parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
-        close = difflib.get_close_matches(arguments[0], _COMMANDS, n=1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        parser.error(f"there is no command '{arguments[0][:24]}'{meant}")
+        hint = did_you_mean(nearest(arguments[0], _COMMANDS))
+        parser.error(f"there is no command '{arguments[0][:24]}'{hint}")
     # What `compose` does not know is the request: `mood:dark --length 200`. In order, as typed.
     known, request_words = parser.parse_known_args(arguments)
     if known.command != "compose" and request_words:
@@ -215,7 +214,6 @@ async def _serve(settings: Settings, token: str) -> int:
     client = MusicLSTMClient(
         lambda: _watched_studio(settings),
         commands_memory=settings.database.with_name("commands.json"),
-        api_base=settings.discord_api,
     )
 
     def connected() -> bool:

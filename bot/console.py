@@ -15,7 +15,7 @@ from pathlib import Path
 from bot import wording
 from bot.app import open_studio
 from bot.chat import COMMANDS, Chat
-from bot.grammar import OPTIONS
+from bot.options import OPTIONS
 from bot.settings import Settings
 from bot.terminal import local_user
 from data.errors import MusicLSTMError

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bot.grammar import OPTIONS, build_request
+from bot.grammar import build_request
 from bot.history import Origin, Record, Relation, Requester
+from bot.options import OPTIONS
 from bot.recipes import find_file
 from data.keys import Key, estimate_key
 from data.midi import read_midi

@@ -21,18 +21,6 @@ from engine.errors import Busy, SetupProblem
 # What people are told of a SetupProblem, where somebody else runs the program.
 BROKEN_HERE = "Something is missing or broken where I run; whoever runs me can find it in the log."
 
-__all__ = [
-    "BROKEN_HERE",
-    "Cancelled",
-    "HistoryProblem",
-    "LimitReached",
-    "NotAllowed",
-    "NotFound",
-    "SettingsProblem",
-    "Unexpected",
-    "Unreachable",
-]
-
 
 class NotFound(MusicLSTMError):
     """Nothing goes by that name; where one is close, the sentence asks whether that was meant."""

@@ -10,27 +10,15 @@ nearest.
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from bot.options import OPTIONS, Option, did_you_mean, either
+from bot.options import OPTIONS, Option, did_you_mean, either, nearest
 from data.phrases import Phrase
 from engine.errors import InvalidRequest
 from engine.types import ComposeRequest
-
-__all__ = [
-    "OPTIONS",
-    "Option",
-    "Values",
-    "build_request",
-    "format_request",
-    "format_values",
-    "parse_request",
-    "parse_values",
-]
 
 TEXT_LENGTH_MAX = 1000  # characters; every option written out takes about 80
 _ECHO_LENGTH = 24  # characters of a person's own text that a sentence repeats
@@ -192,7 +180,7 @@ def _read(option: Option, text: str) -> Any:
     try:
         return option.read(value)
     except ValueError:
-        meant = _nearest(value, option.choices)
+        meant = nearest(value.casefold()[:_ECHO_LENGTH], option.choices)
         raise InvalidRequest(
             option.name,
             "{name} is {expects}, not {given}{hint}.",
@@ -212,17 +200,12 @@ def _unknown(word: str, name: str, value: str) -> Phrase:
         option = _BY_NAME["temp" if re.search(r"[.,]", name) else "length"]
         text = "{word} stands alone: did you mean {meant}?"
         return Phrase(text, word=_echo(name), meant=f"{option.name}:{_clip(name)}")
-    close = _nearest(name, _BY_NAME)
+    close = nearest(name.casefold()[:_ECHO_LENGTH], _BY_NAME)
     meant = close and _BY_NAME[close].name
-    choice = None if meant or value else _nearest(name, _BY_CHOICE)
+    choice = None if meant or value else nearest(name.casefold()[:_ECHO_LENGTH], _BY_CHOICE)
     meant = meant or (choice and f"{_BY_CHOICE[choice].name}:{choice}")
     text = "{word} is not an option{hint}: choose {allowed}."
     return Phrase(text, word=_echo(name), hint=did_you_mean(meant), allowed=allowed)
-
-
-def _nearest(text: str, names: Iterable[str]) -> str | None:
-    close = difflib.get_close_matches(text.casefold()[:_ECHO_LENGTH], list(names), n=1, cutoff=0.6)
-    return close[0] if close else None
 
 
 def _clip(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from bot.errors import NotFound
 from bot.history import History, Requester
-from bot.options import did_you_mean
+from bot.options import did_you_mean, echo, nearest
 from bot.servers import Servers
 from bot.surely import surely
 from bot.swap import SwappableEngine
@@ -125,12 +124,11 @@ class Models:
         models = await self.all()
         typed = model_id.strip().casefold()
         found = [model for model in models if typed in {model.id.casefold(), model.id.rpartition("-")[0].casefold()}]
-        shown = "".join(letter for letter in typed[:40] if letter.isprintable())
+        shown = echo(typed, 40)
         if len(found) > 1:
             raise NotFound("There are several checkpoints '{name}': say which one by its whole id.", name=shown)
         if not found:
-            close = difflib.get_close_matches(typed, [model.id for model in models], n=1, cutoff=0.3)
-            hint = did_you_mean(close[0] if close else None)
+            hint = did_you_mean(nearest(typed, [model.id for model in models], cutoff=0.3))
             raise NotFound("There is no checkpoint '{name}'{hint}.", name=shown, hint=hint)
         return found[0]
 

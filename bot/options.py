@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -86,6 +87,16 @@ def either(words: Iterable[str]) -> Phrase:
     """`a, b or c`."""
     *most, last = words
     return Phrase("{most} or {last}", most=", ".join(most), last=last) if most else Phrase(last)
+
+
+def nearest(typed: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The name that was probably meant, or None; `cutoff` as in difflib, 0 (anything) to 1 (only the name itself)."""
+    return next(iter(difflib.get_close_matches(typed, list(names), n=1, cutoff=cutoff)), None)
+
+
+def echo(typed: str, most: int = 24) -> str:
+    """What somebody typed as a sentence repeats it: its first characters, those that can be shown."""
+    return "".join(letter for letter in typed[:most] if letter.isprintable())
 
 
 def did_you_mean(word: str | None) -> Phrase:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from bot.errors import NotFound
 from bot.grammar import Values, build_request, format_values, parse_values
 from bot.history import History, Requester
-from bot.options import did_you_mean
+from bot.options import did_you_mean, echo, nearest
 from engine.errors import InvalidRequest
 
 PRESETS_MAX = 25  # of one person: as many as Discord shows in one list of suggestions
@@ -81,10 +80,8 @@ class Presets:
         plain = " ".join(name.casefold().split())
         if plain in presets:
             return parse_values(presets[plain])
-        close = difflib.get_close_matches(plain[:NAME_LENGTH_MAX], presets, n=1)
-        hint = did_you_mean(close[0] if close else None)
-        shown = "".join(letter for letter in plain[:24] if letter.isprintable())
-        raise NotFound("You have no preset '{name}'{hint}.", name=shown, hint=hint)
+        hint = did_you_mean(nearest(plain[:NAME_LENGTH_MAX], presets))
+        raise NotFound("You have no preset '{name}'{hint}.", name=echo(plain), hint=hint)
 
     async def delete(self, owner: Requester, name: str) -> None:
         """Forget a preset.

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bot.history import History, Record, Requester
-from data.errors import InvalidKey
+from bot.options import echo
+from data.errors import InvalidKey, InvalidMidi
 from data.keys import Key
 from data.moods import Mood
 from data.opening import Opening
 from data.spaces import Space
-from engine.errors import InvalidMidi, InvalidRequest
+from engine.errors import InvalidRequest
 from engine.types import ComposeRequest
 
 RECIPE_BYTES_MAX = 1 << 18  # as much as a header of a sound file may have; the longest opening takes a sixth of it
@@ -110,7 +111,7 @@ def read(recipe: tuple[str, ...]) -> tuple[ComposeRequest, str]:
     try:
         says = json.loads("".join(recipe))
         if isinstance(says, dict) and says.get("program") == "MusicLSTM":
-            return _request(says), "".join(letter for letter in str(says["checkpoint"])[:64] if letter.isprintable())
+            return _request(says), echo(str(says["checkpoint"]), 64)
     except (ValueError, KeyError, TypeError, RecursionError, InvalidKey, InvalidRequest):
         pass  # not ours, or damaged
     raise InvalidMidi("That file was not made by this bot, or its recipe was lost on the way.")

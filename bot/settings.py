@@ -5,7 +5,6 @@ Each field's description is the documentation: `.env.example` and the README's t
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import SettingsProblem
-from bot.options import did_you_mean
+from bot.options import did_you_mean, nearest
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "MUSICLSTM_"
@@ -138,9 +137,9 @@ def _check_names(env_file: Path | None) -> None:
         bare = name.upper().removeprefix(PREFIX)
         if not name.upper().startswith(PREFIX) or bare in names:
             continue
-        close = difflib.get_close_matches(bare, names, n=1, cutoff=0.75)
+        close = nearest(bare, names, cutoff=0.75)
         if close or name in said:
-            raise SettingsProblem(f"{name} is no setting{did_you_mean(PREFIX + close[0] if close else None)}.")
+            raise SettingsProblem(f"{name} is no setting{did_you_mean(close and PREFIX + close)}.")
 
 
 @dataclass(frozen=True, slots=True)

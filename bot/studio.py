@@ -7,7 +7,6 @@ A front end turns what a person typed into a `ComposeRequest`, calls `Studio.com
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +20,7 @@ from bot.history import FrontEnd, History, MessageRef, Origin, Record, Requester
 from bot.library import Library
 from bot.metrics import Metrics
 from bot.models import Models
-from bot.options import did_you_mean
+from bot.options import did_you_mean, echo, nearest
 from bot.pieces import Piece, PieceFolder, Remade
 from bot.presets import Presets
 from bot.privacy import Privacy
@@ -37,8 +36,6 @@ from bot.workshop import Update, UpdateCallback, Workshop
 from data.moods import Mood
 from engine.errors import Busy, InvalidRequest
 from engine.types import ComposeRequest, Engine
-
-__all__ = ["Limits", "Piece", "Remade", "Studio", "Update", "UpdateCallback"]
 
 
 class Studio:
@@ -225,10 +222,8 @@ class Studio:
         known = [] if viewer is None else await self.recent(viewer, limit=200)
         if viewer is not None and viewer.channel_id is not None:
             known += await self.recent(viewer, channels=[viewer.channel_id], limit=200)
-        close = difflib.get_close_matches(typed[:32], [each.id for each in known], n=1)
-        hint = did_you_mean(close[0] if close else None)
-        shown = "".join(letter for letter in typed[:24] if letter.isprintable())
-        raise NotFound("There is no piece '{id}'{hint}.", id=shown, hint=hint)
+        hint = did_you_mean(nearest(typed[:32], [each.id for each in known]))
+        raise NotFound("There is no piece '{id}'{hint}.", id=echo(typed), hint=hint)
 
     async def piece(self, piece_id: str, viewer: Requester | None = None) -> Piece:
         """A finished piece with its files, from the folder when they are still as they were, else made again.

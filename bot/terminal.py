@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from bot.errors import Unreachable
 from bot.history import FrontEnd, Requester
-from bot.studio import Update, UpdateCallback
+from bot.workshop import Update, UpdateCallback
 from data.errors import MusicLSTMError
 from engine.errors import Busy, InvalidRequest, SetupProblem
 from engine.types import Stage

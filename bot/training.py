@@ -40,8 +40,6 @@ from data.licensing import parse_licence
 from data.midi import read_midi
 from engine.errors import Busy, InvalidRequest, SetupProblem, StorageProblem
 
-__all__ = ["EPOCHS_MAX", "PRESETS", "Training", "TrainingRun", "Upload"]
-
 _log = logging.getLogger(__name__)
 
 PRESETS = ("v1", "v2")  # of the trainer
@@ -151,8 +149,7 @@ class Training:
             running = await self.latest()
             if running is not None and running.state == "running":
                 raise Busy("A retraining is running already; wait for it or cancel it.", running.remaining_s or 600.0)
-            started_at = self._history.clock().astimezone(UTC)
-            run_id = f"{started_at:%Y%m%d-%H%M%S}"
+            run_id = f"{self._history.clock().astimezone(UTC):%Y%m%d-%H%M%S}"
             run, out = self._folder / run_id, self._checkpoints_dir / f"{preset}-{run_id}"
             corpus, steps = self._corpus, []
             try:
@@ -169,12 +166,7 @@ class Training:
                     await asyncio.to_thread(upload.write, run / "uploads")
                     steps.append(self._import(run / "uploads", corpus, upload.licence, upload.credit, needed=True))
                 steps += self._steps(preset, epochs, corpus, out, run, current)
-                job = {
-                    "steps": steps,
-                    "checkpoint": str(out),
-                    "epochs": epochs or 0,
-                    "started_at": started_at.isoformat(),
-                }
+                job = {"steps": steps, "checkpoint": str(out), "epochs": epochs or 0}
                 await asyncio.to_thread(_spawn, run, job)
             except BaseException as error:  # nothing of a run that never began is kept
                 await surely(asyncio.to_thread(shutil.rmtree, run, ignore_errors=True))

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +39,6 @@ class TrainingRun:
     Attributes:
         id: names it; the time of its start.
         state: INTERRUPTED is one whose process is gone without a word, as after a power cut; `recover` goes on with it.
-        step: what it is doing: import, train or evaluate; "" before the first.
         epoch, epochs: of the training.
         share: 0 to 1, how much of the training is done.
         remaining_s: estimated seconds of training; None while nothing is known.
@@ -49,14 +47,12 @@ class TrainingRun:
         verdicts: what the evaluation asked -> whether the candidate shows it; empty when it was not evaluated.
         comparison: the figures behind them; None when it was not evaluated.
         sentence: why it failed, else "".
-        started_at: UTC.
         imported: how many files of the uploaded music and of favourites were taken.
         refused: which were not, with the reasons.
     """
 
     id: str
     state: RunState
-    step: str
     epoch: int
     epochs: int
     share: float
@@ -67,7 +63,6 @@ class TrainingRun:
     verdicts: dict[str, bool]
     comparison: Comparison | None
     sentence: str
-    started_at: datetime
     imported: int = 0
     refused: tuple[str, ...] = ()
 
@@ -98,14 +93,13 @@ def read_run(run: Path) -> TrainingRun:
     """How far the run of that folder is. Blocks: reads its files."""
     locked = is_locked(run)  # before the events: one that ends in between has then written that it did
     job = json.loads((run / "job.json").read_text(encoding="utf-8"))
-    step = ""
     ended: dict[str, Any] | None = None
     report: dict[str, Any] = {}  # the latest
     measured: dict[str, Any] = {}  # the latest with a held-out loss
     imported, refused = 0, []
     for event in _events(run / "progress.jsonl"):
         if event.get("event") == "step":
-            step, ended = str(event["step"]), None
+            ended = None
         elif event.get("event") == "progress":
             report = event
             measured = event if event.get("valid_nats") is not None else measured
@@ -124,7 +118,6 @@ def read_run(run: Path) -> TrainingRun:
     return TrainingRun(
         id=run.name,
         state=state,
-        step=step,
         epoch=report.get("epoch", 0),
         epochs=report.get("epochs", job["epochs"]),
         share=done / total if total else 0.0,
@@ -135,7 +128,6 @@ def read_run(run: Path) -> TrainingRun:
         verdicts={str(name): bool(ok) for name, ok in evaluation.get("verdicts", {}).items()},
         comparison=_comparison(evaluation),
         sentence=ended["sentence"] if ended is not None else "",
-        started_at=datetime.fromisoformat(job["started_at"]),
         imported=imported,
         refused=tuple(refused),
     )

@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from bot.blind import BlindTest, Duel
-from bot.grammar import OPTIONS, format_request
+from bot.grammar import format_request
 from bot.history import Record, State
+from bot.options import OPTIONS
 from bot.pieces import Piece, Remade
 from bot.privacy import Kept
 from bot.ratings import CheckpointRatings

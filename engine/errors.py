@@ -14,22 +14,8 @@ MusicLSTMError (data.errors)   str(error) is one plain sentence for a person
 
 from __future__ import annotations
 
-from data.errors import InvalidMidi, MusicLSTMError
+from data.errors import MusicLSTMError
 from data.phrases import Phrase
-
-__all__ = [
-    "Busy",
-    "Cancelled",
-    "CheckpointProblem",
-    "EngineClosed",
-    "InvalidMidi",
-    "InvalidRequest",
-    "MusicLSTMError",
-    "RenderFailed",
-    "SetupProblem",
-    "StorageProblem",
-    "SynthesiserEnded",
-]
 
 
 class InvalidRequest(MusicLSTMError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.grammar import OPTIONS
+from bot.options import OPTIONS
 from bot.settings import documented
 from data.moods import MOODS
 from data.spaces import SPACES

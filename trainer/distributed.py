@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from engine.errors import MusicLSTMError
+from data.errors import MusicLSTMError
 from trainer.dataset import Batch
 
 T = TypeVar("T")

@@ -17,9 +17,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from data.errors import MusicLSTMError
 from data.tokens import ATTRIBUTES
 from engine.checkpoint import Checkpoint
-from engine.errors import CheckpointProblem, MusicLSTMError
+from engine.errors import CheckpointProblem
 from engine.model import NoteLSTM, State
 from trainer.config import TrainConfig
 from trainer.dataset import Augmentation, Batch, Example, batches
@@ -84,7 +85,6 @@ class Trained:
     model: NoteLSTM
     best_epoch: int
     valid_nats: float
-    valid_nats_by_attribute: dict[str, float]
     train_nats: float
     seconds: float  # of training, interruptions not counted
 
@@ -265,15 +265,7 @@ class Run:
             self.save()
             saved = time.monotonic()
         self._averaged.load_state_dict(self._best)
-        by_attribute = self._evaluate(valid)
-        return Trained(
-            self._averaged,
-            at.best_epoch,
-            at.best_nats,
-            {attribute.name: nats for attribute, nats in zip(ATTRIBUTES, by_attribute, strict=True)},
-            at.train_nats_at_best,
-            at.seconds,
-        )
+        return Trained(self._averaged.eval(), at.best_epoch, at.best_nats, at.train_nats_at_best, at.seconds)
 
     def step(self, batch: Batch) -> float:
         """Move the weights once; the loss of the whole batch before, in nats, of which this process computes its lanes.

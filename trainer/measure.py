@@ -56,7 +56,7 @@ def measure(folder: Path, corpus: Path, start: Path | None = None) -> None:
     check_learnt(folder, corpus, corpora.description["hash"], start)
     by_attribute = held_out_nats(model, corpora.valid)
     train_nats = checkpoint.sidecar["metrics"]["train_nats_per_note"]
-    trained = Trained(model, told["best_epoch"], sum(by_attribute), {}, train_nats, told["seconds"])
+    trained = Trained(model, told["best_epoch"], sum(by_attribute), train_nats, told["seconds"])
     how = {name: value for name, value in told.items() if name not in {*fields, "best_epoch", "seconds", "from"}}
     finish(folder, config, corpora, trained, how=how, start=start)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import discord
 
 from bot.discord import limits
+from bot.discord.embeds import COLOUR
 from bot.discord.texts import say, whole_lines
 from bot.models import Model
 from data.sources import source, source_names
@@ -22,7 +23,7 @@ def about_embed(model: Model | None, invite: str, locale: discord.Locale | None)
     embed = discord.Embed(
         title="MusicLSTM",
         description=say(locale, "An LSTM writes the notes, one step a note; FluidSynth plays them."),
-        colour=0x4B3F72,
+        colour=COLOUR,
     )
     if model is not None:
         for name, value in _card(model, locale):

@@ -11,6 +11,7 @@ from discord import app_commands
 
 from bot.discord import limits
 from bot.discord.asking import Interaction, requester_of
+from bot.discord.embeds import COLOUR
 from bot.discord.errors import answering
 from bot.discord.permissions import check_can_send, owners
 from bot.discord.placing import SERVER_CONTEXTS, SERVER_INSTALLS, TextChannel
@@ -118,7 +119,7 @@ async def announce(interaction: Interaction, channel: TextChannel, text: app_com
         guild_id = _server(interaction)
         check_can_send(interaction, channel)
         await interaction.response.defer(thinking=True, ephemeral=True)
-        embed = discord.Embed(description=text, colour=0x4B3F72)
+        embed = discord.Embed(description=text, colour=COLOUR)
         message = await interaction.client.get_partial_messageable(channel.id).send(embed=embed)
         await interaction.client.studio.servers.note(guild_id, requester_of(interaction), "announce", text)
         await interaction.followup.send(message.jump_url)
@@ -139,7 +140,7 @@ async def audit(interaction: Interaction) -> None:
             title=say(interaction.locale, "Audit"),
             description=whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX)
             or say(interaction.locale, "Nothing yet."),
-            colour=0x4B3F72,
+            colour=COLOUR,
         )
         await interaction.response.send_message(embed=embed, ephemeral=True)
 
@@ -165,7 +166,7 @@ async def health(interaction: Interaction) -> None:
             say(locale, "pieces an hour here"): NOTHING if settings.user_per_hour is None else settings.user_per_hour,
             say(locale, "blocked here"): blocked or NOTHING,
         }
-        embed = discord.Embed(title=say(interaction.locale, "Health"), colour=0x4B3F72)
+        embed = discord.Embed(title=say(interaction.locale, "Health"), colour=COLOUR)
         for name, value in facts.items():
             embed.add_field(name=name, value=str(value))
         await interaction.response.send_message(embed=embed, ephemeral=True)

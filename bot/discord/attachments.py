@@ -8,12 +8,14 @@ from pathlib import Path
 
 import discord
 
+from bot import wording
 from bot.discord import embeds, limits
 from bot.discord.persist import persist
 from bot.discord.texts import say
 from bot.pieces import Piece
+from data.errors import InvalidMidi
 from data.midi import MAX_BYTES
-from engine.errors import InvalidMidi, RenderFailed
+from engine.errors import RenderFailed
 from engine.render.formats import Attachment, fit
 from engine.titles import title
 
@@ -113,7 +115,7 @@ def files(
     piece: Piece, sound: Attachment | None, locale: discord.Locale | None, file_bytes_max: float
 ) -> list[discord.File]:
     """The attachments, opened anew: discord.py closes files once it has sent them."""
-    stem = embeds.file_stem(piece.record)
+    stem = wording.stem(piece.record.request)
     listed = [discord.File(piece.midi, f"{stem}.mid")]
     if sound is not None:
         content = io.BytesIO(sound.content) if isinstance(sound.content, bytes) else sound.content

@@ -21,7 +21,7 @@ from bot.discord.asking import Interaction, is_moderator, model_choices, request
 from bot.discord.buttons import cancel_view
 from bot.discord.composing import Notice
 from bot.discord.interaction_posts import InteractionPost
-from bot.discord.items import FromCustomId
+from bot.discord.items import FromCustomId, view_of
 from bot.discord.permissions import check_can_attach
 from bot.discord.persist import TooLarge
 from bot.discord.placing import everywhere
@@ -169,10 +169,7 @@ def test_embed(test: BlindTest, locale: Locale) -> discord.Embed:
 def _view(test: BlindTest, locale: Locale) -> ui.View | None:
     if test.revealed:
         return None
-    view = ui.View(timeout=None)
-    for action in _LABELS:
-        view.add_item(BlindButton(action, test.id, locale))
-    return view
+    return view_of(*(BlindButton(action, test.id, locale) for action in _LABELS))
 
 
 class BlindButton(

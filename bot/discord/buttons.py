@@ -16,7 +16,7 @@ from discord import ui
 from bot.discord import actions
 from bot.discord.asking import Interaction
 from bot.discord.errors import answering
-from bot.discord.items import FromCustomId
+from bot.discord.items import FromCustomId, view_of
 from bot.discord.texts import say
 from bot.history import Record, State
 from data.moods import MOODS
@@ -117,32 +117,24 @@ DYNAMIC_ITEMS = (PieceButton, MoodMenu, ShareMenu)
 
 def piece_view(record: Record, locale: Locale) -> ui.View:
     """The buttons below a finished piece."""
-    view = ui.View(timeout=None)
-    for row, names in enumerate(_ROWS):
-        for name in names:
-            view.add_item(PieceButton(name, record.id, locale, row=row))
-    return view
+    return view_of(
+        *(PieceButton(name, record.id, locale, row=row) for row, names in enumerate(_ROWS) for name in names)
+    )
 
 
 def cancel_view(record: Record, locale: Locale) -> ui.View | None:
     """The button below the notice of a piece that waits or is being made."""
-    return None if record.state is State.CANCELLED else _view(PieceButton("cancel", record.id, locale))
-
-
-def _view(item: ui.Item[Any]) -> ui.View:
-    view = ui.View(timeout=None)
-    view.add_item(item)
-    return view
+    return None if record.state is State.CANCELLED else view_of(PieceButton("cancel", record.id, locale))
 
 
 async def _ask_mood(interaction: Interaction, piece_id: str) -> None:
     await actions.known(interaction, piece_id)
-    await interaction.response.send_message(view=_view(MoodMenu(piece_id, interaction.locale)), ephemeral=True)
+    await interaction.response.send_message(view=view_of(MoodMenu(piece_id, interaction.locale)), ephemeral=True)
 
 
 async def _ask_channel(interaction: Interaction, piece_id: str) -> None:
     await actions.known(interaction, piece_id)
-    view = _view(PieceButton("direct", piece_id, interaction.locale, row=1))
+    view = view_of(PieceButton("direct", piece_id, interaction.locale, row=1))
     if interaction.guild is not None:
         view.add_item(ShareMenu(piece_id, interaction.locale))
     await interaction.response.send_message(view=view, ephemeral=True)
@@ -152,7 +144,7 @@ async def _ask_delete(interaction: Interaction, piece_id: str) -> None:
     await actions.check_may_delete(interaction, piece_id)
     await interaction.response.send_message(
         say(interaction.locale, "Delete this piece, its files and its place among favourites?"),
-        view=_view(PieceButton("erase", piece_id, interaction.locale)),
+        view=view_of(PieceButton("erase", piece_id, interaction.locale)),
         ephemeral=True,
     )
 

@@ -59,7 +59,6 @@ class MusicLSTMClient(discord.AutoShardedClient):
     Args:
         open_studio: opens engine and history; the client owns what it yields.
         commands_memory: the file that remembers which commands Discord has.
-        api_base: another address of Discord's HTTP API, for a simulation; None is Discord itself.
         shard_count: None asks Discord, which also tells the gateway's address.
         file_bytes_max: post no larger file than this even where Discord would take it; None: whatever Discord takes.
     """
@@ -69,7 +68,6 @@ class MusicLSTMClient(discord.AutoShardedClient):
         open_studio: OpenStudio,
         *,
         commands_memory: Path,
-        api_base: str | None = None,
         shard_count: int | None = None,
         file_bytes_max: int | None = None,
     ) -> None:
@@ -87,7 +85,6 @@ class MusicLSTMClient(discord.AutoShardedClient):
         )
         self._open_studio = open_studio
         self._commands_memory = commands_memory
-        self._api_base = api_base
         self._file_bytes_max = file_bytes_max
         self._closing = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +109,7 @@ class MusicLSTMClient(discord.AutoShardedClient):
         self.add_dynamic_items(
             *DYNAMIC_ITEMS, *lookback.DYNAMIC_ITEMS, blind.BlindButton, ForgetButton, RecipeButton, TrainingButton
         )
-        if self._api_base is not None or not Route.BASE.startswith("https://discord.com/"):
+        if not Route.BASE.startswith("https://discord.com/"):
             # What discord.py connects to when it cannot resume, instead of Discord's own address.
             _, gateway, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)

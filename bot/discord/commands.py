@@ -17,7 +17,7 @@ from bot.discord.asking import VARIATIONS_MAX, Interaction, compose_values
 from bot.discord.errors import answering
 from bot.discord.permissions import invite_url
 from bot.discord.placing import everywhere
-from bot.grammar import OPTIONS, Option
+from bot.options import OPTIONS, Option
 from data.errors import InvalidKey
 from data.keys import TONIC_NAMES, Key
 
@@ -44,27 +44,28 @@ def add_commands(tree: app_commands.CommandTree[MusicLSTMClient]) -> None:
 # ---------------------------------------------------------------------------------------------------------- /compose
 
 
-async def _compose(interaction: Interaction, **given: Any) -> None:
-    async with answering(interaction, "/compose"):
-        private, dm = bool(given.pop("private", None)), bool(given.pop("dm", None))
-        preset = given.pop("preset", None)
-        variations = given.pop("variations", None)
-        values = {name: value for name, value in given.items() if value is not None}
-        await compose_values(
-            interaction,
-            values,
-            preset=preset,
-            private=private,
-            dm=dm,
-            variations=1 if variations is None else variations,
-        )
-
-
 def _compose_command() -> app_commands.Command[Any, ..., None]:
     """/compose with one typed, described option for each entry of the grammar's table, and a few of Discord's own."""
 
-    async def compose(interaction: Interaction, **given: Any) -> None:
-        await _compose(interaction, **given)
+    async def compose(
+        interaction: Interaction,
+        *,
+        preset: str | None = None,
+        variations: int | None = None,
+        private: bool | None = None,
+        dm: bool | None = None,
+        **given: Any,
+    ) -> None:
+        async with answering(interaction, "/compose"):
+            values = {name: value for name, value in given.items() if value is not None}
+            await compose_values(
+                interaction,
+                values,
+                preset=preset,
+                private=bool(private),
+                dm=bool(dm),
+                variations=1 if variations is None else variations,
+            )
 
     listed = [inspect.Parameter("interaction", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Interaction)]
     more = {

@@ -12,6 +12,7 @@ from typing import Any
 import discord
 from discord.ext import tasks
 
+from bot import wording
 from bot.discord import attachments, embeds, errors
 from bot.discord.persist import TooLarge
 from bot.discord.posts import Parcel, Post, Undeliverable
@@ -218,7 +219,7 @@ class Composer:
                 piece.record,
                 locale=post.locale,
                 note="\n".join(notes),
-                picture=f"{embeds.file_stem(piece.record)}.png",
+                picture=f"{wording.stem(piece.record.request)}.png",
             )
             parcel = Parcel(
                 embed,

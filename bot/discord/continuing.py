@@ -14,8 +14,9 @@ from bot.discord.errors import answering
 from bot.discord.lookback import known_pieces
 from bot.discord.placing import everywhere
 from bot.discord.texts import say
+from data.errors import InvalidMidi
 from data.moods import MOODS
-from engine.errors import InvalidMidi, InvalidRequest
+from engine.errors import InvalidRequest
 from engine.types import LENGTH_NOTES_MIN
 
 

@@ -11,19 +11,21 @@ import discord
 
 from bot.discord import limits
 from bot.discord.texts import plain, say, whole_lines
-from bot.grammar import OPTIONS, format_request
+from bot.grammar import format_request
 from bot.history import Record, Relation, Result, State
+from bot.options import OPTIONS
 from bot.pieces import Remade
 from bot.ratings import CheckpointRatings, Mean
 from bot.recipes import Recognised
 from bot.workshop import Update
 from data.clock import clock
-from data.moods import PROFILES
+from data.moods import PROFILES, Mood
 from engine.titles import title
 from engine.types import Stage
 
 Locale = discord.Locale | None
 
+COLOUR = PROFILES[Mood.DARK].colour  # of what belongs to no piece
 LINEAGE_SHOWN = 8  # the nearest ancestors: one field of an embed has room for about so many
 CHECKPOINTS_SHOWN = 12  # of /stats, the most rated: their fields and the blind tests' fit into one message
 BAR_CELLS = 16  # of a progress bar: fits a phone in one line beside its numbers
@@ -46,11 +48,6 @@ RELATIONS = {
 def repeat_text(record: Record) -> str:
     """The command that asks for exactly this piece again; an opening is too long to be typed."""
     return f"/compose {format_request(record.request)}" if record.request.opening is None else f"/show id:{record.id}"
-
-
-def file_stem(record: Record) -> str:
-    """The name of a piece's files without their endings: `dark-k3j9x2ab`."""
-    return f"{record.request.mood}-{record.id}"
 
 
 def roll_description(record: Record, locale: Locale) -> str:
@@ -170,7 +167,7 @@ def history_embed(
         names: whether to say who asked for each.
         likes: of each record, how many people starred it; None where that does not matter.
     """
-    embed = discord.Embed(title=heading, colour=0x4B3F72)
+    embed = discord.Embed(title=heading, colour=COLOUR)
     lines = [_history_line(record, locale, names=names) for record in records]
     if likes:
         lines = [f"⭐ {count} {line}" for count, line in zip(likes, lines, strict=True)]
@@ -243,7 +240,7 @@ def recognised_embed(recognised: Recognised, locale: Locale) -> discord.Embed:
 
 def stats_embed(stats: Sequence[CheckpointRatings], locale: Locale) -> discord.Embed:
     """Each model's ratings, with 95 % confidence intervals."""
-    embed = discord.Embed(title=say(locale, "How people rate the pieces"), colour=0x4B3F72)
+    embed = discord.Embed(title=say(locale, "How people rate the pieces"), colour=COLOUR)
     if not stats:
         embed.description = say(locale, "Nobody has rated a piece yet: press Rate under one.")
     embed.set_footer(text=say(locale, "1 to 5, with 95 % confidence intervals of the raters' means"))
@@ -290,7 +287,7 @@ def help_embed(locale: Locale) -> discord.Embed:
         title=say(locale, "Ambient, dark sci-fi music by a neural network"),
         description=say(locale, "Ask for a piece; a MIDI file and its sound come back.")
         + "\n```\n/compose mood:dark length:200 temp:0.9\n```",
-        colour=0x4B3F72,
+        colour=COLOUR,
     )
     for option in OPTIONS:
         says = say(locale, option.says)

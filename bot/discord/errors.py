@@ -21,8 +21,8 @@ from bot.discord import limits
 from bot.discord.permissions import owners
 from bot.discord.texts import plain, say
 from bot.errors import BROKEN_HERE, Cancelled, NotAllowed, NotFound, Unexpected
-from data.errors import MusicLSTMError
-from engine.errors import Busy, InvalidMidi, InvalidRequest, SetupProblem
+from data.errors import InvalidMidi, MusicLSTMError
+from engine.errors import Busy, InvalidRequest, SetupProblem
 
 log = logging.getLogger(__name__)
 

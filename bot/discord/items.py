@@ -9,6 +9,14 @@ import discord
 from discord import ui
 
 
+def view_of(*items: ui.Item[Any]) -> ui.View:
+    """Buttons and menus below a message, for ever."""
+    view = ui.View(timeout=None)
+    for item in items:
+        view.add_item(item)
+    return view
+
+
 class FromCustomId:
     """For a `DynamicItem` whose constructor takes the groups of its template in their order, and then a locale."""
 

@@ -6,7 +6,6 @@ Nothing else in the package repeats one of these numbers.
 from __future__ import annotations
 
 # https://discord.com/developers/docs/interactions/receiving-and-responding#responding-to-an-interaction
-ACKNOWLEDGE_WITHIN_S = 3.0
 INTERACTION_TOKEN_LIFE_S = 15 * 60.0
 
 # https://discord.com/developers/docs/reference#uploading-files
@@ -44,9 +43,3 @@ COMMAND_OPTIONS_MAX = 25
 OPTION_CHOICES_MAX = 25
 CHOICE_NAME_CHARACTERS_MAX = 100
 COMMAND_CHARACTERS_MAX = 4_000  # names, descriptions and values of one command with all its options
-INTEGER_OPTION_MAX = (
-    2**53
-)  # https://discord.com/developers/docs/interactions/application-commands#application-command-object-application-command-option-type
-# https://discord.com/developers/docs/interactions/application-commands#registering-a-command
-GLOBAL_COMMANDS_MAX = 100
-MESSAGE_COMMANDS_MAX = 5

@@ -12,7 +12,7 @@ from discord.ext import tasks
 
 from bot.discord.composing import EDIT_INTERVAL_S
 from bot.discord.errors import TRANSIENT
-from bot.training import TrainingRun
+from bot.training_run import TrainingRun
 
 if TYPE_CHECKING:
     from bot.discord.client import MusicLSTMClient

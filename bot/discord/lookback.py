@@ -11,7 +11,7 @@ from discord import app_commands, ui
 from bot.discord import actions, embeds, limits, recognising
 from bot.discord.asking import Interaction, requester_of
 from bot.discord.errors import answering
-from bot.discord.items import FromCustomId
+from bot.discord.items import FromCustomId, view_of
 from bot.discord.permissions import readable_channels
 from bot.discord.placing import AnyTextChannel, everywhere
 from bot.discord.texts import say, whole_lines
@@ -50,7 +50,7 @@ async def _page(
         limit=PAGE + 1,
     )
     heading = say(interaction.locale, "The newest pieces here" if whole_server else "Your newest pieces")
-    view = ui.View(timeout=None)
+    view = view_of()
     if len(records) > PAGE:
         whose = "server" if whole_server else "mine"
         view.add_item(OlderButton(whose, mood or "", records[PAGE - 1].number, interaction.locale))
@@ -140,7 +140,7 @@ async def favourites(interaction: Interaction) -> None:
 async def _favourites(interaction: Interaction, offset: int) -> tuple[discord.Embed, ui.View]:
     library = interaction.client.studio.library
     records = await library.favourites(requester_of(interaction), offset=offset, limit=PAGE + 1)
-    view = ui.View(timeout=None)
+    view = view_of()
     if len(records) > PAGE:
         view.add_item(OlderFavouritesButton(str(offset + PAGE), interaction.locale))
     heading = say(interaction.locale, "Your favourites")
@@ -201,9 +201,8 @@ async def queue(interaction: Interaction) -> None:
 def _queue(interaction: Interaction) -> tuple[str, ui.View]:
     """What of one's own waits or is being made now, with a button for each."""
     updates = interaction.client.studio.queue(requester_of(interaction))
-    view = ui.View(timeout=None)
-    for update in updates[: limits.ROWS_MAX * limits.BUTTONS_PER_ROW_MAX]:
-        view.add_item(QueueButton(update.record.id, interaction.locale))
+    shown = updates[: limits.ROWS_MAX * limits.BUTTONS_PER_ROW_MAX]
+    view = view_of(*(QueueButton(update.record.id, interaction.locale) for update in shown))
     lines = [
         f"`{each.record.id}` {title(each.record.request)}\n{embeds.progress_text(each, interaction.locale)}"
         for each in updates

@@ -16,15 +16,15 @@ from bot.discord.asking import Interaction, model_choices, requester_of
 from bot.discord.attachments import read_midi_file
 from bot.discord.errors import answering, sentence_for
 from bot.discord.interaction_posts import InteractionPost
-from bot.discord.items import FromCustomId
+from bot.discord.items import FromCustomId, view_of
 from bot.discord.live_training import follow
 from bot.discord.permissions import owners
 from bot.discord.texts import plain, say, whole_lines
 from bot.errors import NotAllowed, NotFound
 from bot.history import MessageRef
 from bot.models import Model, Models
-from bot.training import EPOCHS_MAX, PRESETS, Training, TrainingRun, Upload
-from bot.training_run import Comparison
+from bot.training import EPOCHS_MAX, PRESETS, Training, Upload
+from bot.training_run import Comparison, TrainingRun
 from data.clock import clock
 from data.licensing import ACCEPTED
 
@@ -58,7 +58,7 @@ async def show_models(interaction: Interaction) -> None:
     """/admin model list."""
     async with answering(interaction, "/admin model list"):
         models = await _models(interaction).all()
-        embed = discord.Embed(title=say(interaction.locale, "Checkpoints"), colour=0x4B3F72)
+        embed = discord.Embed(title=say(interaction.locale, "Checkpoints"), colour=embeds.COLOUR)
         corpus = next((model.card.corpus_hash for model in models if model.current), "")
         lines = [_model_line(model, corpus, interaction.locale) for model in models[:PAGE]]
         embed.description = whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX)
@@ -191,7 +191,7 @@ RUN_STATES = ("running", "finished", "failed", "cancelled", "interrupted")
 
 def run_embed(run: TrainingRun, locale: discord.Locale | None) -> discord.Embed:
     """How far a training is, and what came of it."""
-    embed = discord.Embed(title=f"{say(locale, 'Training')} {run.id}: {say(locale, run.state)}", colour=0x4B3F72)
+    embed = discord.Embed(title=f"{say(locale, 'Training')} {run.id}: {say(locale, run.state)}", colour=embeds.COLOUR)
     embed.description = f"`{embeds.bar(run.share)}` {run.share:.0%}"
     if run.sentence:
         embed.description += f"\n{plain(run.sentence)[: limits.CONTENT_CHARACTERS_MAX]}"
@@ -252,8 +252,5 @@ class TrainingButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template=r"tr
 
 
 def _run_view(run: TrainingRun, locale: discord.Locale | None) -> ui.View:
-    view = ui.View(timeout=None)
-    if run.state == "running":
-        view.add_item(TrainingButton("refresh", locale))
-        view.add_item(TrainingButton("cancel", locale))
-    return view
+    actions = ("refresh", "cancel") if run.state == "running" else ()
+    return view_of(*(TrainingButton(action, locale) for action in actions))

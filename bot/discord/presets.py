@@ -7,6 +7,7 @@ from discord import app_commands
 
 from bot.discord import limits
 from bot.discord.asking import Interaction, compose_values, requester_of
+from bot.discord.embeds import COLOUR
 from bot.discord.errors import answering
 from bot.discord.placing import EVERYWHERE_CONTEXTS, EVERYWHERE_INSTALLS
 from bot.discord.texts import plain, say, whole_lines
@@ -49,7 +50,7 @@ async def show_all(interaction: Interaction) -> None:
             title=say(interaction.locale, "Your presets"),
             description=whole_lines(lines, limits.EMBED_DESCRIPTION_CHARACTERS_MAX)
             or say(interaction.locale, "None yet: try /preset save."),
-            colour=0x4B3F72,
+            colour=COLOUR,
         )
         await interaction.response.send_message(embed=embed, ephemeral=True)
 

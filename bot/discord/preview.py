@@ -27,8 +27,9 @@ from bot.discord import limits
 from bot.discord.client import MusicLSTMClient, say_nothing_about_voice
 from bot.history import History
 from bot.models import Models
+from bot.quota import Limits
 from bot.settings import Settings
-from bot.studio import Limits, Studio
+from bot.studio import Studio
 from bot.swap import SwappableEngine
 from engine.errors import SetupProblem
 from engine.types import ComposeRequest, Composition, Engine, Progress, ProgressCallback

@@ -13,8 +13,9 @@ from discord import app_commands, ui
 from bot.discord import limits
 from bot.discord.actions import take_away
 from bot.discord.asking import Interaction, requester_of
+from bot.discord.embeds import COLOUR
 from bot.discord.errors import answering
-from bot.discord.items import FromCustomId
+from bot.discord.items import FromCustomId, view_of
 from bot.discord.persist import persist
 from bot.discord.placing import EVERYWHERE_CONTEXTS, EVERYWHERE_INSTALLS
 from bot.discord.texts import say
@@ -55,7 +56,7 @@ async def show(interaction: Interaction) -> None:
         embed = discord.Embed(
             title=say(locale, "What I keep about you"),
             description=f"{say(locale, WHY)}\n\n{say(locale, CONSENT)}",
-            colour=0x4B3F72,
+            colour=COLOUR,
         )
         since = "`-`" if kept.since is None else discord.utils.format_dt(kept.since, "D")
         consent = say(locale, "allowed" if kept.training_consent else "not allowed")
@@ -101,8 +102,7 @@ async def delete(interaction: Interaction) -> None:
     """/privacy delete: asks first."""
     async with answering(interaction, "/privacy delete"):
         kept = await interaction.client.studio.privacy.kept(requester_of(interaction))
-        view = ui.View(timeout=None)
-        view.add_item(ForgetButton(str(interaction.user.id), interaction.locale))
+        view = view_of(ForgetButton(str(interaction.user.id), interaction.locale))
         text = say(
             interaction.locale,
             "Delete your {n} requests, their files and messages, and all the rest for good?",

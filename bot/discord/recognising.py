@@ -17,11 +17,11 @@ from bot.discord import attachments, embeds
 from bot.discord.asking import Interaction, compose_wish, requester_of
 from bot.discord.buttons import PieceButton
 from bot.discord.errors import answering
-from bot.discord.items import FromCustomId
+from bot.discord.items import FromCustomId, view_of
 from bot.discord.persist import persist
 from bot.discord.texts import say
 from bot.recipes import RECIPE_BYTES_MAX, read
-from engine.errors import InvalidMidi
+from data.errors import InvalidMidi
 
 RECIPE_FILE = "recipe.json"
 
@@ -37,7 +37,7 @@ async def show_file(interaction: Interaction, file: discord.Attachment) -> None:
     content = await attachments.read_own_file(file, interaction.locale)
     studio, locale = interaction.client.studio, interaction.locale
     recognised = await studio.recognise(content, requester_of(interaction))
-    view, record = ui.View(timeout=None), recognised.record
+    record = recognised.record
     if record is not None:
         embed = embeds.recipe_embed(record, await studio.library.lineage(record, requester_of(interaction)), locale)
         name = f"`{record.id}`"
@@ -46,13 +46,12 @@ async def show_file(interaction: Interaction, file: discord.Attachment) -> None:
             if recognised.recipe
             else say(locale, "This file is piece {id}.", id=name)
         )
-        view.add_item(PieceButton("remake", record.id, locale))
+        view = view_of(PieceButton("remake", record.id, locale))
         await interaction.followup.send(embed=embed, view=view, ephemeral=True)
         return
-    view.add_item(RecipeButton(locale))
     recipe = discord.File(io.BytesIO(recognised.recipe.encode()), RECIPE_FILE)
     embed = embeds.recognised_embed(recognised, locale)
-    await interaction.followup.send(embed=embed, view=view, file=recipe, ephemeral=True)
+    await interaction.followup.send(embed=embed, view=view_of(RecipeButton(locale)), file=recipe, ephemeral=True)
 
 
 class RecipeButton(FromCustomId, ui.DynamicItem[ui.Button[Any]], template="make-recipe"):

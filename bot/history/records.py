@@ -89,7 +89,7 @@ class Result:
         notes: how many.
         duration_s: length of the sound, its tail included.
         sampling_s, rendering_s: seconds spent on notes and on sound.
-        notes_sha256: digest of the notes alone (`bot.studio.notes_digest`), independent of file formats.
+        notes_sha256: digest of the notes alone (`bot.pieces.notes_digest`), independent of file formats.
         midi_sha256, wav_sha256: digests of the files.
     """
 

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 
+from data.errors import MusicLSTMError
 from engine.batching.best_of import Wish
 from engine.batching.writing import Order, Start, Word, write_notes
 from engine.checkpoint import Checkpoint
-from engine.errors import Cancelled, EngineClosed, MusicLSTMError, SetupProblem
+from engine.errors import Cancelled, EngineClosed, SetupProblem
 from engine.pipes import Child
 from engine.plan import Plan
 from engine.takes import Judge

@@ -16,11 +16,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from data.errors import MusicLSTMError
 from data.keys import Key
 from data.moods import Mood
 from data.score import Score
 from data.spaces import SPACES, Space
-from engine.errors import Cancelled, MusicLSTMError
+from engine.errors import Cancelled
 from engine.render.fluidsynth import SAMPLE_RATE_HZ
 from engine.render.renderer import Rendered, Renderer
 from engine.render.space import room

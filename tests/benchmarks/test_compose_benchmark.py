@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks import compose
 from data.moods import MOODS
-from engine import ComposeRequest
 from engine.local import LocalEngine
+from engine.types import ComposeRequest
 
 
 class OneAtATime:

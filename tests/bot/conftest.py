@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bot.history import History, Requester
-from bot.studio import Limits, Studio
+from bot.quota import Limits
+from bot.studio import Studio
 from tests.bot.small_engine import SmallEngine
 
 ADA = Requester(front_end="discord", user_id="1", user_name="Ada", guild_id="10", channel_id="100")

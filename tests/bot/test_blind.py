@@ -8,7 +8,7 @@ from bot.chat import Chat
 from bot.errors import Cancelled, LimitReached, NotAllowed, NotFound
 from bot.history import State
 from bot.listening import Pair, compose_pair, resume_pair
-from bot.studio import Limits
+from bot.quota import Limits
 from bot.workshop import Update
 from engine.errors import EngineClosed, InvalidRequest, RenderFailed, SetupProblem
 from engine.types import ComposeRequest

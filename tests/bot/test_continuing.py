@@ -13,6 +13,7 @@ from bot.continuing import ADDED_NOTES_MAX, Wish, continuation, continuation_of_
 from bot.errors import NotFound
 from bot.history import Origin, Relation, State
 from bot.pieces import Piece
+from data.errors import InvalidMidi
 from data.keys import Key
 from data.midi import MAX_BYTES, read_midi, write_midi
 from data.moods import Mood
@@ -20,7 +21,7 @@ from data.opening import Opening
 from data.score import Note, Part, Score
 from data.spaces import Space
 from data.tokens import PITCH
-from engine.errors import InvalidMidi, InvalidRequest
+from engine.errors import InvalidRequest
 from engine.types import LENGTH_NOTES_DEFAULT, LENGTH_NOTES_MAX, ComposeRequest
 from tests.bot.conftest import ADA, BEN, TERMINAL, House
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.grammar import OPTIONS, build_request, format_request, parse_request, parse_values
+from bot.grammar import build_request, format_request, parse_request, parse_values
+from bot.options import OPTIONS
 from data.keys import Key
 from data.moods import MOODS, Mood
 from data.spaces import SPACES, Space

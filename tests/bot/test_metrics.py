@@ -6,7 +6,7 @@ import pytest
 
 from bot.errors import LimitReached
 from bot.metrics import Metrics, serve
-from bot.studio import Limits
+from bot.quota import Limits
 from engine.errors import RenderFailed, SetupProblem
 from engine.types import ComposeRequest
 from tests.bot.conftest import ADA, House

@@ -7,7 +7,8 @@ import pytest
 
 from bot.errors import NotFound
 from bot.models import Models, promoted
-from bot.studio import Limits, Studio
+from bot.quota import Limits
+from bot.studio import Studio
 from bot.swap import SwappableEngine
 from engine.errors import CheckpointProblem, EngineClosed, InvalidRequest, StorageProblem
 from engine.types import ComposeRequest, Engine

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bot.studio import Update
+from bot.workshop import Update
 from engine.types import ComposeRequest, Progress, Stage
 from tests.bot.conftest import ADA, House
 from tests.bot.small_engine import SmallEngine

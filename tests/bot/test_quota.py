@@ -6,7 +6,7 @@ import pytest
 
 from bot.errors import LimitReached
 from bot.history import Requester
-from bot.studio import Limits
+from bot.quota import Limits
 from engine.types import ComposeRequest
 from tests.bot.conftest import ADA, BEN, House
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from bot.chat import Chat
 from bot.recipes import read
+from data.errors import InvalidMidi
 from data.keys import Key
 from data.midi import write_midi
 from data.moods import Mood
 from data.opening import Opening
 from data.score import Note, Part, Score
 from data.spaces import Space
-from engine.errors import InvalidMidi
 from engine.render.tags import midi_texts
 from engine.types import ComposeRequest
 from tests.bot.conftest import ADA, BEN, TERMINAL, House

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.history import Record, Requester, State
-from bot.studio import Limits
+from bot.quota import Limits
 from data.errors import MusicLSTMError
 from engine.errors import RenderFailed
 from engine.types import ComposeRequest

@@ -9,8 +9,9 @@ import pytest
 
 from bot.errors import Cancelled, LimitReached, NotAllowed, NotFound, Unexpected
 from bot.history import MessageRef, Origin, Relation, Requester, State
+from bot.pieces import Piece
+from bot.quota import Limits
 from bot.settings import ROOT
-from bot.studio import Limits, Piece
 from data.midi import read_midi
 from data.moods import Mood
 from engine.errors import Busy, EngineClosed, InvalidRequest, RenderFailed

@@ -11,7 +11,8 @@ from symusic import Score as ReadScore
 
 from data.moods import Mood
 from data.opening import last_notes
-from engine import ComposeRequest, Engine, EngineClosed, Progress, Stage
+from engine.errors import EngineClosed
+from engine.types import ComposeRequest, Engine, Progress, Stage
 
 
 class EngineContract:

@@ -19,14 +19,15 @@ from bot.swap import SwappableEngine
 from data.midi import read_midi
 from data.opening import first_notes, last_notes
 from data.score import Score
-from engine import Busy, CheckpointProblem, ComposeRequest, Composition, EngineClosed, Progress, SetupProblem, Stage
 from engine.batching.scheduler import Priority
 from engine.checkpoint import DEFAULT, load_checkpoint
+from engine.errors import Busy, CheckpointProblem, EngineClosed, SetupProblem
 from engine.jobs import Job
 from engine.local import LocalEngine, open_engine
 from engine.originality import Index, Source, all_runs
 from engine.render import Renderer, RenderPool
 from engine.render.tags import read_recipe
+from engine.types import ComposeRequest, Composition, Progress, Stage
 from tests.engine.contract import EngineContract
 
 
@@ -54,7 +55,7 @@ def test_on_a_cpu_a_piece_is_made_without_pytorch(tmp_path: Path) -> None:
     code = """if True:
         import asyncio, sys
         from pathlib import Path
-        from engine import ComposeRequest
+        from engine.types import ComposeRequest
         from engine.local import open_engine
 
         async def make() -> None:

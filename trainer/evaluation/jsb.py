@@ -181,16 +181,14 @@ def run(
     report: Callable[[Report], None],
     *,
     config: TrainConfig = CONFIG,
-    resume: bool = True,
 ) -> Result:
     """Train on the training pieces in all keys, choose the epoch on the validation pieces, score the test once.
 
     Args:
         rolls: the piano-rolls, as from `read_rolls`.
-        folder: keeps an interrupted run.
+        folder: keeps an interrupted run, which is gone on with.
         report: told how far training is.
         config: model and schedule.
-        resume: go on with an interrupted run; else begin again.
 
     Raises:
         MusicLSTMError: the disk is full, the loss diverged.
@@ -198,7 +196,7 @@ def run(
     started = time.monotonic()
     device = torch.device("cpu")
     unfinished = Run(config, folder, device, bf16=has_fast_bf16(device))
-    if resume and unfinished.resumable:
+    if unfinished.resumable:
         unfinished.resume()
     valid = [to_example(frames) for frames in rolls["valid"]]
     trained = unfinished.train(transpositions(rolls["train"]), valid, report)

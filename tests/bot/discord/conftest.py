@@ -25,7 +25,8 @@ from simcord.env import Env
 from bot.discord import persist
 from bot.discord.client import MusicLSTMClient
 from bot.history import History, Record
-from bot.studio import Limits, Studio
+from bot.quota import Limits
+from bot.studio import Studio
 from data.keys import Key
 from data.midi import write_midi
 from data.score import Note, Part, Score

@@ -8,7 +8,7 @@ import pytest
 
 from bot.discord import limits
 from bot.discord.sync import command_payload
-from bot.grammar import OPTIONS
+from bot.options import OPTIONS
 from tests.bot.discord.test_compose_command import arriving_as
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]

@@ -9,7 +9,7 @@ from simcord import interactions
 
 from bot.discord import persist
 from bot.history import State
-from bot.studio import Limits
+from bot.quota import Limits
 
 pytestmark = [pytest.mark.simcord(settle_timeout=60.0), pytest.mark.usefixtures("closing", "quick_retries")]
 

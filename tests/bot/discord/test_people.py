@@ -7,7 +7,7 @@ import pytest
 
 from bot.discord import limits
 from bot.history import History
-from bot.studio import Limits
+from bot.quota import Limits
 from engine.titles import title
 from tests.bot.discord.test_limits import overflows
 

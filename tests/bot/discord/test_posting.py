@@ -4,7 +4,7 @@ import discord
 import pytest
 
 from bot.discord import persist
-from bot.studio import Limits
+from bot.quota import Limits
 
 pytestmark = [pytest.mark.simcord(settle_timeout=30.0), pytest.mark.usefixtures("closing")]
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.history import History, State
-from bot.studio import Limits
+from bot.quota import Limits
 from bot.workshop import Workshop
 from engine.errors import RenderFailed
 

@@ -13,7 +13,7 @@ import pytest
 from bot.discord import persist
 from bot.errors import Cancelled
 from bot.history import State
-from bot.studio import Limits
+from bot.quota import Limits
 from engine.errors import RenderFailed
 
 pytestmark = [pytest.mark.simcord(settle_timeout=60.0, check_errors=False)]

@@ -13,8 +13,8 @@ from bot.discord import actions, blind, buttons, embeds, models, privacy
 from bot.discord.sync import command_payload
 from bot.discord.texts import LANGUAGES, catalogue, language_of, say
 from bot.errors import BROKEN_HERE
-from bot.grammar import OPTIONS
 from bot.history import State
+from bot.options import OPTIONS
 from bot.ratings import SCALES
 from bot.training import PRESETS
 from data.licensing import ACCEPTED
