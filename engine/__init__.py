@@ -5,7 +5,8 @@
 | `types`, `errors` | what every engine promises: requests, progress, pieces, and what can go wrong |
 | `local`, `jobs` | the engine of one machine, and one piece on its way through it |
 | `plan`, `titles` | what a request leaves open, decided by its seed |
-| `model`, `note_cache`, `guidance` | the network, and what is added to its predictions |
+| `model_config`, `model` | the network: its shape, and itself |
+| `note_cache`, `guidance` | what is added to its predictions |
 | `checkpoint`, `card`, `checkpoints/` | a trained model as a folder, what it says about itself, those that ship |
 | `sampler` | the readable statement of how notes are drawn |
 | `batching/`, `native/` | the same for many pieces at once, on a GPU or in compiled C |

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -106,10 +105,6 @@ class ComposeRequest:
         return self.space or DEFAULT_SPACES[self.mood]
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _check_int(name: str, value: object, low: int, high: int, unit: Phrase | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         if unit:
@@ -120,7 +115,7 @@ def _check_int(name: str, value: object, low: int, high: int, unit: Phrase | Non
 
 
 def _check_float(name: str, value: object, low: float, high: float) -> None:
-    if not (isinstance(value, int | float) and _is_number(value) and low <= value <= high):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InvalidRequest(name, "{name} is a number from {low} to {high}.", name=name, low=low, high=high)
 
 

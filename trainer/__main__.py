@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from data.corpus import DEFAULT_FOLDER
 from data.errors import MusicLSTMError
 from engine.checkpoint import Checkpoint, load_checkpoint
 from engine.errors import SetupProblem
@@ -23,8 +24,7 @@ from trainer.loop import Report, Run, has_fast_bf16
 from trainer.pipeline import Corpora, finish, prepare
 from trainer.progress import BarProgress, EventLog, JsonProgress, Reporter
 
-DEFAULT_CORPUS = Path("var/corpus")
-DEFAULT_FOLDER = Path("var/checkpoints")
+CHECKPOINTS = Path("var/checkpoints")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,9 +32,9 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="./run train", description="Train a MusicLSTM checkpoint on a corpus.")
     result.add_argument("--preset", choices=sorted(PRESETS), default="v1", help="model and schedule (default: v1)")
     result.add_argument(
-        "--corpus", type=Path, default=DEFAULT_CORPUS, help=f"folder made by ./run data (default: {DEFAULT_CORPUS})"
+        "--corpus", type=Path, default=DEFAULT_FOLDER, help=f"folder made by ./run data (default: {DEFAULT_FOLDER})"
     )
-    result.add_argument("--out", type=Path, help=f"checkpoint folder (default: {DEFAULT_FOLDER}/PRESET)")
+    result.add_argument("--out", type=Path, help=f"checkpoint folder (default: {CHECKPOINTS}/PRESET)")
     result.add_argument(
         "--from", dest="start", type=Path, metavar="CHECKPOINT", help="fine-tune these weights instead of random ones"
     )
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace, group: Group, device: torch.device) -> Pa
     if group.size > config.batch:
         raise SetupProblem(f"The preset {config.name} has {config.batch} lanes: start at most so many processes.")
     bf16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and has_fast_bf16(device))
-    out: Path = arguments.out or DEFAULT_FOLDER / config.name
+    out: Path = arguments.out or CHECKPOINTS / config.name
     corpora: Corpora = prepare(arguments.corpus, config)
     unfinished = Run(config, out, device, bf16=bf16, start=start, group=group)
     if arguments.resume and unfinished.resumable:

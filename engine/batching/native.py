@@ -135,15 +135,7 @@ class NativeSlots:
     def begin(
         self, slot: int, request: ComposeRequest, plan: Plan, *, attempt: int = 0, opening: IntArray | None = None
     ) -> None:
-        """Put a piece into a slot, whatever was in it.
-
-        Args:
-            slot: 0 to count - 1.
-            request: length, temperature, top-p, seed and mood.
-            plan: of the request: its tempo and mode are told to the model.
-            attempt: 0, or which of further drawings of the same request, each with randomness of its own.
-            opening: [n, 5] int64 with n <= request.length_notes: notes that the piece begins with, not drawn.
-        """
+        """See `engine.batching.slots.Slots`."""
         self._length[slot] = 0  # nothing to do in it while it is being written
         self._fixed[slot] = self._weights.steady(plan.told(request.mood))
         if len(self._fixed) > self.count:
@@ -170,11 +162,7 @@ class NativeSlots:
         )
 
     def run(self, steps: int) -> int:
-        """Write up to `steps` notes of every piece that has some left and was not stopped; the GIL is released.
-
-        Returns:
-            how many notes, over all pieces.
-        """
+        """See `engine.batching.slots.Slots`; the GIL is released."""
         return int(
             self._library.step(
                 byref(self._laid.model), byref(self._memory), self._pieces.ctypes.data, self.count, steps
@@ -186,7 +174,7 @@ class NativeSlots:
         self._stop[slot] = 1
 
     def finished(self) -> npt.NDArray[np.bool_]:
-        """[count] bool: slots in which nothing is left to do: complete, stopped or empty."""
+        """See `engine.batching.slots.Slots`."""
         done: npt.NDArray[np.bool_] = (self._note >= self._length) | (self._stop != 0)
         return done
 
@@ -195,7 +183,7 @@ class NativeSlots:
         return int(self._note[slot])
 
     def tokens(self, slot: int) -> IntArray:
-        """[written, 5] int64: a copy of the notes so far."""
+        """See `engine.batching.slots.Slots`."""
         return self._tokens[slot, : self.written(slot)].astype(np.int64)
 
     def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:

@@ -5,7 +5,6 @@
 | module | holds |
 |---|---|
 | `measures` | what can be counted in one piece, each with its source |
-| `endings` | whether a piece ends |
 | `bleu` | similarity of sequences by sacrebleu |
 | `systems` | who writes the pieces: the checkpoint, the n-grams, a shuffle |
 | `moods` | are requested moods recognised |
