@@ -50,16 +50,16 @@ class Pictured:
     wav: Path
 
 
-def contact_sheet(pieces: Sequence[Pictured], columns: int = _COLUMNS) -> Image.Image:
+def contact_sheet(pieces: Sequence[Pictured]) -> Image.Image:
     """All pieces on one picture, row by row."""
     width, height = (size + _GAP_PX for size in _TILE_PX)
-    rows = -(-len(pieces) // columns)
-    sheet = Image.new("RGB", (columns * width + _GAP_PX, rows * height + _GAP_PX), _BACKGROUND)
+    rows = -(-len(pieces) // _COLUMNS)
+    sheet = Image.new("RGB", (_COLUMNS * width + _GAP_PX, rows * height + _GAP_PX), _BACKGROUND)
     for index, piece in enumerate(pieces):
         samples, rate_hz = soundfile.read(piece.wav, dtype="float32", always_2d=True)
         png = draw_roll(piece.score, piece.title, piece.mood, samples.T.copy(), rate_hz)
         tile = Image.open(io.BytesIO(png)).convert("RGB").resize(_TILE_PX, Image.Resampling.LANCZOS)
-        row, column = divmod(index, columns)
+        row, column = divmod(index, _COLUMNS)
         sheet.paste(tile, (_GAP_PX + column * width, _GAP_PX + row * height))
     # The colours of parts are rare, and must not be averaged away.
     return sheet.quantize(_COLOURS_KEPT, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)

@@ -39,6 +39,11 @@ class MoodProfile:
     says: str  # one line for people
     colour: int  # 0xRRGGBB: embed and picture accent
 
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """The colour as red, green and blue, each 0-255."""
+        return self.colour >> 16, self.colour >> 8 & 0xFF, self.colour & 0xFF
+
 
 PROFILES: dict[Mood, MoodProfile] = {
     Mood.DARK: MoodProfile(-0.7, -0.2, (50, 72), 0.0, "low drones, minor seconds, little light", 0x4B3F72),

@@ -109,8 +109,8 @@ def write_plots(folder: Path, out: Path) -> list[Path]:
         CorpusProblem: there is no corpus, or `out` cannot be written.
     """
     found = report(folder)
-    colours = [PROFILES[mood].colour for mood in MOODS]
-    grey = [0x6E7C8A] * len(found.sources)
+    colours = [PROFILES[mood].rgb for mood in MOODS]
+    grey = [(0x6E, 0x7C, 0x8A)] * len(found.sources)
     try:
         out.mkdir(parents=True, exist_ok=True)
         return [
@@ -121,7 +121,7 @@ def write_plots(folder: Path, out: Path) -> list[Path]:
         raise CorpusProblem(f"{out} could not be written: {error.strerror}.") from error
 
 
-def _bars(path: Path, title: str, shares: Sequence[Share], colours: Sequence[int]) -> Path:
+def _bars(path: Path, title: str, shares: Sequence[Share], colours: Sequence[tuple[int, int, int]]) -> Path:
     from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415 -- only this command draws
 
     row, left, width = 34, 150, 900
@@ -134,15 +134,11 @@ def _bars(path: Path, title: str, shares: Sequence[Share], colours: Sequence[int
         top = 56 + number * row
         length = round((width - left - 190) * share.notes / longest)
         draw.text((20, top + 2), share.name[:16], fill=(200, 200, 210), font=font)
-        draw.rectangle((left, top, left + max(1, length), top + row - 12), fill=_rgb(colour))
+        draw.rectangle((left, top, left + max(1, length), top + row - 12), fill=colour)
         text = f"{share.notes:,} in {share.pieces:,}"
         draw.text((left + length + 10, top + 2), text, fill=(200, 200, 210), font=font)
     picture.save(path)
     return path
-
-
-def _rgb(colour: int) -> tuple[int, int, int]:
-    return colour >> 16, colour >> 8 & 0xFF, colour & 0xFF
 
 
 def _shares(entries: Iterable[Entry], name_of: Callable[[Entry], str]) -> list[Share]:

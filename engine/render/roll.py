@@ -68,7 +68,7 @@ def draw_roll(score: Score, title: str, mood: Mood, sound: Sound | None = None, 
     for note in sorted(score.notes, key=lambda note: -note.duration_steps):  # short notes on top of long ones
         _draw_note(draw, frame, note)
     if sound is not None:
-        panel = _spectrum(sound, rate_hz, PROFILES[mood].colour)
+        panel = _spectrum(sound, rate_hz, PROFILES[mood].rgb)
         image.paste(panel.resize((WIDTH_PX - _LEFT - _RIGHT, _SPECTRUM_HEIGHT)), (_LEFT, _SPECTRUM_TOP))
     _draw_words(draw, score, title, mood, duration_s)
     buffer = io.BytesIO()
@@ -97,7 +97,7 @@ class _Frame:
         return _TOP + (self.high - pitch) * self.y_per_pitch
 
 
-def _spectrum(sound: Sound, rate_hz: int, colour: int) -> Image.Image:
+def _spectrum(sound: Sound, rate_hz: int, colour: tuple[int, int, int]) -> Image.Image:
     """A mel spectrogram, one pixel a band and half a pixel a column, from black through the mood's colour to white."""
     columns = (WIDTH_PX - _LEFT - _RIGHT) // 2
     starts = np.linspace(0, max(0, sound.shape[1] - 2 * _SPECTRUM_FRAMES), columns).astype(np.int64)
@@ -115,7 +115,7 @@ def _spectrum(sound: Sound, rate_hz: int, colour: int) -> Image.Image:
     bands = np.add.reduceat(power, bins[:-1], axis=1)[:, ::-1].T
     level_db = 10 * np.log10(bands + 1e-9)
     light = np.clip(1 + (level_db - max(level_db.max(), _SPECTRUM_DIM_DB)) / _SPECTRUM_RANGE_DB, 0, 1)
-    stops = np.array([_BACKGROUND, (colour >> 16, colour >> 8 & 255, colour & 255), (250, 246, 236)], np.float64)
+    stops = np.array([_BACKGROUND, colour, (250, 246, 236)], np.float64)
     shades = np.array([np.interp(np.linspace(0, 1, 40), (0, 0.6, 1), stops[:, channel]) for channel in range(3)]).T
     return Image.fromarray(shades[(light * 39).astype(np.int64)].astype(np.uint8))
 
@@ -150,8 +150,7 @@ def _draw_note(draw: ImageDraw.ImageDraw, frame: _Frame, note: Note) -> None:
 
 
 def _draw_words(draw: ImageDraw.ImageDraw, score: Score, title: str, mood: Mood, duration_s: float) -> None:
-    accent = PROFILES[mood].colour
-    draw.rectangle((0, 0, 9, HEIGHT_PX), (accent >> 16, accent >> 8 & 255, accent & 255))
+    draw.rectangle((0, 0, 9, HEIGHT_PX), PROFILES[mood].rgb)
     large, medium = _font(_LARGE_PX), _font(_SMALL_PX)
     draw.text((_LEFT - 40, 18), _shortened(draw, title, large, WIDTH_PX - _LEFT - 330), _TEXT, large)
     facts = f"{len(score.notes)} notes · {clock(duration_s)} · {score.tempo_bpm:.0f} BPM"

@@ -106,11 +106,10 @@ def draw_affect(valence: dict[str, float], arousal: dict[str, float], path: Path
         if mood.value not in valence:
             continue
         profile = PROFILES[mood]
-        colour = ((profile.colour >> 16) & 255, (profile.colour >> 8) & 255, profile.colour & 255)
         meant, found = place(profile.valence, profile.arousal), place(valence[mood.value], arousal[mood.value])
-        draw.line((*meant, *found), colour, 1)
-        draw.ellipse((meant[0] - 9, meant[1] - 9, meant[0] + 9, meant[1] + 9), outline=colour, width=3)
-        draw.ellipse((found[0] - 7, found[1] - 7, found[0] + 7, found[1] + 7), colour)
+        draw.line((*meant, *found), profile.rgb, 1)
+        draw.ellipse((meant[0] - 9, meant[1] - 9, meant[0] + 9, meant[1] + 9), outline=profile.rgb, width=3)
+        draw.ellipse((found[0] - 7, found[1] - 7, found[0] + 7, found[1] + 7), profile.rgb)
         draw.text((found[0] + 10, found[1] - 9), mood.value, _TEXT, _font(15))
     image.save(path)
 
