@@ -14,19 +14,12 @@ from data.errors import InvalidMidi
 from data.keys import Key, Mode
 from data.midi import MAX_BYTES, read_midi, write_midi
 from data.score import PROGRAMS, TEMPO_BPM_MAX, TEMPO_BPM_MIN, Note, Part, Score, trim_overlaps
+from tests.strategies import any_note
 
-notes = st.builds(
-    Note,
-    start_step=st.integers(0, 3000),
-    part=st.sampled_from(Part),
-    pitch=st.integers(0, 127),
-    duration_steps=st.integers(1, 400),
-    velocity=st.integers(1, 127),
-)
 tempos = st.integers(TEMPO_BPM_MIN * 1000, TEMPO_BPM_MAX * 1000).map(lambda thousandths: thousandths / 1000)
 scores = st.builds(
     lambda found, tempo_bpm: Score(trim_overlaps(tuple(sorted(found))), tempo_bpm),
-    st.lists(notes, min_size=1, max_size=60),
+    st.lists(any_note, min_size=1, max_size=60),
     tempos,
 )
 texts = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40).filter(

@@ -12,6 +12,7 @@ from data.keys import transpose
 from data.mood_estimate import estimate_mood, mood_log_shares
 from data.moods import MOODS, Mood
 from data.score import STEPS_PER_BAR, Note, Part, Score
+from tests.strategies import any_note
 
 MAJOR, MINOR, CLUSTER, WHOLE_TONES = (0, 4, 7), (0, 3, 7), (0, 1, 6), (0, 2, 4, 6, 8, 10)
 
@@ -72,18 +73,8 @@ def test_major_and_a_higher_register_raise_valence() -> None:
     assert estimate_mood(transpose(minor, 12)).valence > estimate_mood(minor).valence
 
 
-notes = st.builds(
-    Note,
-    start_step=st.integers(0, 500),
-    part=st.sampled_from(Part),
-    pitch=st.integers(0, 127),
-    duration_steps=st.integers(1, 400),
-    velocity=st.integers(1, 127),
-)
-
-
 @settings(max_examples=50, deadline=None)
-@given(st.lists(notes, min_size=1, max_size=30), st.integers(30, 240))
+@given(st.lists(any_note, min_size=1, max_size=30), st.integers(30, 240))
 def test_every_score_gets_an_estimate_within_its_bounds(found: list[Note], tempo_bpm: int) -> None:
     estimate = estimate_mood(Score(tuple(sorted(found)), tempo_bpm))
     assert 1 / 8 <= estimate.confidence <= 1
