@@ -6,19 +6,17 @@ event loop answers. Neither is reachable from another machine, and neither says 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bot.history import Record, State
 from engine.errors import SetupProblem
 
 _SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600)
 _RATIOS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-_REQUEST_MAX_BYTES = 8192
-_PATIENCE_S = 5.0
 
 
 class Metrics:
@@ -89,32 +87,24 @@ async def serve(metrics: Metrics, port: int) -> AsyncIterator[str]:
     Raises:
         SetupProblem: the port is taken.
     """
+    from aiohttp import web  # noqa: PLC0415 - only the bot on Discord serves
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(_PATIENCE_S):
-                request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(request.split(b"\r\n", 1)[0].split(b" "), metrics))
-                await writer.drain()
-        writer.close()
+    async def numbers(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
-    try:
-        server = await asyncio.start_server(answer, "127.0.0.1", port, limit=_REQUEST_MAX_BYTES)
-    except OSError as error:
-        raise SetupProblem(
-            f"Port {port} cannot be used ({error.strerror}): choose another MUSICLSTM_METRICS_PORT."
-        ) from error
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async def well(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
 
-
-def _response(request_line: list[bytes], metrics: Metrics) -> bytes:
-    status, kind, body = b"404 Not Found", b"text/plain", b"There are /metrics and /health.\n"
-    if len(request_line) != 3 or request_line[0] != b"GET":
-        status, body = b"405 Method Not Allowed", b"Only GET is answered.\n"
-    elif request_line[1] == b"/metrics":
-        status, kind, body = b"200 OK", b"text/plain; version=0.0.4; charset=utf-8", metrics.text()
-    elif request_line[1] == b"/health":
-        status, body = b"200 OK", b"ok\n"
-    head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-    return head % (status, kind, len(body)) + body
+    app = web.Application()
+    app.add_routes([web.get("/metrics", numbers), web.get("/health", well)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        except OSError as error:
+            raise SetupProblem(
+                f"Port {port} cannot be used ({error.strerror}): choose another MUSICLSTM_METRICS_PORT."
+            ) from error
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"

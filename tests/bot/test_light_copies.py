@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,20 +11,20 @@ import soundfile
 from engine.render.tags import Tags
 from engine.render.vorbis import encode_ogg
 from engine.types import ComposeRequest, Composition
+from tests.bot import small_engine
 from tests.bot.conftest import ADA, House
-from tests.bot.small_engine import SmallEngine
+from tests.bot.small_engine import small_piece
 
 
 @pytest.fixture(autouse=True)
 def encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small engine gives an OGG too, as the real one does."""
-    make: Callable[[SmallEngine, ComposeRequest], Composition] = SmallEngine._composition
 
-    def with_ogg(engine: SmallEngine, request: ComposeRequest) -> Composition:
-        composition = make(engine, request)
+    def with_ogg(request: ComposeRequest, checkpoint_id: str, folder: Path) -> Composition:
+        composition = small_piece(request, checkpoint_id, folder)
         return dataclasses.replace(composition, ogg=ogg_of(composition.wav))
 
-    monkeypatch.setattr(SmallEngine, "_composition", with_ogg)
+    monkeypatch.setattr(small_engine, "small_piece", with_ogg)
 
 
 def ogg_of(wav: Path) -> bytes:

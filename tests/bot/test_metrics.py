@@ -2,6 +2,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import pytest
 
 from bot.errors import LimitReached
@@ -12,15 +13,6 @@ from engine.types import ComposeRequest
 from tests.bot.conftest import ADA, House
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
-
-
-async def _get(address: str, request: bytes) -> tuple[bytes, bytes]:
-    host, _, port = address.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(request)
-    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
-    return head.split(b"\r\n")[0], body
 
 
 def _values(metrics: Metrics) -> dict[str, float]:
@@ -73,13 +65,13 @@ async def test_metrics_and_health_are_served_on_loopback() -> None:
     metrics = Metrics()
     async with serve(metrics, 0) as address:
         assert address.startswith("http://127.0.0.1:")
-        status, body = await _get(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (status, body) == (b"HTTP/1.1 200 OK", metrics.text())
-        assert await _get(address, b"GET /health HTTP/1.1\r\n\r\n") == (b"HTTP/1.1 200 OK", b"ok\n")
-        assert (await _get(address, b"GET / HTTP/1.1\r\n\r\n"))[0] == b"HTTP/1.1 404 Not Found"
-        assert (await _get(address, b"POST /health HTTP/1.1\r\n\r\n"))[0] == b"HTTP/1.1 405 Method Not Allowed"
-        assert (await _get(address, b"nonsense\r\n\r\n"))[0] == b"HTTP/1.1 405 Method Not Allowed"
-        assert await _get(address, b"x" * 20_000) == (b"", b"")
+        async with aiohttp.ClientSession(address) as session:
+            told = await session.get("/metrics")
+            assert (told.status, await told.read()) == (200, metrics.text())
+            assert told.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+            assert await (await session.get("/health")).text() == "ok\n"
+            assert (await session.get("/")).status == 404
+            assert (await session.post("/health")).status == 405
         port = int(address.rpartition(":")[2])
         with pytest.raises(SetupProblem, match="MUSICLSTM_METRICS_PORT"):
             await serve(metrics, port).__aenter__()

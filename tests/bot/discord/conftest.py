@@ -4,11 +4,7 @@ Only the engine is small, where speed or a fault is wanted: its pieces are rando
 """
 
 import asyncio
-import io
-import math
-import random
 import shutil
-import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import discord
-import numpy as np
 import pytest
-from PIL import Image
 from simcord.env import Env
 
 from bot.discord import persist
@@ -27,13 +21,9 @@ from bot.discord.client import MusicLSTMClient
 from bot.history import History, Record
 from bot.quota import Limits
 from bot.studio import Studio
-from data.keys import Key
-from data.midi import write_midi
-from data.score import Note, Part, Score
 from engine.errors import EngineClosed
-from engine.titles import title
 from engine.types import ComposeRequest, Composition, Progress, ProgressCallback, Stage
-from tests.bot.small_engine import given_notes
+from tests.bot.small_engine import small_piece
 
 
 class SmallEngine:
@@ -69,50 +59,11 @@ class SmallEngine:
         if self.fails:
             raise self.fails.pop(0)
         self.made += 1
-        return self._piece(request)
-
-    def _piece(self, request: ComposeRequest) -> Composition:
-        rng = random.Random(f"{request.mood}{request.seed}")
-        key = request.key or Key(9, "minor")
-        notes = given_notes(request, key)
-        for _ in range(len(notes), request.length_notes):
-            start_step = notes[-1].start_step + 6 if notes else 0
-            notes.append(Note(start_step, Part.PAD, 40 + rng.randrange(40), 6, 84))
-        score = Score(tuple(notes), float(request.tempo_bpm or 60))
-        wav = self.folder / f"{request.id}-{rng.randrange(10**9)}.wav"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _write_wav(wav, notes[0].pitch, self.seconds)
-        picture = io.BytesIO()
-        Image.new("RGB", (32, 16), (notes[0].pitch, 40, 90)).save(picture, "PNG")
-        return Composition(
-            request=request,
-            title=title(request),
-            score=score,
-            key=key,
-            checkpoint_id=self.checkpoint_id,
-            midi=write_midi(score, title="A small piece"),
-            wav=wav,
-            roll_png=picture.getvalue(),
-            duration_s=self.seconds,
-            sampling_s=0.1,
-            rendering_s=0.2,
-        )
+        return small_piece(request, self.checkpoint_id, self.folder, self.seconds)
 
     async def aclose(self) -> None:
         self.closed = True
         self.gate.set()
-
-
-def _write_wav(path: Path, pitch: int, seconds: float) -> None:
-    rate_hz = 44_100
-    hz = 440 * 2 ** ((pitch - 69) / 12)
-    cycle = (np.sin(2 * math.pi * hz * np.arange(rate_hz) / rate_hz) * 12_000).astype("<i2")
-    mono = np.resize(cycle, int(rate_hz * seconds))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes(np.repeat(mono, 2).tobytes())
 
 
 @dataclass

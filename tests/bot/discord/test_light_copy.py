@@ -9,7 +9,7 @@ import soundfile
 
 from bot.discord import limits
 from bot.discord.attachments import sound_bytes_max
-from engine.types import ComposeRequest, Composition
+from engine.types import ComposeRequest, Composition, ProgressCallback
 from tests.bot.discord.test_compose_command import arriving_as, attached
 from tests.bot.test_light_copies import ogg_of
 
@@ -20,13 +20,13 @@ MIB = 1024 * 1024
 
 @pytest.fixture(autouse=True)
 def encoding(house, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = house.engine._piece
+    make = house.engine.compose
 
-    def with_ogg(request: ComposeRequest) -> Composition:
-        composition = make(request)
+    async def with_ogg(request: ComposeRequest, progress: ProgressCallback | None = None) -> Composition:
+        composition = await make(request, progress)
         return dataclasses.replace(composition, ogg=ogg_of(composition.wav))
 
-    monkeypatch.setattr(house.engine, "_piece", with_ogg)
+    monkeypatch.setattr(house.engine, "compose", with_ogg)
 
 
 @pytest.mark.parametrize(
