@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,20 +17,22 @@ from data.endings import ending
 from data.keys import estimate_key
 from data.listener import Floats, Listener, features, labelled
 from data.moods import Mood
+from data.repetition import excerpts
 from data.score import Score
 from engine.checkpoint import Checkpoint
 from engine.model import NoteLSTM
-from engine.originality import Index
+from engine.originality import Index, all_runs
 from engine.takes import takes_of
 from engine.types import COPIED_RUN_LIMIT_NOTES, ComposeRequest, Originality
 from trainer.baselines import NGram
 from trainer.cache import held_out_nats
 from trainer.dataset import Example, to_example
 from trainer.evaluation.bleu import self_bleu
+from trainer.evaluation.intervals import mean_interval
 from trainer.evaluation.measures import MEASURES, lag_curve
 from trainer.evaluation.moods import affect, hear_by_literature, histograms, recognition
 from trainer.evaluation.systems import Served, shuffled
-from trainer.originality import leave_one_author_out
+from trainer.originality import leave_one_author_out, source_of
 
 Say = Callable[[str, int], Callable[[], None]]  # (what is being done, steps) -> call after each step
 Json = dict[str, Any]
@@ -41,31 +44,77 @@ _SELF_BLEU_PIECES = 40  # a BLEU against hundreds of references finds every phra
 def score_held_out(
     checkpoints: dict[str, Checkpoint],
     ngrams: dict[str, NGram],
-    pieces: Sequence[Piece],
+    sides: dict[str, list[Piece]],
     rng: np.random.Generator,
     say: Say,
-) -> Json:
-    """Nats per note of held-out pieces by composers that training has not seen."""
-    tick = say("Scoring held-out pieces", len(checkpoints) + len(ngrams) + 1)
-    examples = [to_example(piece) for piece in pieces]
-    result: Json = {}
-    for name, checkpoint in checkpoints.items():
-        confidence = checkpoint.sidecar.get("training", {}).get("mood_confidence", 0.0)
-        # Controls look at the whole piece, so nobody is told them.
-        result[name] = _model_nats(checkpoint, [to_example(piece, confidence).told(NOT_TOLD) for piece in pieces])
+) -> dict[str, Json]:
+    """Nats per note of held-out pieces by composers that training has not seen.
+
+    Args:
+        checkpoints: by name; the first is the one evaluated.
+        ngrams: by name.
+        sides: of the corpus, by name; where the program's own pieces are among them, those by people count apart too.
+        rng: shuffles notes.
+        say: told what is being done.
+
+    Returns:
+        per side and system "nats", their 95 % interval, and, of all but the first, how far they are "above" it.
+    """
+    result: dict[str, Json] = {}
+    of_people: dict[str, Json] = {}
+    for side, pieces in sides.items():
+        tick = say(f"Scoring held-out pieces ({side})", len(checkpoints) + len(ngrams) + 1)
+        examples = [to_example(piece) for piece in pieces]
+        found: dict[str, Floats] = {}  # of each system [N], the nats of each piece
+        for name, checkpoint in checkpoints.items():
+            confidence = checkpoint.sidecar.get("training", {}).get("mood_confidence", 0.0)
+            # Controls look at the whole piece, so nobody is told them.
+            untold = [to_example(piece, confidence).told(NOT_TOLD) for piece in pieces]
+            found[name] = _model_nats(checkpoint, untold)
+            if checkpoint.config.cache_share:
+                alone = dataclasses.replace(checkpoint.config, cache_share=0.0)
+                found[f"{name} without its cache"] = _model_nats(dataclasses.replace(checkpoint, config=alone), untold)
+            tick()
+        for name, model in ngrams.items():
+            found[name] = _ngram_nats(model, examples)
+            if model.order > 1:
+                found[f"{name} that counts the piece too"] = _ngram_nats(model, examples, listening=True)
+            tick()
+        first = next(iter(checkpoints.values()))
+        shuffles = [_shuffled_example(piece, rng) for piece in pieces]
+        found[f"{first.id} on a shuffle of the same notes"] = _model_nats(first, shuffles)
         tick()
-    for name, model in ngrams.items():
-        result[name] = model.nats_per_note([example.tokens for example in examples])
-        tick()
-    first = next(iter(checkpoints.values()))
-    shuffles = [_shuffled_example(piece, rng) for piece in pieces]
-    result[f"{first.id} on a shuffle of the same notes"] = _model_nats(first, shuffles)
-    tick()
-    return result
+        result[side] = _per_note(found, pieces, np.ones(len(pieces), bool))
+        people = np.array([piece.source != SOURCE for piece in pieces])
+        if people.any() and not people.all():
+            of_people[f"{side}, by people"] = _per_note(found, pieces, people)
+    return result | of_people
 
 
-def _model_nats(checkpoint: Checkpoint, examples: Sequence[Example]) -> float:
-    return sum(held_out_nats(NoteLSTM.of(checkpoint), examples))
+def _per_note(found: dict[str, Floats], pieces: Sequence[Piece], which: npt.NDArray[np.bool_]) -> Json:
+    """What `score_held_out` says of some of the pieces."""
+    notes = np.array([float(len(piece.score.notes)) for piece in pieces])[which]
+    authors = np.array([source_of(piece).author for piece in pieces])[which].tolist()
+    own = next(iter(found.values()))
+    return {
+        name: {
+            "nats": float(nats[which].sum() / notes.sum()),
+            "interval": mean_interval(nats[which], notes, authors),
+            "above": None if nats is own else mean_interval((nats - own)[which], notes, authors),
+        }
+        for name, nats in found.items()
+    }
+
+
+def _model_nats(checkpoint: Checkpoint, examples: Sequence[Example]) -> Floats:
+    """[N] float64: the nats of each piece."""
+    model = NoteLSTM.of(checkpoint)
+    return np.array([sum(held_out_nats(model, [example])) * len(example.tokens) for example in examples])
+
+
+def _ngram_nats(model: NGram, examples: Sequence[Example], *, listening: bool = False) -> Floats:
+    """[N] float64: the nats of each piece."""
+    return np.array([model.nats_per_note([e.tokens], listening=listening) * len(e.tokens) for e in examples])
 
 
 def _shuffled_example(piece: Piece, rng: np.random.Generator) -> Example:
@@ -83,8 +132,10 @@ def compare_measures(human: Sequence[Score], systems: dict[str, list[Score]], sa
         columns.append((measure.name, measure.group, measure.says, [measure.of(score) for score in human], values))
         tick()
     says = "BLEU-4 against 39 other pieces, Zhu et al. 2018, by sacrebleu"
-    blues = {name: self_bleu(scores[:_SELF_BLEU_PIECES]) for name, scores in systems.items()}
-    spread = human[:: max(1, len(human) // _SELF_BLEU_PIECES)][:_SELF_BLEU_PIECES]  # of as many pieces as there are
+    # Of excerpts, and of their shuffles, from as many pieces as there are; moods take turns in the others.
+    step = {"shuffle": max(1, len(human) // _SELF_BLEU_PIECES)}
+    blues = {name: self_bleu(scores[:: step.get(name, 1)][:_SELF_BLEU_PIECES]) for name, scores in systems.items()}
+    spread = human[:: step["shuffle"]][:_SELF_BLEU_PIECES]
     columns.append(("self-BLEU", "repetition", says, self_bleu(spread), blues))
     tick()
     for name, group, says_, of_human, of_systems in columns:
@@ -188,14 +239,21 @@ def look_for_copies(
     """What stands in the training music already: of people's pieces, of what is served, and of what others wrote."""
     tick = say("Looking for copies", 1)
     of_human = leave_one_author_out(index, human)
+    length_notes = served[0].request.length_notes
+    of_excerpts = [
+        index.check_runs(all_runs(excerpt), without_author=source_of(piece).author)
+        for piece in human
+        for excerpt in excerpts(piece.score, length_notes)
+    ]
     tick()
     final = [index.check(piece.score) for piece in served]
     closest = sorted(range(len(final)), key=lambda n: final[n].copied_share, reverse=True)[:5]
-    takes = takes_of(served[0].request.length_notes)
+    takes = takes_of(length_notes)
     return {
         "human_p95_of_training_pieces": index.human_p95,
         "run_limit_notes": COPIED_RUN_LIMIT_NOTES,
         "held_out_human": _shares(of_human),
+        "held_out_human_excerpts": _shares(of_excerpts),
         "served": _shares(final),
         "baselines": {
             name: _shares([index.check(score) for score in scores]) for name, scores in list(systems.items())[1:]

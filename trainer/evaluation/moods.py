@@ -23,6 +23,7 @@ from data.mood_estimate import estimate_mood
 from data.moods import MOODS, PROFILES, Mood
 from data.score import Score
 from data.tokens import ATTRIBUTES, PITCH, encode, tempo_bin
+from trainer.evaluation.intervals import share_interval
 
 _SHUFFLES = 2000
 _BRIGHT, _GLOOMY = (Mood.HOPEFUL, Mood.ETHEREAL), (Mood.DARK, Mood.TENSE)
@@ -50,13 +51,15 @@ def histograms(score: Score) -> Floats:
 
 
 def recognition(asked: Sequence[Mood], heard: Sequence[Mood], rng: np.random.Generator) -> dict[str, Any]:
-    """Accuracy, confusion matrix (rows asked, columns heard) and what shuffled labels give."""
+    """Accuracy and its 95 % interval, confusion matrix (rows asked, columns heard) and what shuffled labels give."""
     wanted, found = (np.array([MOODS.index(mood) for mood in moods]) for moods in (asked, heard))
     confusion = np.zeros((len(MOODS), len(MOODS)), dtype=int)
     np.add.at(confusion, (wanted, found), 1)
     chance = [float((rng.permutation(wanted) == found).mean()) for _ in range(_SHUFFLES)]
+    accuracy = float((wanted == found).mean())
     return {
-        "accuracy": float((wanted == found).mean()),
+        "accuracy": accuracy,
+        "interval": share_interval(accuracy, len(wanted)),
         "shuffled_mean": float(np.mean(chance)),
         "shuffled_p99": float(np.quantile(chance, 0.99)),
         "confusion": confusion.tolist(),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data.moods import MOODS
+from data.repetition import REPETITION
 
 Json = dict[str, Any]
 
@@ -40,9 +41,10 @@ def _head(facts: Json) -> str:
         f"them. Beside them stand {corpus['human_excerpts']} excerpts of as many notes out of "
         f"{corpus['held_out_human_pieces']} human pieces {whose} training never saw, from {same} "
         f"({corpus['hash'][:12]}, {corpus['train_pieces']} training pieces).{but}\n\n"
-        "The baselines are drawn with the same lengths, temperature, tempi and keys. *Shuffle* has the notes of the "
-        "human excerpts in random order: a measure that does not tell it from music proves nothing.\n\n"
-        + _verdicts(facts)
+        f"The others wrote {facts['baseline_pieces']} pieces each, with the same lengths, temperature, tempi and keys; "
+        "a checkpoint serves the best of its takes, an n-gram has one. "
+        "*Shuffle* has the notes of the human excerpts in random order: a measure that does not tell it from music "
+        "proves nothing.\n\n" + _verdicts(facts)
     )
 
 
@@ -82,11 +84,19 @@ def _nats(facts: Json) -> str:
     sides = facts["nats_per_note"]
     whose = "that" if facts["corpus"]["held_out_by_title"] else "by composers that"
     names = list(next(iter(sides.values())))
-    rows = [(name, *(f"{sides[side][name]:.3f}" for side in sides)) for name in names]
+
+    def cell(side: str, name: str) -> str:
+        sure = facts["nats_per_note_95"][side][name]
+        low, high = sure["above"] or sure["interval"]
+        between = f"{low:+.2f} to {high:+.2f}" if sure["above"] else f"{low:.2f} to {high:.2f}"
+        return f"{sides[side][name]:.3f} ({between})"
+
+    rows = [(name, *(cell(side, name) for side in sides)) for name in names]
     return (
         "## Coherence: held-out nats per note\n\n"
         f"Mean negative log-likelihood of a note (part, time, pitch, duration, velocity) in pieces {whose} training "
-        "has not seen; lower is better.\n\n" + _table(("system", *sides), rows)
+        f"has not seen; lower is better. In brackets 95 % intervals, people drawn with replacement: of {names[0]} "
+        "itself, and of how far the others are above it.\n\n" + _table(("system", *sides), rows)
     )
 
 
@@ -106,11 +116,15 @@ def _measures(facts: Json) -> str:
     error = next(row for row in facts["measures"] if row["name"] == "similarity error")
     table.append((error["name"], error["group"], "0", *(f"{error['systems'][name]['error']:.3f}" for name in names)))
     says = "\n".join(f"- *{row['name']}*: {row['says']}." for row in facts["measures"])
+    telling = [row["name"] for row in rows if not row["systems"]["shuffle"]["inside"]]
     return (
         "## Coherence and repetition\n\n"
         "Median over pieces, in brackets the share of pieces inside the human band (by its definition 90 % of human "
         "excerpts). Bold: the median lies outside. Controls are printed, but cannot tell music from its shuffle.\n\n"
         + _table(("measure", "group", "human 5 · 50 · 95 %", *names), table)
+        + f"\n\nOf the {len(rows)} medians the shuffle's lies outside the band in {len(telling)}"
+        + (f": {', '.join(telling)}. " if telling else ". ")
+        + f"Which take is served is chosen by {', '.join(REPETITION)} too, so these flatter where takes are chosen."
         + f"\n\n{says}\n\n![Measures](measures.png)\n\n![Bars that come back](lags.png)"
     )
 
@@ -121,14 +135,14 @@ def _moods(facts: Json) -> str:
     rows = [
         (
             name,
-            f"{moods[key]['accuracy']:.1%}",
+            f"{moods[key]['accuracy']:.1%} ({moods[key]['interval'][0]:.0%} to {moods[key]['interval'][1]:.0%})",
             f"{moods[key]['shuffled_mean']:.1%} (99 % below {moods[key]['shuffled_p99']:.1%})",
             *(f"{moods[key]['baselines'][other]:.1%}" for other in others),
         )
         for key, name in (
-            ("literature", "attribute model of the literature, fitted to nothing of ours"),
+            ("literature", "attribute model of the literature, fitted to nothing of ours; it helps to choose the take"),
             ("fitted", f"softmax regression on attributes ({moods['fitted']['trained_on']['human_excerpts']} human and "
-             f"{moods['fitted']['trained_on']['own_excerpts']} own excerpts)"),
+             f"{moods['fitted']['trained_on']['own_excerpts']} own excerpts); one like it helps to choose"),
             ("histograms", "softmax regression on histograms of notes, fitted to the same; it chose nothing"),
         )
     ]  # fmt: skip
@@ -170,6 +184,7 @@ def _originality(facts: Json) -> str:
         )
         for name, of in (
             ("held-out human pieces", found["held_out_human"]),
+            ("held-out human excerpts, as long as the pieces", found["held_out_human_excerpts"]),
             ("served pieces", found["served"]),
             *found["baselines"].items(),
         )

@@ -133,16 +133,13 @@ def examine(
     rng = np.random.default_rng(options.seed)
     systems: dict[str, list[Score]] = {checkpoint.id: [piece.score for piece in served]}
     if beside is not None:
-        found = serve(beside, None, fewer, say(f"Composing with {beside.id}", len(fewer)))
+        its_index = Index.load(options.beside) if options.beside else None  # it is served as it would be
+        found = serve(beside, its_index, fewer, say(f"Composing with {beside.id}", len(fewer)))
         systems[beside.id] = [piece.score for piece in found]
     for name, model in ngrams.items():
         systems[name] = ngram_pieces(model, fewer, say(f"Composing with the {name}", len(fewer)))
     baselines = dict(list(systems.items())[1:])  # by request; the first is the one served
     systems["shuffle"] = [shuffled(score, rng) for score in excerpted]
-    held_out = {"valid": split.valid, "test": split.test}
-    if any(piece.source == SOURCE for piece in pieces):
-        of_people = {side: [piece for piece in members if piece.source != SOURCE] for side, members in held_out.items()}
-        held_out |= {f"{side}, by people": members for side, members in of_people.items() if members}
     splits = [split] if band is pieces else [split, band_split]
     sure = [
         piece
@@ -151,11 +148,13 @@ def examine(
         if piece.source == SOURCE or piece.mood_confidence >= options.confidence
     ]
     unheard = [piece for one in splits for piece in (*one.valid, *one.test)]
+    scored = score_held_out(checkpoints, ngrams, {"valid": split.valid, "test": split.test}, rng, say)
     facts: Json = {
         "checkpoint": checkpoint.id,
         "preset": checkpoint.sidecar.get("preset"),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "pieces": options.pieces,
+        "baseline_pieces": len(fewer),
         "length_notes": options.length_notes,
         "temperature": options.temperature,
         "first_seed": options.seed,
@@ -170,8 +169,9 @@ def examine(
             "held_out_learnt": known(index, unheard),
         },
         "nats_per_note": {
-            side: score_held_out(checkpoints, ngrams, members, rng, say) for side, members in held_out.items()
+            side: {name: one.pop("nats") for name, one in by_system.items()} for side, by_system in scored.items()
         },
+        "nats_per_note_95": scored,
         "measures": compare_measures(excerpted, systems, say),
         "moods": listen_for_moods(sure, unheard, served, (fewer, baselines), rng, say),
         "originality": look_for_copies(index, human, served, systems, say),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from data.composer.corpus import SOURCE
 from data.composer.piece import compose_piece
-from data.controls import CONTROLS
+from data.controls import CONTROLS, NOT_TOLD
 from data.corpus import Piece
 from data.listener import Listener, features
 from data.moods import MOODS, Mood
@@ -27,14 +28,16 @@ from engine.plan import Style, plan
 from engine.render import Renderer
 from engine.takes import TAKES
 from trainer.baselines import NGram
+from trainer.cache import held_out_nats
+from trainer.dataset import to_example
 from trainer.evaluation import plots, report, study
 from trainer.evaluation.__main__ import main, write
-from trainer.evaluation.answers import listen_for_moods
+from trainer.evaluation.answers import compare_measures, listen_for_moods, score_held_out
 from trainer.evaluation.bleu import bleu, self_bleu, words
 from trainer.evaluation.moods import affect, recognition
 from trainer.evaluation.spectrum import MEL_BANDS, distance_db, log_mel, mel_filters
 from trainer.evaluation.study import Options
-from trainer.evaluation.systems import ngram_pieces, requests, serve
+from trainer.evaluation.systems import Served, ngram_pieces, requests, serve
 from trainer.originality import build_index, leave_one_author_out
 
 OWN = [compose_piece(seed, mood) for mood in MOODS for seed in range(3)]
@@ -190,15 +193,55 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
             assert len(image.getcolors(1 << 24) or []) > 2
 
 
-def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp_path: Path) -> None:
+def test_a_shuffle_is_compared_with_the_excerpts_that_it_is_of() -> None:
+    human = [OWN[0].score] * 38 + [OWN[n % 23 + 1].score for n in range(42)]  # the first are all of one piece
+    rows = compare_measures(human, {"shuffle": human}, lambda _what, _steps: lambda: None)
+    found = next(row for row in rows if row["name"] == "self-BLEU")
+    assert found["systems"]["shuffle"]["median"] == found["human"]["median"] < 0.99
+
+
+def test_what_a_cache_gives_is_told() -> None:
+    torch.manual_seed(1)
+    model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1, cache_share=0.2, cache_stay=0.9, cache_match=2.0))
+    checkpoint = Checkpoint.of("cached-0", model.eval(), {"limits": {"longest_pitch_run": 8}})
+    sides = {"test": [piece(n, f"author {n % 3}") for n in range(6)]}
+    tune = tuple(Note(12 * n, Part.LEAD, 60 + n % 5, 12, 80) for n in range(60))
+    sides["test"] = [dataclasses.replace(one, score=Score(tune, 80)) for one in sides["test"]]
+    model.requires_grad_(requires_grad=False)
+    scored = score_held_out(
+        {"cached-0": checkpoint}, {}, sides, np.random.default_rng(1), lambda _what, _steps: lambda: None
+    )
+    assert set(scored) == {"test"}  # no piece is by the program: those by people do not count apart
+    with_cache, without = (scored["test"][f"cached-0{which}"] for which in ("", " without its cache"))
+    assert with_cache["nats"] == pytest.approx(
+        sum(held_out_nats(model, [to_example(one, 0.0).told(NOT_TOLD) for one in sides["test"]]))
+    )
+    assert with_cache["nats"] < without["nats"] - 1  # the tune comes back
+    assert with_cache["above"] is None
+    assert without["above"] == pytest.approx([without["nats"] - with_cache["nats"]] * 2)  # all pieces are the same
+
+
+def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(1)
     model = NoteLSTM(ModelConfig(embedding=8, hidden=16, layers=1)).eval().requires_grad_(requires_grad=False)
     checkpoint = Checkpoint.of("tiny-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
     pieces = [piece(n, f"author {n}", ("folk", SOURCE)[n % 5 == 0]) for n in range(60)]
-    options = Options(tmp_path, tmp_path, pieces=8, length_notes=24)
+    learnt_by_it = Index.of([all_runs(OWN[0].score)], [Source("its own music", "x")], 0.05)
+    learnt_by_it.save(tmp_path / "beside")
+    options = Options(tmp_path, tmp_path, tmp_path / "beside", pieces=8, length_notes=24)
+    indices: list[float | None] = []
+
+    def serve_(who: Checkpoint, index: Index | None, *others: Any) -> list[Served]:
+        indices.append(index and index.human_p95)
+        return serve(who, index, *others)
+
+    monkeypatch.setattr(study, "serve", serve_)
     beside = Checkpoint.of("other-0", model, {"preset": "tiny", "limits": {"longest_pitch_run": 8}})
     steps: list[str] = []
     done = study.examine(checkpoint, beside, None, pieces, pieces, options, lambda what, _: lambda: steps.append(what))
+    assert indices[1:] == [0.05]  # each is kept from copying what it has learnt itself
     write(done, tmp_path / "report", 0, lambda _what, _steps: lambda: None)
     facts = json.loads((tmp_path / "report" / "report.json").read_text())
     assert facts["exact_length"] == 1.0
@@ -206,9 +249,18 @@ def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp
         "tiny-0",
         "other-0",
         "5-gram",
+        "5-gram that counts the piece too",
         "unigram",
         "tiny-0 on a shuffle of the same notes",
     }
+    for side, systems in facts["nats_per_note_95"].items():
+        nats = facts["nats_per_note"][side]
+        assert systems["tiny-0"]["interval"][0] < nats["tiny-0"] < systems["tiny-0"]["interval"][1]
+        low, high = systems["unigram"]["above"]
+        assert low < nats["unigram"] - nats["tiny-0"] < high < 0  # so it is below
+    assert set(facts["nats_per_note"]) == {"valid", "test", "valid, by people", "test, by people"}
+    assert facts["baseline_pieces"] == 8
+    assert facts["originality"]["held_out_human_excerpts"]["copied_share_max"] <= 1
     # An untrained model predicts worse than any n-gram, and the report says it.
     assert facts["nats_per_note"]["test"]["tiny-0"] > facts["nats_per_note"]["test"]["unigram"]
     assert not facts["verdicts"]["held-out nats per note below every baseline"]
@@ -218,6 +270,8 @@ def test_a_whole_study_answers_every_question_and_its_report_and_json_say_so(tmp
     for listener in ("literature", "fitted", "histograms"):
         assert set(facts["moods"][listener]["baselines"]) == others
         assert all(0 <= share <= 1 for share in facts["moods"][listener]["baselines"].values())
+        low, high = facts["moods"][listener]["interval"]
+        assert low <= facts["moods"][listener]["accuracy"] <= high
     assert set(facts["originality"]["baselines"]) == {*others, "shuffle"}
     assert all(set(row["systems"]) == {"tiny-0", *others, "shuffle"} for row in facts["measures"])
     text = (tmp_path / "report" / "report.md").read_text()
