@@ -20,7 +20,7 @@ from bot.discord.persist import persist
 from bot.discord.posts import ChannelPost
 from bot.discord.rating import RatingModal
 from bot.discord.texts import say
-from bot.errors import HistoryProblem, NotAllowed, NotFound
+from bot.errors import HistoryProblem, NotAllowed
 from bot.grammar import build_request
 from bot.history import MessageRef, Origin, Record, Relation
 from bot.library import Library
@@ -193,8 +193,6 @@ async def share(
     record = await known(interaction, piece_id)
     check_in_server(interaction)
     await interaction.client.studio.servers.check_not_blocked(requester_of(interaction))
-    if record.private and record.requester.person != requester_of(interaction).person:
-        raise NotFound(say(interaction.locale, "There is no such piece."))
     check_can_post(interaction, channel)
     await interaction.response.defer(thinking=True, ephemeral=True)
     note = say(interaction.guild_locale, "Shared by {who}", who=interaction.user.mention)

@@ -31,7 +31,9 @@ def _ids(records: list[Record]) -> list[str]:
 
 async def test_favourites_are_kept_once_each_and_listed_latest_first(house: House) -> None:
     library = house.studio.library
-    first, second = await _made(house), await _made(house, BEN)
+    second, first = await _made(house, BEN), await _made(house)
+    hidden = await _made(house, private=True)
+    assert await library.set_favourite(hidden, BEN) == 1  # before its author made it private
     assert await library.set_favourite(first, BEN) == 1
     house.later(seconds=1)
     assert await library.set_favourite(second, BEN) == 1
@@ -47,9 +49,9 @@ async def test_favourites_are_kept_once_each_and_listed_latest_first(house: Hous
 
 async def test_the_best_of_a_server_are_its_own_public_pieces(house: House) -> None:
     library = house.studio.library
-    good, best, hidden, elsewhere = (
-        await _made(house),
+    best, good, hidden, elsewhere = (
         await _made(house, BEN),
+        await _made(house),
         await _made(house, private=True),
         await _made(house, EVE),
     )
@@ -67,7 +69,7 @@ async def test_the_best_of_a_server_are_its_own_public_pieces(house: House) -> N
         (best.id, 2),
         (good.id, 1),
     ]
-    assert [ranked.record.id for ranked in await library.top("10", ["100"], since=best.created_at)] == [best.id]
+    assert [ranked.record.id for ranked in await library.top("10", ["100"], since=good.created_at)] == [good.id]
     assert [ranked.record.id for ranked in await library.top("10", ["200"])] == [aside.id]
     assert await library.top("99", ["100"]) == []
 

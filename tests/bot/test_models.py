@@ -27,6 +27,7 @@ class Workbench:
         for name, nats in (("v1", 4.5), ("mine", 4.2), ("broken", 1.0)):
             (self.folder / name).mkdir(parents=True)
             says = {"name": name, "weights_sha256": name[0] * 64, "date": "2026-01-02", "corpus": {"hash": "abc"}}
+            says["date"] = "2026-01-03" if name == "mine" else says["date"]
             metrics = {"valid_nats_per_note": nats, "baselines": {"5-gram": 5.0}}
             (self.folder / name / "model.json").write_text(json.dumps(says | {"metrics": metrics}))
         (self.folder / "junk").mkdir()
@@ -71,7 +72,7 @@ async def _checkpoint_of_next(bench: Workbench) -> str:
 
 async def test_the_list_shows_what_each_checkpoint_says_of_itself(bench: Workbench) -> None:
     models = {model.id: model for model in await bench.models.all()}
-    assert set(models) == {"v1-vvvvvvvv", "mine-mmmmmmmm", "broken-bbbbbbbb"}
+    assert list(models) == ["mine-mmmmmmmm", "v1-vvvvvvvv", "broken-bbbbbbbb"]  # the newest first
     assert models["v1-vvvvvvvv"].current
     mine = models["mine-mmmmmmmm"]
     assert (mine.valid_nats_per_note, mine.card.corpus_hash) == (4.2, "abc")
@@ -97,6 +98,34 @@ async def test_rollback_goes_back_to_the_one_before(bench: Workbench) -> None:
     await bench.models.promote("mine", ADA)
     assert (await bench.models.rollback(ADA)).id == "v1-vvvvvvvv"
     assert await _checkpoint_of_next(bench) == "v1"
+    assert (await bench.models.rollback(ADA)).id == "mine-mmmmmmmm"  # which was in use before this one
+
+
+async def test_promotions_take_effect_in_the_order_in_which_they_were_asked_for(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def load(folder: Path) -> Engine:
+        await asyncio.sleep(0.02 if folder.name == "mine" else 0.0)
+        return await bench.load(folder)
+
+    monkeypatch.setattr(bench.models, "_open_engine", load)
+    first = asyncio.create_task(bench.models.promote("mine", ADA))
+    await asyncio.sleep(0.005)  # it is looked up in a thread
+    await asyncio.gather(first, bench.models.promote("v1", ADA))
+    assert await bench.current() == ["v1-vvvvvvvv"]
+    assert await promoted(bench.house.history) == (bench.folder / "v1").resolve()
+
+
+async def test_engines_are_lent_one_at_a_time_and_closed_again(bench: Workbench) -> None:
+    rival = await bench.models.rival()
+
+    async def borrow() -> None:
+        async with bench.models.lend(rival):
+            assert [engine.closed for engine in bench.engines].count(False) == 2  # this one and the one in use
+            await asyncio.sleep(0.005)
+
+    await asyncio.gather(borrow(), borrow())
+    assert [engine.closed for engine in bench.engines] == [False, True, True]
 
 
 async def test_promoting_the_one_in_use_again_loses_no_way_back(bench: Workbench) -> None:
@@ -163,9 +192,10 @@ async def test_a_promoted_checkpoint_that_is_gone_falls_back_to_the_default(benc
 
 async def test_a_swap_loses_no_piece(bench: Workbench, until: Until) -> None:
     first = bench.engines[0]
+    assert await _checkpoint_of_next(bench) == "v1"
     first.gate.clear()
     making = asyncio.create_task(_checkpoint_of_next(bench))
-    await until(lambda: len(first.taken) == 1)
+    await until(lambda: len(first.taken) == 2)
     await bench.models.promote("mine", ADA)
     assert await _checkpoint_of_next(bench) == "mine"
     assert not first.closed
@@ -189,6 +219,20 @@ async def test_closing_closes_every_engine(bench: Workbench, until: Until) -> No
     assert all(engine.closed for engine in bench.engines)
 
 
+async def test_closing_waits_for_no_piece_of_an_earlier_engine(tmp_path: Path, until: Until) -> None:
+    first, second = SmallEngine(tmp_path), SmallEngine(tmp_path)
+    first.gate.clear()
+    engine = SwappableEngine(first)
+    making = asyncio.create_task(engine.compose(ComposeRequest()))
+    await until(lambda: len(first.taken) == 1)
+    await engine.swap(second)
+    async with asyncio.timeout(5):
+        await engine.aclose()
+    assert (first.closed, second.closed, making.done()) == (True, True, False)
+    first.gate.set()
+    await making
+
+
 @pytest.mark.parametrize("meanwhile_s", [0.0, 0.02])
 async def test_an_engine_that_is_just_being_replaced_is_closed_to_the_end(tmp_path: Path, meanwhile_s: float) -> None:
     class Slow(SmallEngine):
@@ -210,6 +254,12 @@ async def test_what_the_settings_chose_can_be_gone_back_to_as_well(bench: Workbe
     bench.models._current, bench.models.pinned = bench.folder / "v1", True  # as a start with MUSICLSTM_CHECKPOINT
     await bench.models.promote("mine", ADA)
     assert (await bench.models.rollback(ADA)).id == "v1-vvvvvvvv"
+
+
+async def test_rolling_back_what_the_settings_chose_goes_to_the_one_promoted_before(bench: Workbench) -> None:
+    await bench.models.promote("mine", ADA)
+    bench.models._current, bench.models.pinned = bench.folder / "v1", True
+    assert (await bench.models.rollback(ADA)).id == "mine-mmmmmmmm"
 
 
 async def test_promoting_what_the_settings_chose_outlives_them(bench: Workbench) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from bot.errors import LimitReached, NotAllowed, NotFound
@@ -22,7 +24,9 @@ async def test_a_preset_is_kept_under_its_name_for_its_owner(house: House) -> No
     assert await presets.all(BEN) == []
     await presets.save(ADA, "bright", "epic")
     assert (await presets.get(ADA, "bright"))["mood"] is Mood.EPIC
+    await presets.save(BEN, "bright", "tense")
     await presets.delete(ADA, "Bright")
+    assert await presets.all(BEN) == [Preset("bright", "mood:tense")]
     with pytest.raises(NotFound, match=r"You have no preset 'nigth drive' \(did you mean night drive\?\)\."):
         await presets.get(ADA, "nigth drive")
     with pytest.raises(NotFound):
@@ -90,18 +94,25 @@ async def test_a_server_may_lower_the_limit_of_each_person_within_it(house: Hous
     with pytest.raises(LimitReached, match="Nobody"):
         await house.studio.compose(ComposeRequest(), BEN)
     await house.studio.compose(ComposeRequest(length_notes=16), EVE)
-    with pytest.raises(InvalidRequest):
-        await house.studio.servers.set_user_per_hour("10", -1, BEN)
+    for wrong in (-1, 1001):
+        with pytest.raises(InvalidRequest):
+            await house.studio.servers.set_user_per_hour("10", wrong, BEN)
 
 
 async def test_a_blocked_person_is_refused_in_that_server(house: House) -> None:
     servers = house.studio.servers
+    made = await house.studio.compose(ComposeRequest(length_notes=16), ADA)
     await servers.block(ADA.person, "10", BEN)
     with pytest.raises(NotAllowed, match="in this server"):
         await house.studio.compose(ComposeRequest(), ADA)
+    with pytest.raises(NotAllowed, match="in this server"):
+        await house.studio.remake(made.record.id, ADA)
     assert await servers.blocked("10") == [ADA.person]
     assert await servers.blocked("20") == []
+    await house.studio.compose(ComposeRequest(length_notes=16), replace(ADA, guild_id="20"))
+    await servers.block(ADA.person, "20", BEN)
     await servers.unblock(ADA.person, "10", BEN)
+    assert await servers.blocked("20") == [ADA.person]
     await house.studio.compose(ComposeRequest(length_notes=16), ADA)
 
 

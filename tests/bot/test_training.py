@@ -1,4 +1,5 @@
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import pytest
 
 from bot.errors import NotFound
 from bot.training import Training
-from bot.training_run import TrainingRun
+from bot.training_run import TrainingRun, is_locked
 from engine.errors import Busy, InvalidRequest, SetupProblem, StorageProblem
 from engine.types import ComposeRequest
 from tests.bot.conftest import ADA, BEN, House
@@ -40,6 +41,8 @@ if "trainer" in arguments:
     out.mkdir(parents=True)
     (out / "model.json").write_text("{}")
 elif "trainer.evaluation" in arguments:
+    if (here / "fail to evaluate").exists():
+        sys.exit("There is no held-out music.")
     out.mkdir(parents=True)
     row = lambda own, current, shuffle=False: {"human": {}, "systems": {
         "own": {"inside": own}, "v1-vvvvvvvv": {"inside": current}, "shuffle": {"inside": shuffle}}}
@@ -100,7 +103,10 @@ async def bench(house: House) -> Bench:
 
 async def test_a_retraining_is_watched_to_its_candidate_and_the_verdicts(bench: Bench) -> None:
     assert await bench.training.latest() is None
-    assert (await bench.start()).state == "running"
+    begun, refused = await asyncio.gather(bench.start(), bench.start(), return_exceptions=True)
+    assert isinstance(begun, TrainingRun)
+    assert begun.state == "running"
+    assert isinstance(refused, Busy)
     run = await bench.until(lambda run: run.share == 0.5)
     assert (run.state, run.epoch, run.epochs) == ("running", 1, 2)
     assert (run.train_nats, run.valid_nats, run.remaining_s) == (5.0, 4.5, 10.0)
@@ -130,10 +136,23 @@ async def test_a_failure_is_told_with_the_trainers_own_sentence(bench: Bench) ->
     assert not run.checkpoint.exists()
 
 
+async def test_a_candidate_that_could_not_be_evaluated_is_one_all_the_same(bench: Bench) -> None:
+    (bench.folder / "fail to evaluate").touch()
+    bench.go_on()
+    await bench.start()
+    run = await bench.until(lambda run: run.state != "running")
+    assert (run.state, run.verdicts, run.comparison) == ("finished", {}, None)
+    assert (run.checkpoint / "model.json").exists()
+    with (bench.folder / "training" / run.id / "lock").open() as another:
+        fcntl.flock(another, fcntl.LOCK_SH)  # who looks at the same time
+        assert not is_locked(bench.folder / "training" / run.id)
+
+
 async def test_it_can_be_cancelled(bench: Bench) -> None:
     await bench.start()
     await bench.until(lambda run: run.share == 0.5)
-    assert (await bench.training.cancel(BEN)).state == "cancelled"
+    async with asyncio.timeout(20):  # its step obeys, and need not be killed
+        assert (await bench.training.cancel(BEN)).state == "cancelled"
     with pytest.raises(NotFound):
         await bench.training.cancel(BEN)
     assert (await bench.training.recover()) == await bench.training.latest()
@@ -192,7 +211,9 @@ async def test_favourites_of_those_who_consented_are_learnt_too_and_not_kept(ben
     studio = bench.house.studio
     piece = await studio.compose(ComposeRequest(length_notes=16), ADA)
     other = await studio.compose(ComposeRequest(length_notes=16), BEN)
-    for each, who in ((piece, ADA), (other, BEN)):
+    lost = await studio.compose(ComposeRequest(length_notes=16), ADA)
+    lost.midi.unlink()
+    for each, who in ((piece, ADA), (other, BEN), (lost, ADA)):
         await studio.library.set_favourite(each.record, who)
     await studio.privacy.set_training_consent(ADA, given=True)
     run = await bench.start(favourites=True)
@@ -302,12 +323,19 @@ async def test_nothing_is_kept_of_a_run_that_could_not_begin(bench: Bench, monke
     assert not any((bench.folder / "training").iterdir())
 
 
-async def test_an_interrupted_run_that_another_has_followed_keeps_nothing(bench: Bench) -> None:
+async def test_an_interrupted_run_keeps_its_music_until_another_has_followed_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = await bench.start(favourites=True)
     await bench.until(lambda run: run.share == 0.5)
     folder = bench.folder / "training" / run.id
     os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
     await bench.until(lambda run: run.state == "interrupted")
+    with monkeypatch.context() as patch:
+        resumed: list[bool] = []
+        patch.setattr("bot.training._spawn", lambda run, _: resumed.append((run / "corpus").exists()))
+        await bench.training.recover()
+        assert resumed == [True]
     bench.house.later(seconds=5)
     bench.go_on()
     await bench.start()

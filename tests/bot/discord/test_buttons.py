@@ -123,9 +123,18 @@ async def test_share_posts_the_piece_where_both_may(guild, ada, piece) -> None:
     assert f"<@{ada.id}>" in shared.embeds[0].description
 
 
-@pytest.mark.parametrize("who", ["bot", "ada"])
-async def test_share_is_refused_where_one_of_them_may_not(simcord_env, guild, ada, piece, who: str) -> None:
-    deny = discord.PermissionOverwrite(send_messages=False)
+@pytest.mark.parametrize(
+    ("who", "what"),
+    [
+        ("bot", "send_messages"),
+        ("bot", "attach_files"),
+        ("bot", "embed_links"),
+        ("ada", "send_messages"),
+        ("ada", "attach_files"),
+    ],
+)
+async def test_share_is_refused_where_one_of_them_may_not(simcord_env, guild, ada, piece, who: str, what: str) -> None:
+    deny = discord.PermissionOverwrite(**{what: False})
     target = simcord_env.bot.user if who == "bot" else ada
     other = guild.create_text_channel("stage", overwrites={target: deny})
     menu = await ada.click(piece, label="Share…")
@@ -225,6 +234,16 @@ async def test_a_stranger_who_makes_the_last_button_up_deletes_nothing(simcord_e
     result = await forged(simcord_env, guild, channel, ben, f"piece:erase:{piece_id(piece)}")
 
     assert "Only the one who asked" in result.content
+    assert channel.last_message.id == piece.id
+
+
+async def test_a_stranger_who_makes_the_button_up_that_forgets_somebody_forgets_nobody(
+    simcord_env, house, guild, channel, ada, ben, piece
+) -> None:
+    result = await forged(simcord_env, guild, channel, ben, f"forget:{ada.id}")
+
+    assert "somebody else to decide" in result.content
+    assert len(await house.records()) == 1
     assert channel.last_message.id == piece.id
 
 

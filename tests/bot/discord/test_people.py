@@ -267,6 +267,17 @@ async def test_what_enough_people_like_is_posted_once_to_the_best_of_channel(
     assert len(best.history()) == 1
 
 
+async def test_an_administrator_is_told_where_the_bot_may_not_post(simcord_env, guild, channel, admin) -> None:
+    silent = discord.PermissionOverwrite(send_messages=False)
+    there = guild.create_text_channel("silent", overwrites={simcord_env.bot.user: silent})
+
+    for command, options in (("admin best-of", {}), ("admin announce", {"text": "Tonight"})):
+        told = await admin.slash(channel, command, channel=there, **options)
+        assert told.response.content.startswith("I may not post files in")
+
+    assert (await simcord_env.bot.studio.servers.settings(str(guild.id))).best_of_channel_id is None
+
+
 async def test_an_announcement_pings_nobody(channel, admin) -> None:
     await admin.slash(channel, "admin announce", channel=channel, text="@everyone New model!")
 

@@ -124,10 +124,15 @@ async def test_deleting_everything_about_oneself_takes_the_messages_away(
 async def test_messages_that_discord_does_not_delete_now_go_at_the_next_start(
     simcord_env, house, closing, channel, ada, piece
 ) -> None:
-    simcord_env.inject_error("DELETE", f"/channels/*/messages/{piece.id}", status=500, times=persist.ATTEMPTS)
+    await ada.slash(channel, "compose", length=20)
+    other = channel.last_message
+    for message in (piece, other):
+        path = f"/channels/*/messages/{message.id}"
+        simcord_env.inject_error("DELETE", path, status=500, times=persist.ATTEMPTS)
+    await delete(ada, other)
     question = await ada.slash(channel, "privacy delete")
     await ada.click(question.response, label="Delete everything")
-    assert [message.id for message in channel.history()] == [piece.id]
+    assert {message.id for message in channel.history()} == {piece.id, other.id}
 
     await simcord_env.bot.close()
     await simcord_env.restart_bot(again := house.client())
@@ -234,6 +239,25 @@ async def test_what_may_be_posted_in_a_thread_is_asked_of_threads(
     told = await ada.slash(channel, "share", id=piece_id(piece), channel=thread)
 
     assert told.response.content.startswith("Shared in" if in_threads else "You may not post files")
+
+
+async def test_nothing_of_a_private_thread_is_posted_or_listed_elsewhere(
+    simcord_env, guild, channel, admin, ada
+) -> None:
+    best = guild.create_text_channel("best-of")
+    await admin.slash(channel, "admin best-of", channel=best, favourites=1)
+    parent = simcord_env.bot.get_channel(channel.id)
+    few = await parent.create_thread(name="few", type=discord.ChannelType.private_thread)
+    await few.add_user(discord.Object(ada.id))
+    await simcord_env.settle()
+    (thread,) = channel.threads
+    await ada.slash(thread, "compose", length=20)
+
+    await ada.click(thread.last_message, label="Favourite")
+
+    assert not best.history()
+    listed = await admin.slash(channel, "history", server=True)
+    assert piece_id(thread.last_message) not in str([embed.to_dict() for embed in listed.response.embeds])
 
 
 async def test_a_star_on_a_copy_in_a_direct_message_counts_for_the_best_of_channel(
