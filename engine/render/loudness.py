@@ -83,8 +83,7 @@ def _frame(rate_hz: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float3
 
 def integrated_lufs(hops: npt.NDArray[np.float64]) -> float:
     """Gated loudness from `hop_energies` with both channels added, [n]; -inf for silence (annex 1, equations 3-7)."""
-    if len(hops) < _HOPS_PER_BLOCK:
-        hops = np.concatenate([hops, np.zeros(_HOPS_PER_BLOCK - len(hops))])
+    # Of a sound shorter than a block, each is the whole sound and silence.
     blocks = np.convolve(hops, np.full(_HOPS_PER_BLOCK, 1 / _HOPS_PER_BLOCK), "valid")
     loud = blocks[blocks > 10 ** ((_ABSOLUTE_GATE_LUFS - _OFFSET_LUFS) / 10)]
     if not len(loud):
