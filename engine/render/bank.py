@@ -172,11 +172,12 @@ def _bell() -> Preset:
         t = np.arange(round(seconds * _RATE_HZ)) / _RATE_HZ
         shorter = (key_hz(60) / f0) ** 0.35  # small glass rings for less time
         phases = np.random.default_rng(key).uniform(0, 2 * np.pi, len(partials))
+        phases[1] = phases[0]  # one blow starts both; else some keys begin where they cancel
         wave = np.zeros_like(t)
         for (ratio, gain, fall_s), phase in zip(partials, phases, strict=True):
             if ratio * f0 < 14_000:
                 wave += gain * np.exp(-6.9 * t / (fall_s * shorter)) * np.sin(2 * np.pi * ratio * f0 * t + phase)
-        samples.append(Sample(f"bell {key}", _struck(wave, t, 0.004, 0.5), _RATE_HZ, key, loops=False))
+        samples.append(Sample(f"bell {key}", _struck(wave, t, 0.004, 0.55), _RATE_HZ, key, loops=False))
     return Preset("Glass", PROGRAMS[Part.BELL], samples, _envelope(0.001, 3.5))
 
 

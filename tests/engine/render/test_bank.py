@@ -63,6 +63,12 @@ def test_a_bass_below_what_loudspeakers_play_is_heard_as_well_as_one_above(bank)
     assert max(heard_db) - min(heard_db) < 5  # with the same harmonics at each pitch it was 16
 
 
+def test_glass_is_as_loud_on_one_recording_as_on_the_next(bank):
+    sounds = [_played(Part.BELL, pitch, bank)[: RATE_HZ // 2] for pitch in range(60, 109, 6)]
+    levels_db = [10 * float(np.log10((sound**2).mean())) for sound in sounds]
+    assert np.abs(np.diff(levels_db)).max() < 2
+
+
 def _heard_db(sound) -> float:
     """Level as the ear weighs it (A-weighting, IEC 61672-1)."""
     power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
