@@ -21,6 +21,8 @@ Curve = npt.NDArray[np.floating[Any]]
 
 _BANDS_HZ = (125.0, 350.0, 1000.0, 2800.0, 7000.0)  # centres of the bands that decay at their own rate
 _FILTER_FRAMES = 1 << 14  # 0.37 s: long enough for a high-pass at 25 Hz
+_WET_FROM_HZ = 140.0  # a room that rings below is mud
+_WIDE_FROM_HZ = 250.0  # a bass belongs in the middle, its reverberation too
 _AIR_FROM_HZ = 75.0  # the lowest note of a cello is at 65 Hz
 _WIDTH_FRAMES = 1500  # 34 ms: below that a listener hears one wide sound, above it an echo (Haas 1951)
 
@@ -178,7 +180,7 @@ def _reverberation(character: Character, frames: int, rate_hz: int) -> Curve:
     """[2, frames], middle and side of a stereo impulse response: noise that decays at its own rate in each band.
 
     Left and right are independent, as in a large room, so the two have equal energy and a mono listener loses 3 dB of
-    reverberation and nothing of the music.
+    reverberation and nothing of the music; but for the bass, which is the same in both, and of which nothing is lost.
     """
     t = np.arange(frames, dtype=np.float32) / np.float32(rate_hz)
     generator = np.random.default_rng(1969)
@@ -200,11 +202,16 @@ def _reverberation(character: Character, frames: int, rate_hz: int) -> Curve:
         burst *= gain / np.sqrt((burst**2).sum())
         tail[index % 2, start : start + length] += burst * 0.5
         tail[1 - index % 2, start : start + length] += burst * 0.2
-    shape = np.fft.rfft(
-        _filter(rate_hz, lambda hz: _highpass(hz, 140) * _lowpass(hz, 0.85 * character.lowpass_hz)), 2 * size
-    ).astype(np.complex64)
-    tail = np.fft.irfft(np.fft.rfft(tail, 2 * size) * shape, 2 * size)[:, :frames]
-    return np.stack([tail[0] + tail[1], tail[0] - tail[1]]) / np.float32(2)
+    middle_and_side = np.stack([tail[0] + tail[1], tail[0] - tail[1]]) / np.float32(2)
+    for wave, from_hz in zip(middle_and_side, (_WET_FROM_HZ, _WIDE_FROM_HZ), strict=True):
+        shape = _filter(rate_hz, functools.partial(_wet_magnitude, from_hz, 0.85 * character.lowpass_hz))
+        spectrum = np.fft.rfft(wave, 2 * size) * np.fft.rfft(shape, 2 * size).astype(np.complex64)
+        wave[:] = np.fft.irfft(spectrum, 2 * size)[:frames]
+    return middle_and_side
+
+
+def _wet_magnitude(from_hz: float, to_hz: float, hz: Curve) -> Curve:
+    return _highpass(hz, from_hz) * _lowpass(hz, to_hz)
 
 
 def _quick_length(least: int) -> int:

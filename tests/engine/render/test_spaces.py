@@ -49,6 +49,17 @@ def test_one_loudspeaker_plays_it_too(sounds, space):
 
 
 @pytest.mark.parametrize("space", SPACES)
+def test_one_loudspeaker_plays_the_bass_of_what_is_in_the_air_too(space, tmp_path):
+    score = Score(tuple(Note(0, Part.PAD, pitch, 48, 80) for pitch in (40, 45, 52)), 60.0)
+    rendered = Renderer().render(score, title="", recipe=(), folder=tmp_path, name="low", mood=Mood.DARK, space=space)
+    sound, _ = soundfile.read(rendered.wav, always_2d=True)
+    hz, spectra = np.fft.rfftfreq(len(sound), 1 / RATE_HZ), np.fft.rfft(sound.T)
+    bass = spectra[:, (hz > 80) & (hz < 180)]
+    lost = (np.abs(bass) ** 2).sum() / 2 / (np.abs(bass.mean(axis=0)) ** 2).sum()
+    assert 10 * np.log10(lost) < 1.2  # 3.5 in the void when the bass of its reverberation was as wide as the rest
+
+
+@pytest.mark.parametrize("space", SPACES)
 def test_it_fades_to_nothing_without_a_step(sounds, space):
     sound = np.abs(sounds[space])
     assert sound[-30:].max() < 0.0005
