@@ -227,7 +227,7 @@ def _texture() -> Preset:
     """A cloud: 160 grains of a tone, its octaves and fifths, each 0.1 to 0.6 s, strewn over a circle of six seconds."""
     ratios = np.array([0.5, 1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 4.0])
     samples = []
-    for key in range(42, 91, 8):
+    for key in range(42, 107, 8):  # as high as it is played: what is raised beyond the sample rate folds into discord
         generator = np.random.default_rng(1000 + key)
         f0 = key_hz(key)
         cloud = np.zeros(_LOOP_FRAMES)
