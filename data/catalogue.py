@@ -42,7 +42,7 @@ class Entry:
         mood: estimated from the music, or as the source gives it.
         confidence: of the estimate, 1/8 to 1; 1.0 where the source gives the mood.
         mood_override: what a person says instead, or None.
-        half_time: the piece is used at half its tempo and without pitched drums (see `data.thin`).
+        half_time: the piece is used at half its tempo and without pitched drums (see `data.half_time`).
         notes: pitched notes.
         duration_s: seconds, as written.
         file: the name that it came with.

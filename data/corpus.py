@@ -10,10 +10,10 @@ from pathlib import Path
 from data.catalogue import Entry, entries_of, midi_path
 from data.composers import display_names
 from data.errors import CorpusProblem, InvalidMidi
+from data.half_time import half_time
 from data.midi import read_midi
 from data.moods import Mood
 from data.score import Score
-from data.thin import half_time
 
 DEFAULT_FOLDER = Path("var/corpus")
 

@@ -27,13 +27,13 @@ from data.catalogue import (
 )
 from data.corpus import read_score
 from data.errors import CorpusProblem, InvalidMidi
+from data.half_time import half_time
 from data.licensing import parse_licence
 from data.midi import MAX_BYTES, MidiFile, read_midi
 from data.mood_estimate import estimate_mood
 from data.moods import Mood
 from data.score import Score
 from data.similarity import NEAR_DUPLICATE_SHARE, SimilarityIndex, fingerprint
-from data.thin import half_time
 
 MIN_NOTES = 32  # fewer are a jingle, from which no form can be learnt
 MIN_DURATION_S = 5.0
@@ -56,7 +56,7 @@ class Offer:
         credit: the line that the licence asks for; "" makes one from title, composer and source.
         sha256: what the file should hash to, or "".
         mood: what the source says, or None to estimate it.
-        half_time: bring the piece into the ambient range (see `data.thin`).
+        half_time: bring the piece into the ambient range (see `data.half_time`).
     """
 
     path: Path

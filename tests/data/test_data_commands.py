@@ -16,12 +16,12 @@ import pytest
 from data.__main__ import _parser, main
 from data.catalogue import sole_writer
 from data.corpus import load_corpus
+from data.half_time import AMBIENT_NOTES_PER_SECOND, SLOWEST_BPM
 from data.importer import MAX_DURATION_S, MIN_DURATION_S, MIN_NOTES
 from data.midi import MAX_BYTES, read_midi, write_midi
 from data.moods import MOODS
 from data.score import Note, Part, Score
 from data.similarity import NEAR_DUPLICATE_SHARE
-from data.thin import AMBIENT_NOTES_PER_SECOND, SLOWEST_BPM
 
 TRAINING = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 

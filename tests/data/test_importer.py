@@ -16,13 +16,13 @@ import pytest
 from data.catalogue import midi_path, read_catalogue, read_refusals
 from data.corpus import corpus_hash, load_corpus
 from data.errors import CorpusProblem
+from data.half_time import half_time
 from data.importer import Added, Offer, add, offers_from_catalogue, offers_from_folder
 from data.keys import transpose
 from data.midi import read_midi, write_midi
 from data.moods import Mood
 from data.report import report, set_mood, write_plots
 from data.score import Note, Part, Score
-from data.thin import half_time
 
 
 def melody(seed: int, *, notes: int = 120, tempo_bpm: float = 80, step: int = 6, pulse: bool = False) -> Score:
