@@ -1,8 +1,10 @@
 import asyncio
 import hashlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -83,6 +85,21 @@ async def test_cancelling_the_one_who_waits_marks_the_request_cancelled(house: H
     assert house.files() == set()
 
 
+async def test_cancelled_while_it_is_written_down_a_request_is_cancelled_and_not_left_over(house: House) -> None:
+    request = ComposeRequest()
+    with closing(sqlite3.connect(house.folder / "history.db", isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(house.studio.compose(request, ADA))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.sleep(0.01)
+        another.execute("ROLLBACK")
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert (await house.studio.find(request.id)).state is State.CANCELLED
+    assert house.engine.taken == []
+
+
 async def test_cancel_stops_running_and_queued_pieces_for_their_author_or_a_moderator(
     house: House, until: Until
 ) -> None:
@@ -119,6 +136,7 @@ async def test_a_hundred_at_once_are_all_made(house: House) -> None:
 async def test_nobody_can_have_too_many_pieces_in_the_making(house: House, until: Until) -> None:
     await house.shut()
     await house.open(Limits(slots=1, user_waiting=2, guild_waiting=3, queue=3))
+    finished = await _composed(house)
     house.engine.gate.clear()
     refused = ComposeRequest()
     tasks: list[asyncio.Task[Piece]] = []
@@ -136,6 +154,8 @@ async def test_nobody_can_have_too_many_pieces_in_the_making(house: House, until
 
     await ask(ADA, ADA)
     await is_refused(ADA, "You have 2 pieces in the making")
+    with pytest.raises(Busy, match="You have 2 pieces"):
+        await asyncio.wait_for(house.studio.remake(finished.record.id, ADA), 5)
     await ask(BEN)
     await is_refused(replace(BEN, user_id="4"), "This server has 3 pieces in the making")
     await ask(TERMINAL)
@@ -144,6 +164,14 @@ async def test_nobody_can_have_too_many_pieces_in_the_making(house: House, until
     house.engine.gate.set()
     await asyncio.gather(*tasks)
     await house.studio.compose(refused, ADA)
+
+
+async def test_of_wishes_at_once_no_more_are_taken_than_are_allowed(house: House) -> None:
+    await house.shut()
+    await house.open(Limits(user_per_hour=2))
+    wishes = (house.studio.compose(ComposeRequest(length_notes=16), ADA) for _ in range(4))
+    found = await asyncio.gather(*wishes, return_exceptions=True)
+    assert [isinstance(each, LimitReached) for each in found] == [False, False, True, True]
 
 
 async def test_the_hourly_limit_tells_when_and_failures_and_refusals_cost_nothing(house: House) -> None:

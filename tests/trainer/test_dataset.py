@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,17 @@ from data.moods import Mood
 from data.score import Note, Part, Score
 from data.tokens import ATTRIBUTES, CONDITIONS, DELTA, DELTA_STEPS, MOOD, PITCH, TEMPO, conditions, encode, mood_index
 from tests.strategies import grid_scores
-from trainer.dataset import Augmentation, Example, batches, longest_pitch_run, to_example, usual_pitch_run
+from trainer.dataset import (
+    Augmentation,
+    Example,
+    _rewritten,
+    batches,
+    longest_pitch_run,
+    segments,
+    shift_to_tonic,
+    to_example,
+    usual_pitch_run,
+)
 
 
 def example_of(score: Score) -> Example:
@@ -62,11 +74,28 @@ def test_every_piece_is_learnt_in_c() -> None:
             score=score,
         )  # fmt: skip
         assert (to_example(piece).tokens[:, PITCH] % 12).tolist() == wanted.tolist(), str(Key(tonic, "major"))
+    assert {shift_to_tonic(semitones) for semitones in range(-11, 12)} == set(range(-6, 6))  # the shortest way
 
 
 def test_the_longest_run_of_one_pitch_is_counted_across_parts() -> None:
     assert longest_pitch_run(encode(melody(60, 60, 62, 62, 62, 60))) == 3
-    assert usual_pitch_run([example_of(melody(*[60] * n)) for n in (2,) * 99 + (50,)]) == 2
+    assert usual_pitch_run([example_of(melody(*[60] * n)) for n in (2,) * 91 + (50,) * 9]) == 2
+    assert usual_pitch_run([example_of(melody(*[60] * n)) for n in (2,) * 89 + (50,) * 11]) == 50
+
+
+def test_a_mood_is_told_from_the_confidence_asked_for_on() -> None:
+    piece = replace(own(), mood_confidence=0.5)
+    told = [to_example(piece, confidence).conditions[0, MOOD] for confidence in (0.5, 0.51)]
+    assert told == [mood_index(piece.mood), mood_index(None)]
+
+
+def test_a_long_piece_is_cut_at_another_place_each_time() -> None:
+    long = example_of(melody(*[60, 62] * 50))
+    cuts = [segments([long], 40, np.random.default_rng(seed)) for seed in range(20)]
+    assert all(max(each.end for each in found) == 100 for found in cuts)
+    first = {min(each.end for each in found) for found in cuts}
+    assert len(first) > 5
+    assert 20 <= min(first) <= max(first) <= 40
 
 
 def own(seed: int = 1, mood: Mood = Mood.TENSE) -> Piece:
@@ -93,6 +122,20 @@ def test_a_piece_in_other_note_values_sounds_the_same() -> None:
         assert 0.45 < ratio < 0.55 or 1.9 < ratio < 2.1
         np.testing.assert_array_equal(variant.tokens[:, PITCH], example.tokens[:, PITCH])
         assert (variant.conditions[0, TEMPO] - example.conditions[0, TEMPO]) * (ratio - 1) > 0
+
+
+def test_a_piece_is_rewritten_where_its_grid_and_a_tempo_of_some_mood_allow_it() -> None:
+    even = melody(60, 62, 64).notes
+    odd = tuple(replace(note, duration_steps=11) for note in even)
+    tempi = [[each.tempo_bpm for each in _rewritten(Score(even, tempo_bpm))] for tempo_bpm in (79, 80, 100, 101)]
+    assert tempi == [[158], [40, 160], [50, 200], [50.5]]
+    assert [each.tempo_bpm for each in _rewritten(Score(odd, 80))] == [160]
+
+
+def test_no_piece_is_moved_off_the_keyboard() -> None:
+    example = example_of(melody(21, 60))
+    rng = np.random.default_rng(0)
+    assert {int(Augmentation(semitones=3).of(example, rng).tokens[0, PITCH]) for _ in range(60)} == {0, 1, 2, 3}
 
 
 def test_augmentation_changes_what_it_says_and_leaves_the_example_alone() -> None:

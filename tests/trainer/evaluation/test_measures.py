@@ -78,6 +78,26 @@ def test_bars_that_come_back_after_two_bars_peak_there() -> None:
     assert curve[0] < 0.3
 
 
+def bars(*pitches: tuple[int, ...]) -> Score:
+    """Bars of chords on the first beat."""
+    return Score(
+        tuple(Note(STEPS_PER_BAR * at, Part.KEYS, pitch, 12, 64) for at, bar in enumerate(pitches) for pitch in bar), 80
+    )
+
+
+def test_bars_are_compared_by_what_is_in_either_and_no_further_than_eight_back() -> None:
+    np.testing.assert_allclose(lag_curve(bars((60,), (), (60,)), 2), [0.0, 1.0])
+    np.testing.assert_allclose(lag_curve(bars((60,), (60, 64)), 1), [0.5])
+    others = [(61 + at,) for at in range(8)]
+    assert bar_self_similarity(bars((60,), *others[:7], (60,))) == pytest.approx(1 / 8)
+    assert bar_self_similarity(bars((60,), *others, (60,))) == 0.0
+
+
+def test_shares_and_bits_of_what_can_be_counted_by_hand() -> None:
+    assert phrase_repetition(Score(tuple(Note(6 * at, Part.KEYS, 60, 6, 64) for at in range(20)), 80)) == 11 / 12
+    assert pitch_class_entropy(bars((60,), (62,), (64,), (65,))) == pytest.approx(2.0)
+
+
 def test_controls_know_scales_and_cannot_tell_a_shuffle() -> None:
     scale = Score(tuple(Note(6 * i, Part.KEYS, 60 + s, 6, 64) for i, s in enumerate([0, 2, 4, 5, 7, 9, 11] * 20)), 80)
     assert scale_consistency(scale) == 1.0
