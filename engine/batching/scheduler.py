@@ -66,9 +66,9 @@ class _Flow(Generic[_T]):
         return piece
 
     def discard(self, piece: _T) -> bool:
-        for entry in self.pieces:
-            if entry[1] is piece:
-                self.pieces.remove(entry)
+        for place, (_, waiting) in enumerate(self.pieces):
+            if waiting is piece:
+                del self.pieces[place]
                 return True
         for name, flow in self.flows.items():
             if flow.discard(piece):

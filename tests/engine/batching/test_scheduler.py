@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.batching.scheduler import QUANTUM_NOTES, FairQueue, Priority
+from engine.types import LENGTH_NOTES_MIN
 
 Asked = tuple[str, str, int, int]  # server, person, notes, number
 
@@ -42,6 +43,21 @@ def test_what_is_no_longer_wanted_is_not_taken(asked: list[Asked], data: st.Data
         queue.discard(piece)
     assert len(queue) == len(asked) - len(gone)
     assert {queue.take() for _ in range(len(queue))} == set(asked) - gone
+
+
+def test_nobody_takes_two_of_the_shortest_in_one_turn() -> None:
+    asked = [(server, "x", QUANTUM_NOTES, number) for server in "AB" for number in range(3)]
+    assert QUANTUM_NOTES == LENGTH_NOTES_MIN
+    assert [piece[0] for piece in queue_of(asked)] == list("ABABAB")
+
+
+def test_of_equal_pieces_the_one_that_is_meant_is_no_longer_wanted() -> None:
+    queue: FairQueue[list[int]] = FairQueue()
+    first, second = [0], [0]
+    for piece in (first, second):
+        queue.put(piece, notes=16)
+    queue.discard(second)
+    assert queue.take() is first
 
 
 def test_a_hundred_wishes_of_one_person_delay_anothers_first_by_one_piece() -> None:
