@@ -85,7 +85,7 @@ def test_a_listener_recognises_the_composers_moods_and_shuffled_labels_do_not() 
     assert result["accuracy"] > 0.8
     assert result["shuffled_mean"] == pytest.approx(1 / 8, abs=0.03)
     assert sum(map(sum, result["confusion"])) == len(OWN)
-    assert result["shuffled_mean"] < result["shuffled_p99"] < 0.5
+    assert result["shuffled_mean"] + 0.05 < result["shuffled_p99"] < 0.5
     heard = recognition([Mood.DARK] * 3, [Mood.EPIC] * 3, np.random.default_rng(1))["confusion"]
     assert heard[MOODS.index(Mood.DARK)][MOODS.index(Mood.EPIC)] == 3  # rows asked, columns heard
 
