@@ -6,6 +6,7 @@ A migration that has been released is never edited; a change of the schema is a 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from bot.errors import HistoryProblem
 
 FOLDER = Path(__file__).parent / "migrations"
 APPLICATION_ID = 0x4D4C5354  # "MLST": tells this database from any other SQLite file
+_PATIENCE_S = 10.0  # with another program that writes
 
 
 def migrations() -> list[Path]:
@@ -29,13 +31,27 @@ def migrate(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
+        with closing(sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)) as db:
+            _write_ahead(db)
             db.execute("BEGIN IMMEDIATE")  # two processes that start at once: the second waits, then finds it done
             _apply(db, path)
             db.execute("COMMIT")
     except (sqlite3.Error, OSError) as error:
         raise HistoryProblem(f"The history {path} cannot be opened: {error}.") from error
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. While another program makes the database, SQLite says busy and does not wait."""
+    until_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+        else:
+            return
+        time.sleep(0.01)
 
 
 def _apply(db: sqlite3.Connection, path: Path) -> None:

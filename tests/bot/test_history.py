@@ -261,6 +261,15 @@ def test_programs_that_start_at_once_make_one_database(tmp_path: Path) -> None:
             list(pool.map(migrate, [tmp_path / f"{attempt}.db"] * 4))
 
 
+async def test_a_program_waits_for_another_that_makes_the_database_just_now(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(asyncio.to_thread(migrate, tmp_path / "history.db"))
+        await asyncio.sleep(0.05)
+        another.execute("ROLLBACK")
+        await waiting
+
+
 async def test_migrations_are_numbered_without_gaps() -> None:
     assert [int(file.name[:4]) for file in migrations()] == list(range(1, len(migrations()) + 1))
 
