@@ -36,7 +36,7 @@ FILE = "originality.safetensors"
 NGRAM_INTERVALS = 8
 IDIOM_AUTHORS = 3  # what so many have written belongs to nobody
 TELLING_INTERVALS = 4
-# Measured over 375 pieces by 100 authors (docs/evaluation); for corpora too small to have a percentile of their own.
+# Measured over 375 pieces by 65 people (docs/evaluation); for corpora too small to have a percentile of their own.
 USUAL_HUMAN_P95 = 0.062
 
 _RATIO_CLASSES = 6  # half octaves either way: 2:1 is two classes away from 1:1, and the rounding of a grid is forgiven

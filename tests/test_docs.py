@@ -15,6 +15,7 @@ from bot.settings import documented
 from data.moods import MOODS
 from data.spaces import SPACES
 from engine.checkpoint import BUILT_IN, SIDECAR, load_checkpoint
+from trainer.evaluation import report
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -84,20 +85,35 @@ def test_the_results_are_those_of_the_checkpoints() -> None:
 
 
 def test_the_results_are_those_of_the_evaluation() -> None:
+    page = (ROOT / "docs/evaluation/README.md").read_text(encoding="utf-8").replace("*", "")
     facts = json.loads((ROOT / "docs/evaluation/v2/report.json").read_text(encoding="utf-8"))
     assert facts["checkpoint"] == load_checkpoint(BUILT_IN / "v2").id
     for row, system in {
         "unigram": "unigram",
         "5-gram": "5-gram",
+        "5-gram that counts the piece too": "5-gram that counts the piece too",
         "MusicLSTM-v1": load_checkpoint(BUILT_IN / "v1").id,
+        "MusicLSTM-v2 without its cache": f"{facts['checkpoint']} without its cache",
         "MusicLSTM-v2": facts["checkpoint"],
     }.items():
         cells = re.findall(rf"^\| {row} \|(.*)\|$", README, flags=re.MULTILINE)[0].replace("*", "").split("|")
         sides = ("valid, by people", "test, by people", "valid")
-        assert [cell.strip() for cell in cells] == [f"{facts['nats_per_note'][side][system]:.2f}" for side in sides]
+        found = [facts["nats_per_note"][side][system] for side in sides]
+        assert [cell.strip() for cell in cells] == [f"{nats:.2f}" for nats in found]
+        assert f"{found[0]:.3f} · {found[1]:.3f}" in page, system
     heard = [facts["moods"][listener]["accuracy"] for listener in ("fitted", "histograms", "literature")]
     for share in heard:
-        assert f"{int(100 * share)} %" in README
+        assert f"{100 * share:.1f} %" in README
+        assert f"{100 * share:.1f} %" in page
+    low, high = facts["moods"]["histograms"]["interval"]
+    assert f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %)" in " ".join(README.split())
+
+
+def test_the_report_is_what_the_program_writes() -> None:
+    folder = ROOT / "docs/evaluation/v2"
+    facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert report.markdown(facts) == (folder / "report.md").read_text(encoding="utf-8")
+    assert report.verdicts(facts) == facts["verdicts"]
 
 
 def test_the_speeds_are_those_of_the_benchmark() -> None:

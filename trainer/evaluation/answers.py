@@ -36,6 +36,7 @@ from trainer.originality import leave_one_author_out, source_of
 
 Say = Callable[[str, int], Callable[[], None]]  # (what is being done, steps) -> call after each step
 Json = dict[str, Any]
+Hears = Callable[[Score], Floats]
 
 BAND = (5, 95)  # percentiles of human excerpts
 _SELF_BLEU_PIECES = 40  # a BLEU against hundreds of references finds every phrase somewhere
@@ -201,31 +202,46 @@ def listen_for_moods(
 
     def of_baselines(hear: Callable[[Sequence[Score]], Sequence[Mood]]) -> dict[str, float]:
         wanted = [request.mood for request in baselines[0]]
-        return {
-            name: float(np.mean([asked is heard for asked, heard in zip(wanted, hear(scores), strict=True)]))
-            for name, scores in baselines[1].items()
-        }
+        return {name: _agreement(wanted, hear(scores)) for name, scores in baselines[1].items()}
 
     tick = say("Listening for moods", 3)
     scores, asked = [piece.score for piece in served], [piece.request.mood for piece in served]
     result = {"literature": recognition(asked, hear_by_literature(scores), rng), **affect(asked, scores)}
     result["literature"]["baselines"] = of_baselines(hear_by_literature)
     tick()
+    by_people, by_program = _apart(train)
+    unheard = dict(zip(("people", "program"), _apart(held_out), strict=True))
     for name, hears in (("fitted", features), ("histograms", histograms)):
         listener = Listener.fit(*labelled(train, length_notes, hears))
         hear = partial(_heard, listener, hears)
-        test_rows, test_labels = labelled(held_out, length_notes, hears)
+        alone = Listener.fit(*labelled(by_people, length_notes, hears)) if by_people else None
         result[name] = {
             **recognition(asked, hear(scores), rng),
             "baselines": of_baselines(hear),
             "trained_on": {
-                "human_excerpts": _excerpts([piece for piece in train if piece.source != SOURCE], length_notes),
-                "own_excerpts": _excerpts([piece for piece in train if piece.source == SOURCE], length_notes),
+                "human_excerpts": _excerpts(by_people, length_notes),
+                "own_excerpts": _excerpts(by_program, length_notes),
             },
-            "held_out_accuracy": recognition(test_labels, listener.hear(test_rows), rng)["accuracy"],
+            "held_out_accuracy": {who: _right(listener, hears, length_notes, of) for who, of in unheard.items()},
+            "accuracy_fitted_to_people": alone and _agreement(asked, _heard(alone, hears, scores)),
         }
         tick()
     return result
+
+
+def _apart(pieces: Sequence[Piece]) -> tuple[list[Piece], list[Piece]]:
+    """Those by people, and those by the program."""
+    return [p for p in pieces if p.source != SOURCE], [p for p in pieces if p.source == SOURCE]
+
+
+def _right(listener: Listener, hears: Hears, length_notes: int, pieces: Sequence[Piece]) -> float | None:
+    """How often a listener hears the mood of an excerpt; None where there is none."""
+    rows, moods = labelled(pieces, length_notes, hears)
+    return _agreement(moods, listener.hear(rows)) if moods else None
+
+
+def _agreement(asked: Sequence[Mood], heard: Sequence[Mood]) -> float:
+    return float(np.mean([one is other for one, other in zip(asked, heard, strict=True)]))
 
 
 def _excerpts(pieces: Sequence[Piece], length_notes: int) -> int:
@@ -313,5 +329,5 @@ def see_endings(human: Sequence[Piece], served: Sequence[Served], systems: dict[
     }
 
 
-def _heard(listener: Listener, hears: Callable[[Score], Floats], scores: Sequence[Score]) -> Sequence[Mood]:
+def _heard(listener: Listener, hears: Hears, scores: Sequence[Score]) -> Sequence[Mood]:
     return listener.hear(np.array([hears(score) for score in scores]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from data.moods import MOODS
@@ -122,9 +122,9 @@ def _measures(facts: Json) -> str:
         "Median over pieces, in brackets the share of pieces inside the human band (by its definition 90 % of human "
         "excerpts). Bold: the median lies outside. Controls are printed, but cannot tell music from its shuffle.\n\n"
         + _table(("measure", "group", "human 5 · 50 · 95 %", *names), table)
-        + f"\n\nOf the {len(rows)} medians the shuffle's lies outside the band in {len(telling)}"
+        + f"\n\nThe median of the shuffle lies outside the band in {len(telling)} of {len(rows)}"
         + (f": {', '.join(telling)}. " if telling else ". ")
-        + f"Which take is served is chosen by {', '.join(REPETITION)} too, so these flatter where takes are chosen."
+        + f"The choice among takes looks at {', '.join(REPETITION)} too, so these flatter where there are takes."
         + f"\n\n{says}\n\n![Measures](measures.png)\n\n![Bars that come back](lags.png)"
     )
 
@@ -160,13 +160,27 @@ def _moods(facts: Json) -> str:
         "## Mood\n\nHow often the mood that was asked for is the one that is heard, and the same of the others; of "
         "it the n-grams know only the key and the tempo that a request gets.\n\n"
         + _table(("listener", "right", "with shuffled labels", *others), rows)
-        + "\n\nOf held-out excerpts the regressions are right in "
-        f"{moods['fitted']['held_out_accuracy']:.1%} and {moods['histograms']['held_out_accuracy']:.1%}; the labels of "
-        "human ones are estimates themselves.\n\n"
+        + f"\n\n{_regressions(moods)}\n\n"
         + _table(("mood", "valence", "arousal"), affect)
         + f"\n\n{orders}\n\n![Asked and heard, regression](confusion-fitted.png)\n\n"
         "![Asked and heard, literature](confusion-literature.png)\n\n"
         "![Asked and heard, histograms](confusion-histograms.png)\n\n![Valence and arousal](affect.png)"
+    )
+
+
+def _regressions(moods: Json) -> str:
+    """How far the two regressions can be trusted."""
+
+    def both(of: Callable[[Json], float | None]) -> str:
+        return " and ".join(
+            "-" if (share := of(moods[key])) is None else f"{share:.1%}" for key in ("fitted", "histograms")
+        )
+
+    return (
+        f"The regressions are right in {both(lambda one: one['held_out_accuracy']['program'])} of held-out excerpts by "
+        f"the program, and in {both(lambda one: one['held_out_accuracy']['people'])} of those by people, whose labels "
+        "are estimates themselves. Fitted to excerpts by people alone they hear the mood that was asked for in "
+        f"{both(lambda one: one['accuracy_fitted_to_people'])} of the pieces."
     )
 
 

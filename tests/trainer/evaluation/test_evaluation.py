@@ -110,6 +110,10 @@ def test_a_short_piece_counts_for_the_one_excerpt_that_is_learnt_from_it() -> No
     )
     for listener in ("fitted", "histograms"):
         assert found[listener]["trained_on"] == {"human_excerpts": 3, "own_excerpts": 2 * len(OWN)}
+        # What a listener knows of the program's own pieces must not pass for what it knows of people's.
+        assert found[listener]["held_out_accuracy"]["program"] > 0.9
+        assert found[listener]["held_out_accuracy"]["people"] is None  # none are held out here
+        assert found[listener]["accuracy_fitted_to_people"] <= 0.5  # of three moods at most
 
 
 def test_requests_take_turns_in_mood_and_count_their_seeds() -> None:
