@@ -8,6 +8,7 @@
 | `bleu` | similarity of sequences by sacrebleu |
 | `systems` | who writes the pieces: the checkpoint, the n-grams, a shuffle |
 | `moods` | are requested moods recognised |
+| `intervals` | how sure a figure is |
 | `spectrum` | the sound of a piece beside that of its nearest in the corpus |
 | `answers` | each question of the evaluation as a value |
 | `study` | the whole evaluation as one value |
