@@ -83,8 +83,7 @@ def test_another_seed_and_another_mood_give_other_notes(sampler: Sampler) -> Non
             ComposeRequest(seed=1, length_notes=40, mood=Mood.HOPEFUL),
         )
     ]
-    again = sampler.sample(ComposeRequest(seed=1, length_notes=40), plan(ComposeRequest(seed=1)), attempt=1)
-    assert len({*pieces, again.tobytes()}) == 4
+    assert len(set(pieces)) == 3
 
 
 def test_one_step_at_a_time_agrees_with_the_model_over_the_whole_piece(
