@@ -149,6 +149,7 @@ class PieceFolder:
             notes_sha256=notes_digest(composition.score),
             midi_sha256=hashlib.sha256(composition.midi).hexdigest(),
             wav_sha256=wav_sha256,
+            originality=composition.originality,
         )
 
     def rename(self, old: str, new: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from bot.privacy import Kept
 from bot.ratings import CheckpointRatings
 from data.clock import clock
 from engine.titles import title
-from engine.types import ComposeRequest
+from engine.types import ComposeRequest, Originality
 
 CONSENT = {
     True: "Training with your favourites is allowed: pieces of yours that you starred may be learnt from, under CC0 "
@@ -59,10 +60,20 @@ def piece_text(piece: Piece, elapsed_s: float) -> str:
             f"{result.tempo_bpm:g} BPM, temp {request.temperature:g}",
             f"  seed        {request.seed}",
             f"  checkpoint  {result.checkpoint_id}",
+            *_originality_lines(result.originality),
             f"  made in     {elapsed_s:.1f} s",
             f"The same again: {repeat_text(request)}",
         ]
     )
+
+
+def _originality_lines(found: Originality | None) -> list[str]:
+    if found is None:
+        return []
+    longest, closest = found.longest_copied_run_notes, found.closest_title
+    lines = [f"  originality {found.own_percent} % of its phrases are not in the training music"]
+    lines[0] += f"; the longest that is there has {longest} notes" if longest else ""
+    return lines if closest is None else [*lines, f"  closest to  {closest}"]
 
 
 def piece_json(piece: Piece, elapsed_s: float) -> dict[str, object]:
@@ -88,6 +99,7 @@ def piece_json(piece: Piece, elapsed_s: float) -> dict[str, object]:
             "duration_s": round(result.duration_s, 3),
             "tempo_bpm": result.tempo_bpm,
             "key": str(result.key),
+            "originality": None if result.originality is None else asdict(result.originality),
         }
     return facts
 

@@ -170,6 +170,16 @@ class Originality:
         return self.copied_share <= self.human_p95 and self.longest_copied_run_notes <= COPIED_RUN_LIMIT_NOTES
 
     @property
+    def own_percent(self) -> int:
+        """Of its distinct runs of eight intervals, how many of 100 are in no training piece; rounded down."""
+        return int(100 * (1 - self.copied_share))
+
+    @property
+    def human_own_percent(self) -> int:
+        """What 95 of 100 human pieces have at least."""
+        return int(100 * (1 - self.human_p95))
+
+    @property
     def rank(self) -> tuple[bool, int, float]:
         """Sorts the more original of several pieces first."""
         return not self.acceptable, max(self.longest_copied_run_notes, COPIED_RUN_LIMIT_NOTES), self.copied_share

@@ -21,13 +21,14 @@ from bot.workshop import Update
 from data.clock import clock
 from data.moods import PROFILES, Mood
 from engine.titles import title
-from engine.types import Stage
+from engine.types import Originality, Stage
 
 Locale = discord.Locale | None
 
 COLOUR = PROFILES[Mood.DARK].colour  # of what belongs to no piece
 LINEAGE_SHOWN = 8  # the nearest ancestors: one field of an embed has room for about so many
 CHECKPOINTS_SHOWN = 12  # of /stats, the most rated: their fields and the blind tests' fit into one message
+_TITLE_SHOWN_CHARACTERS = 200  # of somebody's file
 BAR_CELLS = 16  # of a progress bar: fits a phone in one line beside its numbers
 _STATE_SIGNS = {
     State.QUEUED: "⏳",
@@ -82,6 +83,8 @@ def piece_embed(record: Record, *, locale: Locale = None, note: str = "", pictur
     )
     for name, value in _parameters(record, result, locale):
         embed.add_field(name=name, value=value)
+    if result.originality is not None:
+        embed.add_field(name=say(locale, "originality"), value=_own(result.originality, locale), inline=False)
     embed.add_field(name=say(locale, "The same again"), value=f"```\n{repeat_text(record)}\n```", inline=False)
     lines = (
         [say(locale, RELATIONS[record.origin.relation], parent=f"`{record.origin.parent_id}`")] if record.origin else []
@@ -114,6 +117,18 @@ def _parameters(record: Record, result: Result, locale: Locale) -> Iterable[tupl
         yield say(locale, option.name), f"`{value}`"
     yield say(locale, "duration"), f"`{clock(result.duration_s)}`"
     yield say(locale, "checkpoint"), f"`{result.checkpoint_id}`"
+
+
+def _own(found: Originality, locale: Locale) -> str:
+    """How much of a piece is its own."""
+    if not found.longest_copied_run_notes:
+        return say(locale, "{share} % of its phrases are not in the training music.", share=found.own_percent)
+    return say(
+        locale,
+        "{share} % of its phrases are not in the training music; the longest that is there has {n} notes.",
+        share=found.own_percent,
+        n=found.longest_copied_run_notes,
+    )
 
 
 def _result(record: Record) -> Result:
@@ -203,12 +218,24 @@ def request_embed(record: Record, locale: Locale) -> discord.Embed:
 
 
 def recipe_embed(record: Record, lineage: Sequence[Record], locale: Locale) -> discord.Embed:
-    """What it takes to make a piece again, its digests, and the pieces that it came out of."""
+    """What it takes to make a piece again, its digests, what it is closest to, and the pieces that it came out of."""
     result = _result(record)
     embed = discord.Embed(title=title(record.request), colour=PROFILES[record.request.mood].colour)
     embed.add_field(name=say(locale, "The same again"), value=f"```\n{repeat_text(record)}\n```", inline=False)
     embed.add_field(name=say(locale, "checkpoint"), value=f"`{result.checkpoint_id}`")
     embed.add_field(name=say(locale, "top-p"), value=f"`{record.request.top_p:g}`")
+    if found := result.originality:
+        lines = [_own(found, locale)]
+        if found.closest_title is not None:
+            closest = plain(found.closest_title[:_TITLE_SHOWN_CHARACTERS])
+            lines.append(say(locale, "Closest to {title}.", title=closest))
+        share = found.human_own_percent
+        lines.append(
+            say(
+                locale, "Of pieces by people, 95 in 100 have at least {share} % that are in nobody else's.", share=share
+            )
+        )
+        embed.add_field(name=say(locale, "originality"), value="\n".join(lines), inline=False)
     if lineage:
         steps = [f"`{each.id}` {title(each.request)}" for each in lineage[-LINEAGE_SHOWN:]]
         embed.add_field(name=say(locale, "Came out of"), value=" → ".join(steps), inline=False)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from data.keys import Key
-from engine.types import ComposeRequest
+from engine.types import ComposeRequest, Originality
 
 FrontEnd = Literal["discord", "console", "cli"]
 
@@ -91,6 +91,7 @@ class Result:
         sampling_s, rendering_s: seconds spent on notes and on sound.
         notes_sha256: digest of the notes alone (`bot.pieces.notes_digest`), independent of file formats.
         midi_sha256, wav_sha256: digests of the files.
+        originality: what it shares with the music that the model learnt from, or None where nobody compared them.
     """
 
     checkpoint_id: str
@@ -103,6 +104,7 @@ class Result:
     notes_sha256: str
     midi_sha256: str
     wav_sha256: str
+    originality: Originality | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from data.keys import Key
 from data.moods import Mood
 from data.opening import Opening
 from data.spaces import Space
-from engine.types import TOP_P_MIN, ComposeRequest
+from engine.types import TOP_P_MIN, ComposeRequest, Originality
 
 # Where a piece was posted, or else asked for; :channels are the ids as a JSON list.
 IN_CHANNELS = "coalesce(message_channel_id, channel_id) IN (SELECT value FROM json_each(:channels))"
@@ -56,6 +57,7 @@ def result_columns(result: Result) -> dict[str, Any]:
         "notes_sha256": result.notes_sha256,
         "midi_sha256": result.midi_sha256,
         "wav_sha256": result.wav_sha256,
+        **({} if result.originality is None else asdict(result.originality)),
     }
 
 
@@ -74,6 +76,7 @@ def record_of(row: sqlite3.Row) -> Record:
             notes_sha256=row["notes_sha256"],
             midi_sha256=row["midi_sha256"],
             wav_sha256=row["wav_sha256"],
+            originality=_originality_of(row),
         )
     return Record(
         number=row["number"],
@@ -108,3 +111,9 @@ def record_of(row: sqlite3.Row) -> Record:
         message=MessageRef(row["message_channel_id"], row["message_id"]) if row["message_id"] else None,
         attempts=row["attempts"],
     )
+
+
+def _originality_of(row: sqlite3.Row) -> Originality | None:
+    if row["copied_share"] is None:
+        return None
+    return Originality(**{field.name: row[field.name] for field in fields(Originality)})

@@ -16,9 +16,10 @@ from data.score import Note, Part, Score
 from data.tokens import decode
 from engine.errors import EngineClosed
 from engine.titles import title
-from engine.types import ComposeRequest, Composition, Progress, ProgressCallback, Stage
+from engine.types import ComposeRequest, Composition, Originality, Progress, ProgressCallback, Stage
 
 _RATE_HZ = 44_100
+ORIGINALITY = Originality(0.034, 9, "*Lament* (somebody)", 0.062)
 
 
 class SmallEngine:
@@ -88,6 +89,7 @@ def small_piece(request: ComposeRequest, checkpoint_id: str, folder: Path, secon
         duration_s=score.duration_s if seconds is None else seconds,
         sampling_s=0.01,
         rendering_s=0.02,
+        originality=ORIGINALITY,
     )
 
 

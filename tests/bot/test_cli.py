@@ -50,6 +50,7 @@ def test_compose_writes_what_it_says_in_one_json_object(
         assert (piece["mood"], piece["length_notes"], piece["temperature"], piece["seed"]) == ("tense", 24, 0.8, 7)
         assert (piece["notes"], piece["tempo_bpm"], piece["key"]) == (24, 200, "F#m")
         assert re.fullmatch(r"untrained-[0-9a-f]{8}", piece["checkpoint"])
+        assert piece["originality"] is None  # it has learnt nothing
         assert 0 < piece["elapsed_s"] < 300
         midi, wav, png = Path(piece["midi"]), Path(piece["wav"]), Path(piece["png"])
         assert {midi.parent, wav.parent, png.parent} == {tmp_path / out}

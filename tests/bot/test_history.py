@@ -20,7 +20,7 @@ from data.keys import Key
 from data.moods import Mood
 from data.opening import Opening
 from data.spaces import Space
-from engine.types import TOP_P_MIN, ComposeRequest
+from engine.types import TOP_P_MIN, ComposeRequest, Originality
 
 ADA = Requester(front_end="discord", user_id="1", user_name="Ada", guild_id="10", channel_id="100")
 BEN = Requester(front_end="discord", user_id="2", user_name="Ben 🎹", guild_id="10", channel_id="100")
@@ -36,6 +36,7 @@ RESULT = Result(
     notes_sha256="a" * 64,
     midi_sha256="b" * 64,
     wav_sha256="c" * 64,
+    originality=Originality(0.034, 9, "Lament (somebody)", 0.062),
 )
 
 

@@ -159,6 +159,12 @@ def test_drums_and_short_pieces_share_nothing() -> None:
         assert index_of(drums).check(piece).copied_share == 0.0
 
 
+def test_what_is_a_pieces_own_is_never_rounded_up() -> None:
+    almost, none, human = (Originality(share, 9, "x", 0.062) for share in (0.0001, 1.0, 0.034))
+    assert [found.own_percent for found in (almost, none, human)] == [99, 0, 96]
+    assert human.human_own_percent == 93
+
+
 def test_an_author_can_be_left_out() -> None:
     piece = LIBRARY[1]
     assert INDEX.check_runs(all_runs(piece), without_author="author 1").copied_share < 0.01
