@@ -71,8 +71,8 @@ def _originality_lines(found: Originality | None) -> list[str]:
     if found is None:
         return []
     longest, closest = found.longest_copied_run_notes, found.closest_title
-    lines = [f"  originality {found.own_percent} % of its phrases are not in the training music"]
-    lines[0] += f"; the longest that is there has {longest} notes" if longest else ""
+    lines = [f"  originality {found.own_percent} % of its phrases are its own"]
+    lines[0] += f"; the longest that is in the training music too has {longest} notes" if longest else ""
     return lines if closest is None else [*lines, f"  closest to  {closest}"]
 
 

@@ -122,10 +122,10 @@ def _parameters(record: Record, result: Result, locale: Locale) -> Iterable[tupl
 def _own(found: Originality, locale: Locale) -> str:
     """How much of a piece is its own."""
     if not found.longest_copied_run_notes:
-        return say(locale, "{share} % of its phrases are not in the training music.", share=found.own_percent)
+        return say(locale, "{share} % of its phrases are its own.", share=found.own_percent)
     return say(
         locale,
-        "{share} % of its phrases are not in the training music; the longest that is there has {n} notes.",
+        "{share} % of its phrases are its own; the longest that is in the training music too has {n} notes.",
         share=found.own_percent,
         n=found.longest_copied_run_notes,
     )
@@ -230,11 +230,7 @@ def recipe_embed(record: Record, lineage: Sequence[Record], locale: Locale) -> d
             closest = plain(found.closest_title[:_TITLE_SHOWN_CHARACTERS])
             lines.append(say(locale, "Closest to {title}.", title=closest))
         share = found.human_own_percent
-        lines.append(
-            say(
-                locale, "Of pieces by people, 95 in 100 have at least {share} % that are in nobody else's.", share=share
-            )
-        )
+        lines.append(say(locale, "Of pieces by people, 95 in 100 have at least {share} %.", share=share))
         embed.add_field(name=say(locale, "originality"), value="\n".join(lines), inline=False)
     if lineage:
         steps = [f"`{each.id}` {title(each.request)}" for each in lineage[-LINEAGE_SHOWN:]]
