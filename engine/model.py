@@ -80,8 +80,16 @@ class NoteLSTM(nn.Module):
     def of(cls, checkpoint: Checkpoint) -> NoteLSTM:
         """The network of a checkpoint, to be used and not to be trained: on the CPU, in evaluation mode, float32."""
         model = cls(checkpoint.config)
-        model.load_state_dict({name: torch.from_numpy(array).float() for name, array in checkpoint.weights.items()})
+        model.take(checkpoint)
         return model.eval().requires_grad_(requires_grad=False)
+
+    def take(self, checkpoint: Checkpoint) -> None:
+        """Go on from the weights of a checkpoint.
+
+        Raises:
+            RuntimeError: it has another shape.
+        """
+        self.load_state_dict({name: torch.from_numpy(array).float() for name, array in checkpoint.weights.items()})
 
     def _initialise(self) -> None:
         for module in self.modules():

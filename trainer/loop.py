@@ -198,7 +198,7 @@ class Run:
 
     def _begin_with(self, start: Checkpoint) -> None:
         try:
-            self.model.load_state_dict(NoteLSTM.of(start).state_dict())
+            self.model.take(start)
         except RuntimeError as error:
             raise CheckpointProblem(
                 f"{start.id} has another shape than the preset {self.config.name}: train without --from."

@@ -74,6 +74,14 @@ def test_the_same_seed_gives_the_same_checkpoint(tmp_path: Path) -> None:
         assert torch.equal(tensor, second.model.state_dict()[name]), name
 
 
+def test_weights_to_begin_with_change_nothing_that_the_seed_decides(tmp_path: Path) -> None:
+    drawn = []
+    for start in (None, Checkpoint.of("start-0", NoteLSTM(SMALL.model), {})):
+        Run(SMALL, tmp_path, CPU, start=start)
+        drawn.append(torch.rand(8))  # as dropout would
+    assert torch.equal(*drawn)
+
+
 @pytest.mark.parametrize(("config", "steps"), [(SMALL, 1), (SMALL, 12), (SMALL_V2, 7), (SMALL_V2, 30)])
 def test_a_killed_run_goes_on_to_the_same_result(
     tmp_path: Path, config: TrainConfig, steps: int, monkeypatch: pytest.MonkeyPatch
