@@ -190,4 +190,6 @@ def _arrays(weights: bytes, config: ModelConfig) -> Weights:
         raise ValueError("there are other arrays than the model has")
     if {array.dtype for array in arrays.values()} - {np.dtype(np.float16), np.dtype(np.float32)}:
         raise ValueError("there are other numbers than float16 and float32")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("there are numbers that are not finite")
     return arrays

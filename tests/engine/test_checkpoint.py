@@ -78,6 +78,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_sentence(folder: Path) -> None:
         NoteLSTM(dataclasses.replace(TINY, layers=2)).state_dict(),
         NoteLSTM(TINY).double().state_dict(),
         NoteLSTM(TINY).bfloat16().state_dict(),
+        NoteLSTM(TINY).state_dict() | {"queries.0.bias": torch.full((8,), torch.nan)},
         {},
     ],
 )
