@@ -120,8 +120,11 @@ def _has_gpu() -> bool:
         ctypes.CDLL(_CUDA_DRIVER)
     except OSError:
         return False
-    import torch  # noqa: PLC0415 -- takes seconds and 180 MB, and without a GPU nobody needs it
-
+    try:
+        import torch  # noqa: PLC0415 -- takes seconds and 180 MB, and without a GPU nobody needs it
+    except (ImportError, OSError) as problem:  # OSError: of a library that it loads
+        log.warning("The GPU cannot be used, so the CPU is: PyTorch cannot be loaded (%s).", problem)
+        return False
     return torch.cuda.is_available()
 
 

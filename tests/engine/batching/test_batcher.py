@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -233,6 +234,15 @@ def test_pytorch_is_asked_for_a_gpu_only_where_there_is_a_driver(monkeypatch: py
     for driver, found in (("libno-such-driver.so.1", False), (None, True)):  # None: this very program
         monkeypatch.setattr("engine.batching.slots._CUDA_DRIVER", driver)
         assert _has_gpu() is found
+
+
+def test_a_pytorch_that_cannot_be_loaded_leaves_the_cpu(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("engine.batching.slots._CUDA_DRIVER", None)  # a driver is there
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert isinstance(open_slots(ways(checkpoint, 4)), NativeSlots)
+    assert "PyTorch cannot be loaded" in caplog.text
 
 
 def test_a_missing_gpu_is_no_reason_to_fail(checkpoint: Checkpoint) -> None:
