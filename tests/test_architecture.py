@@ -55,6 +55,14 @@ def test_the_trainer_reaches_into_the_engine_only_for_the_model_and_what_makes_m
         assert parts <= allowed | serving, f"{path.relative_to(ROOT)} imports {sorted(parts - allowed)}"
 
 
+def test_the_bot_asks_the_engine_for_nothing_that_loads_pytorch() -> None:
+    heavy = {f"engine.{path.stem}" for path in (ROOT / "engine").glob("*.py") if "torch" in imported(path)}
+    assert "engine.model" in heavy
+    for path in modules("bot"):
+        wrong = {name for name in imported(path) if name in heavy or name.startswith("engine.batching")}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
 def test_only_discords_own_package_knows_discord() -> None:
     for path in modules("bot"):
         if "discord" not in path.relative_to(ROOT / "bot").parts[:-1]:
