@@ -119,7 +119,7 @@ def _run(arguments: list[str]) -> int:
     settings = load_settings()
     chosen = {name: getattr(known, name, None) for name in ("checkpoint", "soundfont")}
     settings = settings.model_copy(update={name: path for name, path in chosen.items() if path is not None})
-    # Loaded only when needed: discord.py and what makes music take half a second each.
+    # Loaded only when needed: discord.py and what makes music take a quarter of a second each.
     if known.command == "compose":
         request = parse_request(" ".join(request_words))
         set_up_logging(settings.log_level, settings.log_format)

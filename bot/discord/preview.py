@@ -31,14 +31,14 @@ from bot.quota import Limits
 from bot.settings import Settings
 from bot.studio import Studio
 from bot.swap import SwappableEngine
+from engine.checkpoint import BUILT_IN, DEFAULT
 from engine.errors import SetupProblem
+from engine.local import LocalEngine, open_engine
 from engine.types import ComposeRequest, Composition, Engine, Progress, ProgressCallback
 
 if TYPE_CHECKING:
     from simcord.env import Env
     from simcord.preview import Preview
-
-    from engine.local import LocalEngine
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +106,6 @@ async def open_preview(settings: Settings, *, port: int = 0, **look: Any) -> Asy
 
         @asynccontextmanager
         async def open_studio() -> AsyncIterator[Studio]:
-            from engine.checkpoint import BUILT_IN, DEFAULT  # noqa: PLC0415
-            from engine.local import open_engine  # noqa: PLC0415
-
             (making := folder / "making").mkdir()
 
             async def load(checkpoint: Path) -> Engine:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from data.opening import Opening
 from engine.batching import writing
@@ -370,20 +369,6 @@ def test_where_there_is_no_room_for_a_thread_it_is_tried_again(
     assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
     assert not full
     assert [child.pid for child in multiprocessing.active_children() if child.name == "sampler"] == [writer.pid]
-
-
-def test_no_memory_need_be_shared(checkpoint: Checkpoint, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch would send weights through /dev/shm, which is small in a container."""
-
-    def no_space_left(*_: object) -> None:
-        raise RuntimeError
-
-    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", no_space_left)
-    monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", no_space_left)
-    writer = WriterProcess(checkpoint, judge, 16, "cpu")
-    request = ComposeRequest(length_notes=16, seed=1)
-    assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
-    writer.close()
 
 
 def test_nobody_is_held_up_while_a_process_is_replaced(writer: WriterProcess) -> None:
