@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing
 import os
 import pickle
+import pickletools
 import signal
 import struct
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -20,8 +22,9 @@ from data.opening import Opening
 from engine.batching import writing
 from engine.batching.best_of import BestOf, Wish
 from engine.batching.native import NativeSlots
-from engine.batching.process import WriterProcess
+from engine.batching.process import WriterProcess, _post
 from engine.batching.slots import DeviceLost, Slots, ways
+from engine.batching.writing import Order
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed, SetupProblem
 from engine.originality import Index
@@ -369,6 +372,17 @@ def test_where_there_is_no_room_for_a_thread_it_is_tried_again(
     assert len(writer.submit(request, plan(request)).future.result(60).score.notes) == 16
     assert not full
     assert [child.pid for child in multiprocessing.active_children() if child.name == "sampler"] == [writer.pid]
+
+
+def test_arrays_are_not_copied_once_more_to_be_sent(checkpoint: Checkpoint, judge: Judge) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    orders: SimpleQueue[tuple[int, Order | None] | None] = SimpleQueue()
+    orders.put(None)
+    posting = threading.Thread(target=_post, args=(ours, (checkpoint, judge, 16, "cpu"), orders))
+    posting.start()
+    sent = theirs.recv_bytes()
+    posting.join()
+    assert next(pickletools.genops(sent))[1] == pickle.HIGHEST_PROTOCOL
 
 
 def test_nobody_is_held_up_while_a_process_is_replaced(writer: WriterProcess) -> None:
