@@ -85,7 +85,7 @@ async def promote(interaction: Interaction, model_id: str) -> None:
     """/admin model promote."""
     async with answering(interaction, "/admin model promote"):
         models = _models(interaction)
-        await interaction.response.defer(thinking=True, ephemeral=True)  # loading a model takes seconds
+        await interaction.response.defer(thinking=True, ephemeral=True)  # a model may be long to load
         model = await models.promote(model_id, requester_of(interaction))
         await interaction.followup.send(_changed(model, models, interaction.locale))
 
