@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         default=None,
         ge=0,
         le=16,
-        description="Processes that render sound beside the bot, each with 130 MB; 0 renders in the bot's own process, "
+        description="Processes that render sound beside the bot, each with 150 MB; 0 renders in the bot's own process, "
         "empty means one for every two cores.",
     )
     queue_limit: int = Field(
