@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 
 from data.moods import Mood
 from data.tokens import IntArray, mood_index
+from engine.batching.account import Account
 from engine.batching.slots import Slots
 from engine.checkpoint import Checkpoint
 from engine.model import NoteLSTM
@@ -48,6 +50,25 @@ def odd_checkpoint() -> Checkpoint:
 def otherwise(checkpoint: Checkpoint, **changes: Any) -> Checkpoint:
     """The same weights with another configuration."""
     return dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, **changes))
+
+
+class Zeros(Account):
+    """Slots without a model: notes are all zero, and what is counted is how many."""
+
+    def begin(self, slot: int, request: ComposeRequest, *_: object, **__: object) -> None:
+        self._begins(slot, request.length_notes)
+
+    def run(self, steps: int) -> int:
+        self._stopped()
+        before, self._at = self._at, np.minimum(self._at + steps, self._end)
+        return int(self._at.sum() - before.sum())
+
+    def tokens(self, slot: int) -> IntArray:
+        return np.zeros((self.written(slot), 5), np.int64)
+
+    def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
+        taken = [self.tokens(slot) for slot in slots]
+        return lambda: taken
 
 
 def piece(slots: Slots, slot: int, request: ComposeRequest, steps: int = 64) -> IntArray:

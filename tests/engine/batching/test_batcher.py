@@ -2,32 +2,26 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from subprocess import CalledProcessError
 from typing import Any
 
 import numpy as np
 import pytest
 
 from data.tokens import IntArray
-from engine.batching.account import Account
 from engine.batching.batcher import Batcher, Ticket
 from engine.batching.native import NativeSlots
-from engine.batching.slots import DeviceFull, Slots, _has_gpu, open_slots, ways
-from engine.batching.torch_slots import TorchSlots
+from engine.batching.slots import Slots
 from engine.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from engine.errors import Cancelled, EngineClosed
-from engine.model import NoteLSTM
-from engine.model_config import ModelConfig
-from engine.native import build
 from engine.plan import Plan, plan
 from engine.types import ComposeRequest
+from tests.engine.batching.making import Zeros
 
 
 @pytest.fixture(scope="module")
@@ -219,71 +213,6 @@ def test_when_no_device_is_left_everybody_is_told(checkpoint: Checkpoint) -> Non
     batcher.close()
 
 
-def test_without_a_compiler_notes_are_written_by_pytorch(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("CC", str(tmp_path / "no-such-compiler"))
-    monkeypatch.setattr(build, "_FLAGS", (*build._FLAGS, "-DANOTHER_KEY"))  # what is compiled already is not found
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    slots = open_slots(ways(checkpoint, 4, "cpu"))
-    assert isinstance(slots, TorchSlots)
-
-
-def test_pytorch_is_asked_for_a_gpu_only_where_there_is_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    for driver, found in (("libno-such-driver.so.1", False), (None, True)):  # None: this very program
-        monkeypatch.setattr("engine.batching.slots._CUDA_DRIVER", driver)
-        assert _has_gpu() is found
-
-
-def test_a_pytorch_that_cannot_be_loaded_leaves_the_cpu(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("engine.batching.slots._CUDA_DRIVER", None)  # a driver is there
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert isinstance(open_slots(ways(checkpoint, 4)), NativeSlots)
-    assert "PyTorch cannot be loaded" in caplog.text
-
-
-def test_a_missing_gpu_is_no_reason_to_fail(checkpoint: Checkpoint) -> None:
-    assert isinstance(open_slots(ways(checkpoint, 4, "cuda")), NativeSlots | TorchSlots)
-
-
-@pytest.mark.parametrize("problem", [ImportError("No module named 'triton'"), CalledProcessError(1, ["cc"])])
-def test_where_the_kernels_of_a_gpu_cannot_be_compiled_the_cpu_is_used(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, problem: Exception
-) -> None:
-    def fail(*_: object, **__: object) -> Slots:
-        raise problem
-
-    monkeypatch.setattr("engine.batching.gpu.slots.GpuSlots", fail)
-    assert isinstance(open_slots(ways(checkpoint, 4, "cuda")), NativeSlots | TorchSlots)
-    assert "kernels cannot be compiled" in caplog.text
-
-
-def test_with_too_little_memory_on_the_gpu_fewer_slots_are_tried_and_then_the_cpu(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    tried: list[int] = []
-
-    def full(_: Checkpoint, count: int) -> Slots:
-        tried.append(count)
-        if count > room:
-            raise DeviceFull("CUDA out of memory.")
-        return TorchSlots(checkpoint, 16, block=16)
-
-    monkeypatch.setattr("engine.batching.slots._has_gpu", lambda: True)
-    monkeypatch.setattr("engine.batching.slots._on_gpu", full)
-    room = 128
-    remaining = ways(checkpoint, 64)
-    assert isinstance(open_slots(remaining), TorchSlots)
-    assert tried == [256, 128]
-    assert caplog.text.count("too little memory") == 1
-    room = 0  # what had room has none any more: the next ways are asked
-    assert isinstance(open_slots(remaining), NativeSlots)
-    assert tried == [256, 128, 64]
-
-
 def test_slots_that_failed_are_gone_before_others_are_made(
     checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -382,7 +311,7 @@ class Counting(NativeSlots):
         return super().run(steps)
 
 
-class Stepwise(Account):
+class Stepwise(Zeros):
     """Zeros; every call waits until it may write, and more than `calls` fail."""
 
     name, chunk_notes, behind = "stepwise", 32, 0
@@ -408,16 +337,7 @@ class Stepwise(Account):
         if self._calls < 0:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         assert self.may_write.acquire(timeout=10)
-        self._stopped()
-        before, self._at = self._at, np.minimum(self._at + steps, self._end)
-        return int(self._at.sum() - before.sum())
-
-    def tokens(self, slot: int) -> IntArray:
-        return np.zeros((self.written(slot), 5), np.int64)
-
-    def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
-        taken = [self.tokens(slot) for slot in slots]
-        return lambda: taken
+        return super().run(steps)
 
 
 def notes(ticket: Ticket) -> int:
@@ -491,16 +411,3 @@ def test_nothing_is_computed_while_nothing_is_wanted(checkpoint: Checkpoint) -> 
     time.sleep(0.05)
     assert 1 <= slots.calls <= calls + 1
     batcher.close()
-
-
-def test_a_model_too_deep_for_the_compiled_step_is_run_by_pytorch() -> None:
-    deep = Checkpoint.of(
-        "deep-0", NoteLSTM(ModelConfig(embedding=16, hidden=16, layers=9)), {"limits": {"longest_pitch_run": 3}}
-    )
-    slots = open_slots(ways(deep, 4, "cpu"))
-    assert isinstance(slots, TorchSlots)
-    request = ComposeRequest(length_notes=20, seed=1)
-    slots.begin(0, request, plan(request))
-    while slots.run(20):
-        pass
-    assert slots.tokens(0).shape == (20, 5)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from data.tokens import IntArray
 from engine.batching import batcher as batching
-from engine.batching.account import Account
 from engine.batching.batcher import Batcher, Ticket
 from engine.errors import Cancelled, EngineClosed
 from engine.plan import plan
 from engine.types import ComposeRequest
+from tests.engine.batching.making import Zeros
 
 
-class Behind(Account):
-    """Zeros in two slots, sixteen in each at a call; the device is two calls behind."""
+class Behind(Zeros):
+    """Two slots, sixteen in each at a call; the device is two calls behind."""
 
     name, chunk_notes, behind = "late", 32, 2
 
@@ -26,24 +25,13 @@ class Behind(Account):
         super().__init__(2)
         self._lost_over = lost_over
 
-    def begin(self, slot: int, request: ComposeRequest, *_: object, **__: object) -> None:
-        self._begins(slot, request.length_notes)
-
-    def run(self, steps: int) -> int:
-        self._stopped()
-        before, self._at = self._at, np.minimum(self._at + steps, self._end)
-        return int(self._at.sum() - before.sum())
-
-    def tokens(self, slot: int) -> IntArray:
-        return np.zeros((self.written(slot), 5), np.int64)
-
     def take(self, slots: list[int]) -> Callable[[], list[IntArray]]:
-        taken = [self.tokens(slot) for slot in slots]
+        taken = super().take(slots)
 
         def arrived() -> list[IntArray]:
             if self._lost_over in slots:
                 raise RuntimeError("CUDA error: an illegal memory access was encountered")
-            return taken
+            return taken()
 
         return arrived
 
