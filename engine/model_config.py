@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -66,6 +67,12 @@ class ModelConfig:
             for side, inputs in (("ih", hidden if n else width), ("hh", hidden)):
                 found |= {f"lstm.weight_{side}_l{n}": (4 * hidden, inputs), f"lstm.bias_{side}_l{n}": (4 * hidden,)}
         return found
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model has learnt; tied ones, which have two names, count once."""
+        tied = {f"outputs.{i}.weight" for i in range(len(ATTRIBUTES))} if self.tied else set()
+        return sum(math.prod(shape) for name, shape in self.shapes.items() if name not in tied)
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration as JSON values."""

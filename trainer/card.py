@@ -21,7 +21,6 @@ from data.score import Part
 from data.sources import Source, source, source_names
 from engine.checkpoint import WEIGHTS, Checkpoint, load_checkpoint, write_atomically
 from engine.errors import CheckpointProblem, StorageProblem
-from engine.model import NoteLSTM
 from engine.originality import IDIOM_AUTHORS, NGRAM_INTERVALS, Index
 
 CARD = "README.md"
@@ -139,7 +138,6 @@ MUSICLSTM_CHECKPOINT=FOLDER ./run compose mood:dark length:200 temp:0.9   # FOLD
 
 def _architecture(checkpoint: Checkpoint) -> str:
     config = checkpoint.config
-    parameters = sum(parameter.numel() for parameter in NoteLSTM.of(checkpoint).parameters())
     controls = " and coarse controls of the whole piece" if config.controlled else ""
     return f"""## Architecture
 
@@ -156,7 +154,7 @@ already chosen. Mood, mode, tempo, notes remaining, position in the bar and poly
                 ("dropout", f"{config.dropout}{', one mask a sequence' if config.variational else ''}"),
                 *([("note cache", f"{config.cache_share:g} of each prediction")] if config.cache_share else []),
                 *([("guidance", f"{config.guidance:g}")] if config.guidance != 1 else []),
-                ("parameters", f"{parameters:,}"),
+                ("parameters", f"{config.parameters:,}"),
                 ("vocabulary", f"`{checkpoint.sidecar['vocabulary_fingerprint']}`"),
                 ("weights", f"`{WEIGHTS}`, sha256 `{checkpoint.sidecar['weights_sha256']}`"),
             ],

@@ -45,7 +45,9 @@ def test_a_checkpoint_comes_back_as_it_was_saved(folder: Path) -> None:
     ids=["tiny", "v1", "odd"],
 )
 def test_the_shapes_of_a_model_are_those_of_its_network(config: ModelConfig) -> None:
-    assert {name: tuple(tensor.shape) for name, tensor in NoteLSTM(config).state_dict().items()} == config.shapes
+    network = NoteLSTM(config)
+    assert {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()} == config.shapes
+    assert sum(parameter.numel() for parameter in network.parameters()) == config.parameters
 
 
 def test_weights_that_half_precision_holds_take_half_the_room_and_come_back_as_they_were(tmp_path: Path) -> None:
